@@ -1,0 +1,48 @@
+# An activated conda environment of the course is used as it is; everywhere else the course has its own .venv.
+ENV := $(if $(filter imnetlib,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),.venv)
+BIN := $(ENV)/bin
+
+.PHONY: help env run test test-long lint lab notebooks bench lock data
+
+help:
+	@echo "make run        run every chapter on the sample, into build/"
+	@echo "make lab        open the course in JupyterLab"
+	@echo "make test       check style and types, run the tests"
+	@echo "make test-long  the tests, and the long kill and fuzz loops"
+	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
+	@echo "make bench      time the library beside its peers"
+	@echo "make data       rebuild data/ from the package registries"
+	@echo "make lock       choose versions again: rewrites requirements.lock (needs uv)"
+	@echo "Each makes the environment first if there is none. Is it sound? $(BIN)/imnet doctor"
+
+env:
+	@bash tools/make_env.sh $(ENV)
+
+run: env
+	@$(BIN)/imnet run
+
+lab: env
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+lint: env
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+test: lint
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-long: lint
+	@$(BIN)/python -m pytest
+
+notebooks: env
+	@$(BIN)/imnet run --store
+
+bench: env
+	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+data: env
+	@$(BIN)/python tools/build_data.py
+
+lock:
+	@bash tools/lock.sh --upgrade

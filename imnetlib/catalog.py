@@ -1,0 +1,184 @@
+"""What ImageNet is: its archives, its classes, its validation labels and its known oddities (chapter 1).
+
+Facts come from the tables in ``data/``, whose README gives the origin and licence of each.
+A class is named by its wnid everywhere (``n02510455``: a WordNet 3.0 noun offset), never by its English
+name: names repeat (two classes are called "crane").
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One file as its publisher offers it. ``size`` in bytes; ``size`` or ``md5`` is None where unknown."""
+
+    name: str
+    size: int | None
+    md5: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The counts a data set must show, and the archives it comes in."""
+
+    name: str
+    classes: int
+    train: int
+    validation: int
+    archives: tuple[Archive, ...]
+    url: str = ""
+
+    def archive(self, name: str) -> Archive:
+        """The archive called ``name``; ValueError lists those there are."""
+        for archive in self.archives:
+            if archive.name == name:
+                return archive
+        raise ValueError(
+            f"{self.name} has no archive {name!r}; it has {', '.join(a.name for a in self.archives)}"
+        )
+
+
+TRAIN_TAR = "ILSVRC2012_img_train.tar"
+VALIDATION_TAR = "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+
+ILSVRC2012 = Dataset(
+    name="ILSVRC2012",
+    classes=1_000,
+    train=1_281_167,
+    validation=50_000,
+    archives=(
+        Archive(TRAIN_TAR, 147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
+        Archive(VALIDATION_TAR, 6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
+        Archive(DEVKIT, 2_568_634, "fa75699e90414af021442c21a62c3abf"),
+    ),
+    url="https://image-net.org/data/ILSVRC/2012/",
+)
+IMAGENET21K = Dataset(
+    name="ImageNet 21k (fall 2011)",
+    classes=21_841,
+    train=14_197_087,
+    validation=0,
+    archives=(Archive("fall11_whole.tar", None, None),),
+)
+SAMPLE = Dataset(
+    name="sample",
+    classes=36,
+    train=2_520,
+    validation=1_800,
+    archives=(
+        Archive(TRAIN_TAR, None, None),
+        Archive(VALIDATION_TAR, None, None),
+        Archive(DEVKIT, None, None),
+    ),
+)
+
+
+PNG_CALLED_JPEG = frozenset({"n02105855_2933.JPEG"})
+"""Training files of ILSVRC2012 that are PNG inside."""
+
+_CMYK = """
+n01739381_1309 n02077923_14822 n02447366_23489 n02492035_15739 n02747177_10752 n03018349_4028 n03062245_4620
+n03347037_9675 n03467068_12171 n03529860_11437 n03544143_17228 n03633091_5218 n03710637_5125 n03961711_5286
+n04033995_2932 n04258138_17003 n04264628_27969 n04336792_7448 n04371774_5854 n04596742_4225 n07583066_647
+n13037406_4650 ILSVRC2012_val_00019877
+"""
+CMYK = frozenset(f"{stem}.JPEG" for stem in _CMYK.split())
+"""ILSVRC2012's JPEG files in printer's colours, CMYK: 22 for training and one for validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each step of the course puts its files under one root folder."""
+
+    root: Path
+
+    @property
+    def archives(self) -> Path:
+        """The downloaded archives."""
+        return self.root / "archives"
+
+    @property
+    def train(self) -> Path:
+        """One folder per training class."""
+        return self.root / "imagenet" / "train"
+
+    @property
+    def validation(self) -> Path:
+        """The validation images: flat as they come, one folder per class once organized."""
+        return self.root / "imagenet" / "validation"
+
+    @property
+    def lists(self) -> Path:
+        """The ``.lst`` files."""
+        return self.root / "lists"
+
+    @property
+    def records(self) -> Path:
+        """The shards."""
+        return self.root / "records"
+
+
+def data_file(name: str) -> Path:
+    """The path of a table in ``data/``: inside the installed package, or beside it in a checkout."""
+    packaged = Path(__file__).parent / "data" / name
+    return packaged if packaged.exists() else Path(__file__).parent.parent / "data" / name
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNetClass:
+    """One of the 21,841 classes (or n04399382, which only the 1,000 have)."""
+
+    wnid: str
+    names: tuple[str, ...]
+    gloss: str
+    in_1k: bool
+    in_21k: bool
+
+
+@functools.cache
+def classes() -> dict[str, ImageNetClass]:
+    """All 21,842 classes by wnid, in sorted order. Read once, 0.1 s."""
+    found = {}
+    with data_file("classes.tsv").open(encoding="utf-8") as table:
+        next(table)
+        for line in table:
+            wnid, in_1k, in_21k, names, gloss = line.rstrip("\n").split("\t")
+            found[wnid] = ImageNetClass(wnid, tuple(names.split(", ")), gloss, in_1k == "1", in_21k == "1")
+    return found
+
+
+def label(wnid: str) -> str:
+    """A name people can read and the id that makes it certain: ``valley (n09468604)``; KeyError if unknown."""
+    if wnid not in classes():
+        raise KeyError(f"{wnid!r} is none of ImageNet's classes; ids look like n09468604")
+    return f"{classes()[wnid].names[0]} ({wnid})"
+
+
+def named(name: str) -> tuple[ImageNetClass, ...]:
+    """The classes that have ``name`` among their names, whatever its case; often several, sometimes none."""
+    wanted = name.casefold()
+    return tuple(c for c in classes().values() if wanted in (n.casefold() for n in c.names))
+
+
+@functools.cache
+def wnids_1k() -> tuple[str, ...]:
+    """The 1,000 ILSVRC classes, sorted: the position is the usual label 0..999."""
+    return tuple(c.wnid for c in classes().values() if c.in_1k)
+
+
+@functools.cache
+def wnids_21k() -> tuple[str, ...]:
+    """The 21,841 classes of the full set, sorted."""
+    return tuple(c.wnid for c in classes().values() if c.in_21k)
+
+
+@functools.cache
+def validation_wnids() -> tuple[str, ...]:
+    """The class of validation image 1, 2, … 50,000 (``ILSVRC2012_val_00000001.JPEG`` is item 0)."""
+    labels = data_file("ilsvrc2012_validation.txt").read_text(encoding="ascii").split()
+    return tuple(wnids_1k()[int(label)] for label in labels)

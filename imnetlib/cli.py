@@ -1,0 +1,323 @@
+"""``imnet VERB``: the library's long jobs from a terminal, one thin function per verb.
+
+Exit status: 0 done; 1 failed, with one sentence that says why; 2 asked for wrongly; 3 done, but something had to
+be left out, and the report names it. Modules are imported inside the verbs, so that ``imnet --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from imnetlib.catalog import ILSVRC2012
+
+LEFT_OUT = 3
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+class _OneSentence(click.Group):
+    """Shows what the library says of bad input or a bad disk as one sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_OneSentence)
+@click.version_option(package_name="imnetlib")
+def main() -> None:
+    """Train on ImageNet at its real size: the course's chapters, and each long job by itself."""
+
+
+@main.command()
+@click.argument("chapters", nargs=-1)
+@click.option("--root", type=FOLDER, help="The folder of the run (default: data/sample in the checkout).")
+@click.option(
+    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a chapter's parameter."
+)
+@click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
+def run(
+    chapters: tuple[str, ...], root: Path | None, parameters: tuple[tuple[str, str], ...], store: bool
+) -> None:
+    """Run CHAPTERS (numbers or names; all of them for none) and print what each showed."""
+    from imnetlib.course import runner
+
+    given = dict(parameters) | ({"root": str(root.absolute())} if root else {})
+    if store and given:
+        raise click.UsageError("--store runs the chapters as they stand: it takes no --root and no -p")
+    try:
+        chosen = [(path, runner.typed_parameters(path, given)) for path in runner.find_chapters(chapters)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    failures = 0
+    for path, values in chosen:
+        click.echo(f"{path.stem:24}", nl=False)
+        try:
+            if store:
+                outcome = runner.store_chapter(path, runner.BUILD)
+            else:
+                outcome = runner.run_chapter(path, values, runner.BUILD)
+            click.echo(f"{outcome.seconds:6.1f} s  {outcome.values.get('showed', '')}")
+        except runner.ChapterFailedError as error:
+            failures += 1
+            click.echo(f"FAILED  {error}")
+    click.echo(f"Executed notebooks and figures: {runner.BUILD}")
+    if failures:
+        raise click.ClickException(f"{failures} of {len(chosen)} chapters failed")
+
+
+@main.command("doctor")
+@click.option("--root", type=FOLDER, default=Path("data/sample"), help="The folder that runs will write to.")
+def doctor_(root: Path) -> None:
+    """Check that this machine is ready for the course; say what to do where it is not."""
+    from imnetlib.course import doctor
+
+    checks = doctor.examine(root)
+    for check in checks:
+        click.echo(f"[{'OK' if check.ok else 'FAIL'}]  {check.name}: {check.found}")
+        if not check.ok:
+            click.echo(f"        → {check.remedy}")
+    sys.exit(not all(check.ok for check in checks))
+
+
+@main.command("sample")
+@click.argument("folder", type=FOLDER)
+@click.option("--train", default=70, show_default=True, help="Training images per class.")
+@click.option("--validation", default=50, show_default=True, help="Validation images per class.")
+@click.option("--seed", default=0, show_default=True)
+def sample_(folder: Path, train: int, validation: int, seed: int) -> None:
+    """Paint a miniature ImageNet into FOLDER, in the official archives' layout."""
+    from imnetlib import sample
+
+    drawn = sample.draw(folder, train_per_class=train, validation_per_class=validation, seed=seed)
+    click.echo(f"{drawn.classes} classes, {drawn.train:,} + {drawn.validation:,} images in {folder}")
+
+
+@main.command("download")
+@click.argument("archives", nargs=-1)
+@click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
+@click.option("--url", default=ILSVRC2012.url, show_default=True, help="The address they lie under.")
+@click.option(
+    "--credentials", type=FILE, help="A file of mode 600 with IMAGENET_USER and IMAGENET_KEY lines."
+)
+@click.option("--bandwidth", type=float, help="At most so many MB/s.")
+def download_(
+    archives: tuple[str, ...], folder: Path, url: str, credentials: Path | None, bandwidth: float | None
+) -> None:
+    """Fetch ILSVRC2012's ARCHIVES (all three for none), resuming what an earlier call began."""
+    from imnetlib.download import download
+
+    for name in archives or [archive.name for archive in ILSVRC2012.archives]:
+        archive = ILSVRC2012.archive(name)
+        done = download(
+            url + archive.name,
+            folder / archive.name,
+            size=archive.size,
+            md5=archive.md5,
+            bandwidth=round(bandwidth * 1e6) if bandwidth else None,
+            credentials=credentials,
+        )
+        click.echo(
+            f"{name}: whole, MD5 {done.md5}, {done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s"
+        )
+
+
+@main.command("verify-archives")
+@click.argument("folder", type=FOLDER)
+def verify_archives_(folder: Path) -> None:
+    """Say which of ILSVRC2012's archives in FOLDER are whole, partial, damaged or missing."""
+    from imnetlib.download import verify_archives
+
+    states = verify_archives(ILSVRC2012, folder)
+    for state in states:
+        click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes)")
+    sys.exit(any(state.state != "whole" for state in states))
+
+
+@main.command("index")
+@click.argument("tar", type=FILE)
+def index_(tar: Path) -> None:
+    """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place."""
+    from imnetlib.archive import index_tar
+
+    index = index_tar(tar)
+    index.save(tar.with_name(f"{tar.name}.npz"))
+    click.echo(f"{len(index):,} files in {len(index.class_names):,} classes: {tar}.npz")
+
+
+@main.group("organize")
+def organize_() -> None:
+    """Unpack the archives, put the validation set in order, check what lies on the disk."""
+
+
+@organize_.command("train")
+@click.argument("tar", type=FILE)
+@click.argument("folder", type=FOLDER)
+def organize_train(tar: Path, folder: Path) -> None:
+    """Unpack the training archive TAR into FOLDER, a folder for each class."""
+    from imnetlib import organize
+
+    done = organize.extract_train(tar, folder)
+    click.echo(f"{done.classes:,} classes, {done.written:,} files written, {done.skipped:,} were there")
+
+
+@organize_.command("validation")
+@click.argument("tar", type=FILE)
+@click.argument("labels", type=FILE)
+@click.argument("folder", type=FOLDER)
+@click.option("--link", is_flag=True, help="Hard links: the flat files stay.")
+def organize_validation(tar: Path, labels: Path, folder: Path, link: bool) -> None:
+    """Unpack the validation archive TAR and sort it by LABELS: the devkit .tar.gz or Kaggle's .csv."""
+    from imnetlib import organize
+
+    organize.extract_validation(tar, folder)
+    done = organize.sort_validation(folder, organize.read_labels(labels), link=link)
+    click.echo(f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there")
+
+
+@organize_.command("undo")
+@click.argument("folder", type=FOLDER)
+def organize_undo(folder: Path) -> None:
+    """Make the validation FOLDER flat again."""
+    from imnetlib import organize
+
+    click.echo(f"{organize.undo_validation(folder).moved:,} images moved back")
+
+
+@organize_.command("check")
+@click.argument("folder", type=FOLDER)
+def organize_check(folder: Path) -> None:
+    """Count the classes of FOLDER and name the files that are no plain colour JPEG."""
+    from imnetlib import organize
+
+    found = organize.check(folder)
+    click.echo(f"{len(found.counts):,} classes, {sum(found.counts.values()):,} files, {found.bytes:,} bytes")
+    for odd in found.strange:
+        click.echo(f"{odd.path}: {odd.what}")
+
+
+@main.command("probe")
+@click.argument("folder", type=FOLDER)
+@click.option("--seconds", default=20.0, show_default=True)
+def probe_(folder: Path, seconds: float) -> None:
+    """Measure the disk under FOLDER: reads in order, and random 4K reads."""
+    from imnetlib import throughput
+
+    found = throughput.probe(folder, seconds)
+    click.echo(f"in order: {found.sequential / throughput.MB:,.0f} MB/s ({found.method})")
+    for depth, iops in found.iops.items():
+        click.echo(f"random 4K, {depth} at a time: {iops:,.0f} reads/s")
+
+
+@main.command("list")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("lst", type=click.Path(path_type=Path))
+@click.option(
+    "--labels", type=FILE, help="For a flat validation archive: the devkit .tar.gz or Kaggle's .csv."
+)
+@click.option("--seed", type=int, help="Shuffle with this seed.")
+@click.option("--train-ratio", type=float, help="Split, class by class, into LST's NAME_train and NAME_val.")
+def list_(source: Path, lst: Path, labels: Path | None, seed: int | None, train_ratio: float | None) -> None:
+    """Write LST, an image list of SOURCE: a folder of class folders, or an archive's .npz index."""
+    from imnetlib import imagelist, organize
+    from imnetlib.archive import TarIndex
+
+    if source.is_dir():
+        images = imagelist.scan(source)
+    else:
+        wnids = organize.read_labels(labels) if labels else None
+        images = imagelist.from_archive(TarIndex.load(source), wnids)
+    if seed is not None:
+        images = imagelist.shuffle(images, seed)
+    parts = {lst: images}
+    if train_ratio is not None:
+        halves = imagelist.split(images, (train_ratio, 1 - train_ratio), seed or 0, stratified=True)
+        parts = {
+            lst.with_stem(f"{lst.stem}_{name}"): part
+            for name, part in zip(("train", "val"), halves, strict=True)
+        }
+    for path, part in parts.items():
+        imagelist.write_lst(part, path)
+        click.echo(f"{len(part):,} images: {path}")
+
+
+@main.command("pack")
+@click.argument("lst", type=FILE)
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=FOLDER)
+@click.option("--name", help="The shards' name (default: that of LST).")
+@click.option("--shards", default=1, show_default=True, help="How many files.")
+@click.option("--resize", type=int, help="Short edge in pixels; smaller images are not enlarged.")
+@click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
+@click.option("--quality", default=95, show_default=True, help="Of JPEGs; 0 to 9 for .png.")
+@click.option("--center-crop", is_flag=True, help="Cut to a square before resizing.")
+@click.option("--encoding", type=click.Choice([".jpg", ".png"]), default=".jpg", show_default=True)
+@click.option(
+    "--color", type=click.Choice(["-1", "0", "1"]), default="1", help="1 RGB, 0 gray, -1 as stored."
+)
+@click.option("--pass-through", is_flag=True, help="Store the files' bytes as they are.")
+@click.option("--pack-label", is_flag=True, help="Store all labels of an image.")
+@click.option("--num-thread", type=int, help="Threads (default: one per core).")
+@click.option("--on-error", type=click.Choice(["report", "stop"]), default="report", show_default=True)
+def pack_(
+    lst: Path, source: Path, folder: Path, name: str | None, shards: int, num_thread: int | None, color: str,
+    on_error: Literal["report", "stop"], **settings: Any,
+) -> None:  # fmt: skip
+    """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's .npz index."""
+    from imnetlib import imagelist, pack
+
+    done = pack.pack(
+        imagelist.read_lst(lst),
+        pack.Folder(source) if source.is_dir() else pack.Tar(source),
+        folder,
+        name or lst.stem,
+        shards=shards,
+        settings=pack.Settings(color=int(color), **settings),
+        threads=num_thread,
+        on_error=on_error,
+    )
+    click.echo(
+        f"{done.images:,} images: {done.kept:,} kept, {done.reencoded:,} encoded anew, {done.converted:,} converted"
+    )
+    click.echo(f"{done.bytes_in:,} bytes in, {done.bytes_out:,} out, {done.seconds:.1f} s")
+    if done.failures:
+        click.echo(
+            f"{len(done.failures):,} images left out: see {folder / f'{name or lst.stem}-failures.tsv'}"
+        )
+        sys.exit(LEFT_OUT)
+
+
+@main.command("verify")
+@click.argument("rec", type=FILE)
+def verify_(rec: Path) -> None:
+    """Check REC and its .idx: structure, padding, agreement."""
+    from imnetlib import recordio_check
+
+    index = rec.with_suffix(".idx")
+    report = recordio_check.verify(rec, index if index.exists() else None)
+    for problem in report.problems:
+        click.echo(problem)
+    click.echo(f"{rec}: {len(report.offsets):,} sound records")
+    sys.exit(not report.ok)
+
+
+@main.command("salvage")
+@click.argument("rec", type=FILE)
+@click.argument("out", type=click.Path(path_type=Path))
+def salvage_(rec: Path, out: Path) -> None:
+    """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost."""
+    from imnetlib import recordio_check
+
+    index = rec.with_suffix(".idx")
+    report = recordio_check.salvage(rec, out, index if index.exists() else None)
+    for first, behind in report.lost.tolist():
+        click.echo(f"lost: bytes {first:,} to {behind:,}")
+    click.echo(f"{len(report.offsets):,} records saved to {out}")
+    if len(report.lost):
+        sys.exit(LEFT_OUT)

@@ -1,0 +1,214 @@
+"""What the course's two sources claim, recomputed: which figures agree, which differ, and why (all chapters).
+
+``data/claims.tsv`` holds the claims; here stands one function for each, and nothing else decides a verdict.
+Numbers in the texts are computed too. Units: MB = 10^6 bytes, MiB = 2^20, and so on.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from imnetlib import throughput as t
+from imnetlib.catalog import ILSVRC2012, IMAGENET21K, data_file, validation_wnids, wnids_21k
+
+Outcome = Literal["agrees", "differs", "cannot be computed here"]
+
+HDD, SSD = t.DEVICES[:2]
+HDD_4K, SSD_4K = (
+    0.43,
+    40.0,
+)  # the note's rates for random 4K reads; it writes MB/s, its 677 h come out with MiB/s
+PACKED = 250 * t.GB  # the note's size of the packed full set
+RATE, DAYS = 170, 8.5  # the note's training: images/s and duration
+DOWNLOAD = 150 * t.GB  # the article's size of the 1,000-class set
+TOLERANCE = 0.05  # the sources round to one or two digits
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row of ``claims.tsv``: ``quoted`` as printed, ``value`` in ``unit`` where it is one number."""
+
+    id: str
+    source: str
+    chapter: int
+    quoted: str
+    value: float | None
+    unit: str
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A claim beside what arithmetic says; ``ratio`` is computed / claimed, None where one of them is missing.
+
+    Where a claim is a bound ("more than 1 TB"), it agrees as soon as it holds, however far away.
+    """
+
+    id: str
+    claimed: float | None
+    computed: float | None
+    unit: str
+    ratio: float | None
+    verdict: Outcome
+    why: str
+
+
+@functools.cache
+def claims() -> dict[str, Claim]:
+    """All claims by id, in the order of the table."""
+    with data_file("claims.tsv").open(encoding="utf-8", newline="") as table:
+        rows = csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["id"]: _claim(row) for row in rows}
+
+
+def _claim(row: dict[str, str]) -> Claim:
+    value = float(row["value"]) if row["value"] else None
+    chapter = int(row["chapter"])
+    return Claim(row["id"], row["source"], chapter, row["quoted"], value, row["unit"], row["claim"])
+
+
+def _value(claim_id: str) -> float:
+    value = claims()[claim_id].value
+    assert value is not None  # the table's part of the bargain, and a test's
+    return value
+
+
+def recompute(ids: Iterable[str] | None = None, chapter: int | None = None) -> list[Verdict]:
+    """The verdicts on the claims with these ids, or of this chapter, or on all; KeyError for an unknown id."""
+    wanted = list(claims() if ids is None else ids)
+    unknown = [i for i in wanted if i not in claims()]
+    if unknown:
+        raise KeyError(f"no claim {', '.join(unknown)}; there are {', '.join(claims())}")
+    found = [claims()[i] for i in wanted]
+    return [RECOMPUTED[c.id](c) for c in found if chapter in (None, c.chapter)]
+
+
+def _compare(claim: Claim, computed: float, why: str, agrees: bool | None = None) -> Verdict:
+    """Equal within the tolerance, unless the claim is a bound: then ``agrees`` says whether it holds."""
+    ratio = computed / _value(claim.id)
+    holds = abs(ratio - 1) <= TOLERANCE if agrees is None else agrees
+    outcome: Outcome = "agrees" if holds else "differs"
+    return Verdict(claim.id, claim.value, computed, claim.unit, ratio, outcome, why)
+
+
+def _open(claim: Claim, why: str) -> Verdict:
+    return Verdict(claim.id, claim.value, None, claim.unit, None, "cannot be computed here", why)
+
+
+def _random_hdd(claim: Claim) -> Verdict:
+    hours = t.seconds_sequential(t.TIB, HDD_4K * t.MIB) / t.HOUR
+    decimal = t.seconds_sequential(t.TB, HDD_4K * t.MB) / t.HOUR
+    why = f"Right in binary units (1 TiB at 0.43 MiB/s; in decimal ones {decimal:.0f} h)."
+    return _compare(claim, hours, f"{why} It charges a seek for every 4 KiB.")
+
+
+def _random_ssd(claim: Claim) -> Verdict:
+    hours = t.seconds_sequential(t.TIB, SSD_4K * t.MIB) / t.HOUR
+    decimal = t.seconds_random(t.TB, SSD.iops) / t.HOUR
+    why = f"{hours:.2f} h in the units that give the hard disk's 677 h."
+    return _compare(claim, hours, f"{why} From 10,000 reads/s and 10^12 bytes it would be {decimal:.2f} h.")
+
+
+def _seek_per_file(claim: Claim) -> Verdict:
+    files = IMAGENET21K.train
+    seeks, transfer = files / HDD.iops / t.HOUR, t.seconds_sequential(t.TB, HDD.sequential) / t.HOUR
+    hours, ssd = (t.hours_per_epoch(disk, files, t.TB)["a seek per file"] for disk in (HDD, SSD))
+    why = f"A file costs one seek, then it is read in order: {seeks:.1f} h of seeks, {transfer:.1f} h of transfer."
+    return _compare(claim, hours, f"{why} On the SSD it is {ssd:.1f} h altogether.")
+
+
+def _packed_rate(claim: Claim) -> Verdict:
+    size, rate = t.bytes_per_image(PACKED, IMAGENET21K.train), _value(claim.id)
+    bound = t.images_per_second(HDD.sequential, size)
+    why = f"An image has {size / 1_000:.1f} KB, so {rate:,.0f} a second are {rate * size / t.MB:.0f} MB/s"
+    share = f"{rate / bound:.0%} of what the disk reads in order ({bound:,.0f} images/s)."
+    return _compare(claim, bound, f"{why}: {share}", agrees=bound >= rate)
+
+
+def _raw_size(claim: Claim) -> Verdict:
+    terabytes = IMAGENET21K.train * 256 * 256 * 3 / t.TB
+    why = f"{terabytes:.2f} TB at 256 × 256 pixels of three bytes."
+    return _compare(claim, terabytes, why, agrees=terabytes > _value(claim.id))
+
+
+def _train_time(claim: Claim) -> Verdict:
+    passes = t.epochs(RATE, DAYS * t.DAY, IMAGENET21K.train)
+    return _compare(claim, passes, f"{RATE * DAYS * t.DAY / 1e6:.1f} M images pass in 8.5 days.")
+
+
+def _fewer_rounds(claim: Claim) -> Verdict:
+    images = _value(claim.id) * IMAGENET21K.train
+    passes = images / ILSVRC2012.train
+    why = f"Fewer rounds, but not fewer images: {images / 1e6:.1f} M, as many as {passes:.1f} passes"
+    return _compare(claim, passes, f"{why} over the 1,000-class set.")
+
+
+def _memory(claim: Claim) -> Verdict:
+    return _open(
+        claim, "It depends on what one compares with. Chapter 6 plans the memory with each saving off and on."
+    )
+
+
+def _accuracy(claim: Claim) -> Verdict:
+    images = ILSVRC2012.validation
+    half = 1.96 * math.sqrt(0.683 * 0.317 / images)
+    lost = (
+        sum(wnid not in set(wnids_21k()) for wnid in set(validation_wnids())) * images // ILSVRC2012.classes
+    )
+    why = (
+        f"It needs the published weights and ImageNet; {images:,} images fix it to ±{100 * half:.1f} points."
+    )
+    return _open(claim, f"{why} For {lost} of them, one class, the full set has no output.")
+
+
+def _download(claim: Claim) -> Verdict:
+    rate = DOWNLOAD / (_value(claim.id) * t.DAY)
+    return _open(claim, f"It is {rate / t.MB:.2f} MB/s on average. Put in the rate of your own line.")
+
+
+def _train_packing_rate() -> float:
+    """The article's images/s for the training set."""
+    return ILSVRC2012.train / (_value("pack-train") * t.HOUR)
+
+
+def _pack_val(claim: Claim) -> Verdict:
+    minutes = ILSVRC2012.validation / _train_packing_rate() / 60
+    claimed = ILSVRC2012.validation / (_value(claim.id) * 60)
+    why = f"{minutes:.1f} minutes at the rate of the training set on the same machine."
+    faster = (
+        f"Two minutes would be {claimed:.0f} images/s, {claimed / _train_packing_rate():.1f} times as many."
+    )
+    return _compare(claim, minutes, f"{why} {faster}")
+
+
+def _pack_train(claim: Claim) -> Verdict:
+    rate = _train_packing_rate()
+    return _open(
+        claim, f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU. Chapter 4 measures your machine's."
+    )
+
+
+def _resize(claim: Claim) -> Verdict:
+    why = f"No settings are given; a short edge of 480, customary then, enlarges a 500 × 375 photo {480 / 375} times."
+    return _open(claim, f"{why} Chapter 4 measures sizes and quality.")
+
+
+def _crop(claim: Claim) -> Verdict:
+    return _compare(claim, 224, "A slip of the pen: the models take squares, 224 × 224.")
+
+
+def _deploy(claim: Claim) -> Verdict:
+    slow, fast = (t.seconds_sequential(DOWNLOAD, rate * t.MIB) / 60 for rate in (100, 300))
+    why = "The volume is there in seconds, but each block comes from S3 when it is first read."
+    return _open(claim, f"{why} To load 150 GB at 100 to 300 MiB/s takes {slow:.0f} to {fast:.0f} minutes.")
+
+
+_READING = (_random_hdd, _random_ssd, _seek_per_file, _packed_rate, _raw_size)
+_TRAINING = (_train_time, _fewer_rounds, _memory, _accuracy)
+_PREPARING = (_download, _pack_val, _pack_train, _resize, _crop, _deploy)
+RECOMPUTED = {f.__name__[1:].replace("_", "-"): f for f in (*_READING, *_TRAINING, *_PREPARING)}

@@ -1,0 +1,129 @@
+"""Is this machine ready for the course? One check a line, each with its remedy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imnetlib.course.root import CHECKOUT
+
+PYTHONS = ((3, 11), (3, 12))
+DISK_NEEDED = 3 * 10**9  # the sample, its folders, its shards and the executed notebooks
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question, whether the answer is good, what was found, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(root: Path) -> list[Check]:
+    """Every check, in the order in which one would mend things. ``root`` is the folder runs will write to."""
+    return [
+        _python(),
+        *_packages(),
+        _mxnet(),
+        _kernel(),
+        _cores(),
+        _writable(root),
+        _disk(root),
+    ]
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    remedy = "make the environment with Python 3.11 or 3.12: rm -r .venv && make run"
+    return Check("Python", sys.version_info[:2] in PYTHONS, f"{version} at {sys.prefix}", remedy)
+
+
+def _packages() -> Iterator[Check]:
+    """One check for each direct dependency of the course that the lock holds for this platform."""
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    direct = [Requirement(line) for line in project["dependencies"] + extras["mxnet"] + extras["course"]]
+    locked = locked_versions()
+    for requirement in direct:
+        if requirement.marker is None or requirement.marker.evaluate():
+            yield _package(requirement.name, locked[requirement.name])
+
+
+def locked_versions() -> dict[str, str]:
+    """Package → version, from requirements.lock."""
+    lock = (CHECKOUT / "requirements.lock").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", lock, flags=re.MULTILINE))
+
+
+def _package(name: str, wanted: str) -> Check:
+    remedy = f"install the locked version: {sys.executable} -m pip install {name}=={wanted}"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, "not installed", remedy)
+    return Check(name, version == wanted, version, remedy)
+
+
+def _mxnet() -> Check:
+    """Import MXNet in a process of its own: a wheel that does not fit the processor kills the one it is in."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return Check(
+            "MXNet imports", True, "no wheel for this platform: chapters 6 and 7 want Linux on x86-64"
+        )
+    code = "from imnetlib.engines.mxnet import mx; print(mx.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    remedy = "MXNet needs NumPy 1.26 and the libraries libgomp1 and libquadmath0 (Debian's names)"
+    return Check("MXNet imports", done.returncode == 0, done.stdout.strip() or last, remedy)
+
+
+def _kernel() -> Check:
+    """The kernel called python3 must be this environment's: another one in ~/.local can stand in its way."""
+    from jupyter_client.manager import KernelManager
+
+    python = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
+    found = shutil.which(python) or python
+    same = Path(found).parent == Path(sys.executable).parent
+    remedy = f"replace it: {sys.executable} -m ipykernel install --sys-prefix --name python3"
+    return Check("kernel python3", same, found, remedy)
+
+
+def _cores() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Check("cores", cores >= 2, str(cores), "one core works; chapters take about twice as long")
+
+
+def _writable(root: Path) -> Check:
+    there = _nearest_existing(root)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Check("root folder", False, f"{root}: {error.strerror}", "choose another one with --root DIR")
+    return Check("root folder", True, f"{root} is writable")
+
+
+def _disk(root: Path) -> Check:
+    free = shutil.disk_usage(_nearest_existing(root)).free
+    remedy = (
+        f"the sample course needs {DISK_NEEDED / 1e9:.0f} GB: make room, or choose another disk with --root"
+    )
+    return Check("free disk", free >= DISK_NEEDED, f"{free / 1e9:.1f} GB", remedy)
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())

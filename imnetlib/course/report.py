@@ -1,0 +1,58 @@
+"""What a chapter says at its end, for people and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imnetlib.course.claims import Verdict, claims
+
+RECORD_TYPE = "application/vnd.imnetlib.record+json"
+
+
+def record(showed: str, **values: float | str | list[float]) -> None:
+    """Display ``showed``, the chapter's result in a sentence, and keep it with ``values`` in the notebook.
+
+    ``imnet run`` prints the sentence beside the chapter's name; tests read the values back.
+    """
+    from IPython.display import display
+
+    display({RECORD_TYPE: {"showed": showed, **values}, "text/plain": showed}, raw=True)
+
+
+def recorded(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the code of an executed notebook recorded; a later record of the same name wins."""
+    found: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            found |= output.get("data", {}).get(RECORD_TYPE, {})
+    return found
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """``rows`` as a Markdown table, columns named by the first row's keys, numbers to the right."""
+    from IPython.display import Markdown
+
+    rules = ["---:" if isinstance(value, int | float) else ":---" for value in rows[0].values()]
+    lines = [list(rows[0]), rules, *([_cell(value) for value in row.values()] for row in rows)]
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _cell(value: Any) -> str:
+    """Whole numbers whole; others with three digits that count; a bar in a text would end the cell."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")
+
+
+def verdicts(judged: Sequence[Verdict]) -> Any:
+    """Claims of the sources beside what arithmetic says, as a table."""
+    rows = []
+    for verdict in judged:
+        claim = claims()[verdict.id]
+        computed = "–" if verdict.computed is None else f"{verdict.computed:,.4g} {verdict.unit}"
+        row = {"claim": f"{claim.claim} ({claim.source})", "computed": computed}
+        rows.append(row | {"verdict": verdict.verdict, "why": verdict.why})
+    return table(rows)

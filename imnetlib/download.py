@@ -1,0 +1,381 @@
+"""Downloads that survive days: resumed after any break, verified while they are written (chapter 1).
+
+A download is ``NAME.part`` with a small ``NAME.part.json`` beside it (address, size, ETag, Last-Modified) until
+its length and its MD5 are right; only then it gets its name. Protocol: RFC 9110, sections 13 to 15.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import shutil
+import time
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from imnetlib.catalog import Dataset
+from imnetlib.files import fsync_folder, write_atomically
+from imnetlib.progress import progress
+
+_BLOCK = 1 << 16
+_TIMEOUT = (30, 60)  # seconds to connect, seconds without a byte
+_LONGEST_PAUSE = 300.0  # seconds between two attempts
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_sleep = time.sleep
+
+
+class DownloadError(OSError):
+    """A download that failed for good; what was fetched stays, and another call goes on from there."""
+
+
+class _BreakError(Exception):
+    """This attempt is over; the next may do better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one call of ``download`` did; ``notes`` has a line for each break and each start from zero."""
+
+    path: Path
+    bytes_fetched: int
+    resumed_from: int  # bytes that an earlier call had left
+    restarts: int  # times that bytes already there were thrown away
+    seconds: float
+    md5: str
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """One download under way: the first ``have`` bytes lie in ``part``, and ``md5`` has seen them."""
+
+    url: str
+    part: Path
+    size: int | None  # what the caller expects
+    have: int = 0
+    known: dict[str, Any] = field(default_factory=dict)  # address, size, etag, modified: the sidecar
+    md5: Any = field(default_factory=hashlib.md5)  # hashlib's type has no public name
+    fetched: int = 0
+    restarts: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """The URL without its query and fragment: those may hold a secret, and change with each log-in."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+    @property
+    def sidecar(self) -> Path:
+        return self.part.with_name(self.part.name + ".json")
+
+
+def download(
+    url: str,
+    destination: Path,
+    *,
+    size: int | None = None,
+    md5: str | None = None,
+    bandwidth: int | None = None,
+    attempts: int = 8,
+    credentials: Path | None = None,
+) -> Result:
+    """Fetch ``url`` to ``destination``, going on where an earlier call stopped (chapter 1).
+
+    ``size`` (bytes) and ``md5`` are checked if given; ``bandwidth`` caps the rate in bytes per second. Gives up
+    after ``attempts`` in a row that bring nothing new, with growing pauses between. Log-in data come from the
+    environment, IMAGENET_COOKIE or IMAGENET_USER and IMAGENET_KEY, or as NAME=VALUE lines from the file
+    ``credentials``, of mode 600. Raises DownloadError for a refusal, a web page in place of the file, a full
+    disk, a wrong size or MD5 (the bytes are then kept as NAME.damaged); FileExistsError when ``destination``
+    is another file. One pass over the data; what an earlier call left is read once for its MD5.
+    """
+    began = time.monotonic()
+    if urlsplit(url).password:
+        raise ValueError("the address holds a password: give IMAGENET_USER and IMAGENET_KEY instead")
+    state = _Transfer(url, destination.with_name(destination.name + ".part"), size)
+    if destination.exists():
+        found = _already_there(destination, size, md5)
+        state.sidecar.unlink(missing_ok=True)  # a kill right after the last rename leaves it
+        return Result(destination, 0, destination.stat().st_size, 0, time.monotonic() - began, found, ())
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    _pick_up(state)
+    resumed_from = state.have
+    with requests.Session() as session:
+        # No proxy stands between a machine and itself, whatever the environment says.
+        session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
+        _log_in(session, credentials)
+        _persist(session, state, bandwidth, attempts)
+    found = state.md5.hexdigest()
+    _finish(state, destination, found, md5)
+    seconds = time.monotonic() - began
+    return Result(
+        destination, state.fetched, resumed_from, state.restarts, seconds, found, tuple(state.notes)
+    )
+
+
+def _already_there(destination: Path, size: int | None, md5: str | None) -> str:
+    """The MD5 of a file that is there and is the one wanted, else FileExistsError."""
+    there = destination.stat().st_size
+    if size not in (None, there):
+        raise FileExistsError(f"{destination} has {there:,} bytes, not {size:,}: move it away, then download")
+    found: str = _md5_of(destination).hexdigest()
+    if md5 not in (None, found):
+        raise FileExistsError(f"{destination} has MD5 {found}, not {md5}: move it away, then download")
+    return found
+
+
+def _md5_of(path: Path) -> Any:
+    """The MD5 of a file as an object that can go on; 0.9 GB/s."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file, progress(path.stat().st_size, f"MD5 of {path.name}", "B") as bar:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            bar.update(len(block))
+    return digest
+
+
+def _pick_up(state: _Transfer) -> None:
+    """Take over what an earlier call left, if it is of this size, and this address or one that If-Range can ask."""
+    try:
+        known, have = json.loads(state.sidecar.read_bytes()), state.part.stat().st_size
+        ours = have <= known["size"] and state.size in (None, known["size"])
+        ours = ours and bool(known["etag"] or known["modified"] or known["address"] == state.address)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        ours = False  # no record, or none that makes sense
+    if ours:
+        state.have, state.known, state.md5 = have, known, _md5_of(state.part)
+    elif state.part.exists():
+        _start_over(state, f"{state.part.name} belonged to another download: started over")
+
+
+def _start_over(state: _Transfer, why: str) -> None:
+    """Throw away what is there: the data first, for a record without data means nothing."""
+    state.part.unlink(missing_ok=True)
+    state.sidecar.unlink(missing_ok=True)
+    state.restarts += 1
+    state.notes.append(why)
+    state.have, state.known, state.md5 = 0, {}, hashlib.md5(usedforsecurity=False)
+
+
+def _log_in(session: requests.Session, credentials: Path | None) -> None:
+    """Give the session what the environment or the file holds; neither appears in any message."""
+    given = dict(os.environ)
+    if credentials is not None:
+        if os.name == "posix" and credentials.stat().st_mode & 0o077:
+            raise PermissionError(f"others can read {credentials}: chmod 600 {credentials}")
+        lines = credentials.read_text(encoding="utf-8").splitlines()
+        given |= {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    if given.get("IMAGENET_COOKIE"):
+        session.headers["Cookie"] = given["IMAGENET_COOKIE"]
+    if given.get("IMAGENET_USER") and given.get("IMAGENET_KEY"):
+        session.auth = (given["IMAGENET_USER"], given["IMAGENET_KEY"])
+
+
+def _persist(session: requests.Session, state: _Transfer, bandwidth: int | None, attempts: int) -> None:
+    """One attempt after another until all bytes are there."""
+    failures, best = 0, state.have
+    while state.have != state.known.get("size", -1):
+        try:
+            _attempt(session, state, bandwidth)
+        except _BreakError as why:
+            state.notes.append(f"broken off at byte {state.have:,}: {why}")
+            # Bytes that come a second time, after a start from zero, are no progress: that could go on for ever.
+            failures, best = (1, state.have) if state.have > best else (failures + 1, best)
+            if failures >= attempts:
+                raise DownloadError(
+                    f"{state.address} brought nothing new in {failures} attempts, lastly: {why}; "
+                    f"run this again to go on from byte {state.have:,}"
+                ) from None
+            _sleep(min(_LONGEST_PAUSE, 2.0**failures) * random.uniform(0.5, 1.0))
+
+
+def _attempt(session: requests.Session, state: _Transfer, bandwidth: int | None) -> None:
+    """One request. Error texts of the HTTP libraries are dropped: they hold the address with its query."""
+    headers = {"Accept-Encoding": "identity"}  # the file as it lies there
+    if state.have:
+        headers["Range"] = f"bytes={state.have}-"
+        etag = state.known["etag"]
+        validator = etag if etag and not etag.startswith("W/") else state.known["modified"]
+        headers |= {"If-Range": validator} if validator else {}
+    try:
+        with session.get(state.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            if response.status_code == 206 and state.have:
+                _check_continuation(response, state)
+            else:
+                _check_whole(response, state)
+            _receive(response.raw, state, bandwidth)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        if isinstance(error, ValueError):  # an address that is none
+            raise ValueError(
+                f"{state.address}: {type(error).__name__}, this is no address to download"
+            ) from None
+        raise _BreakError(type(error).__name__) from None
+
+
+def _check_continuation(response: requests.Response, state: _Transfer) -> None:
+    """206 is good only for exactly the bytes asked for, of the same file."""
+    stated, size = response.headers.get("Content-Range"), state.known["size"]
+    if stated != f"bytes {state.have}-{size - 1}/{size}":
+        _start_over(state, f"asked from byte {state.have:,} on, the server sent {stated}: started over")
+    elif response.headers.get("ETag") != state.known["etag"]:
+        _start_over(state, "the file on the server has changed: started over")
+    else:
+        return
+    raise _BreakError("the answer did not fit what is there")
+
+
+def _check_whole(response: requests.Response, state: _Transfer) -> None:
+    """Any other answer must be 200 with the whole file; then it starts from zero, with a new record."""
+    code, headers = response.status_code, response.headers
+    if code in _TRY_AGAIN:
+        raise _BreakError(f"the server answered {code} {response.reason}")
+    if code == 416 and state.have:
+        _start_over(state, "the file on the server has become shorter: started over")
+        raise _BreakError("the server has no such range")
+    if code != 200 or headers.get("Content-Type", "").startswith("text/html"):
+        raise DownloadError(
+            f"{state.address}: the server answered {code} {response.reason}, {headers.get('Content-Type')}, and "
+            "nothing of it was kept; if this needs a log-in, set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
+        )
+    if not headers.get("Content-Length", "").isdigit():
+        raise DownloadError(
+            f"{state.address}: the server does not tell how long the file is, so a break looks whole"
+        )
+    size = int(headers["Content-Length"])
+    if state.size not in (None, size):
+        raise DownloadError(f"{state.address} has {size:,} bytes, not {state.size:,}: it is another file")
+    record = {"address": state.address, "size": size}
+    record |= {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified")}
+    if state.have:
+        changed = record != state.known
+        _start_over(
+            state, f"{'the file on the server has changed' if changed else 'no ranges here'}: started over"
+        )
+    with write_atomically(state.sidecar) as out:
+        out.write(json.dumps(record).encode())
+    state.known = record
+
+
+def _receive(body: Any, state: _Transfer, bandwidth: int | None) -> None:
+    """Append the body, never beyond the file's size. _BreakError when it ends early."""
+    size, before, began = state.known["size"], state.have, time.monotonic()
+    free = shutil.disk_usage(state.part.parent).free
+    if size - before > free:
+        raise DownloadError(
+            errno.ENOSPC,
+            f"{state.part.parent} has {free:,} bytes free and {size - before:,} are needed: make room",
+        )
+    with state.part.open("ab", buffering=0) as out, progress(size, state.part.stem, "B") as bar:
+        bar.n = bar.initial = bar.last_print_n = before  # the rate counts this attempt alone
+        while block := body.read(min(_BLOCK, size - state.have)):
+            _store(block, out, state.part)
+            state.md5.update(block)
+            state.have += len(block)
+            state.fetched += len(block)
+            bar.update(len(block))
+            if bandwidth is not None:
+                _sleep(max(0.0, (state.have - before) / bandwidth - (time.monotonic() - began)))
+    if state.have < size:
+        raise _BreakError("the connection ended early")
+
+
+def _store(block: bytes, out: FileIO, part: Path) -> None:
+    """Write all of a block, or say that the disk is full: a full disk may take a part of it without an error."""
+    try:
+        written = out.write(block)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        written = 0
+    if written != len(block):
+        raise DownloadError(
+            errno.ENOSPC, f"the disk of {part} is full: make room and run this again, it goes on"
+        )
+
+
+def _finish(state: _Transfer, destination: Path, found: str, expected: str | None) -> None:
+    """Give the file its name once it is on the disk; a damaged one gets another name."""
+    if expected is not None and found != expected:
+        damaged = destination.with_name(destination.name + ".damaged")
+        state.part.replace(damaged)
+        state.sidecar.unlink()
+        raise DownloadError(
+            f"{state.address} came with MD5 {found}, not {expected}: kept as {damaged}, download it again"
+        )
+    with state.part.open("rb+") as out:
+        os.fsync(out.fileno())
+    state.part.replace(destination)
+    fsync_folder(destination.parent)
+    state.sidecar.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveState:
+    """``state``: whole, missing, partial, wrong size, wrong MD5, or unchecked where nothing is known of it."""
+
+    name: str
+    state: str
+    bytes: int
+
+
+def verify_archives(dataset: Dataset, folder: Path) -> list[ArchiveState]:
+    """Compare the archives in ``folder`` with what their publisher states; reads each once (chapter 1)."""
+    states = []
+    for archive in dataset.archives:
+        path, part = folder / archive.name, folder / f"{archive.name}.part"
+        if not path.exists():
+            there = part.stat().st_size if part.exists() else 0
+            states.append(ArchiveState(archive.name, "partial" if part.exists() else "missing", there))
+            continue
+        there = path.stat().st_size
+        if archive.size not in (None, there):
+            state = "wrong size"
+        elif archive.md5 is None:
+            state = "unchecked"
+        else:
+            state = "whole" if _md5_of(path).hexdigest() == archive.md5 else "wrong MD5"
+        states.append(ArchiveState(archive.name, state, there))
+    return states
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """``needs`` bytes for one step, ``total`` with the steps before it; does that fit?"""
+
+    step: str
+    needs: int
+    total: int
+    fits: bool
+
+
+def disk_budget(
+    images: int, archive_bytes: int, free: int, *, record_bytes: float | None = None, keep_backup: bool = True
+) -> tuple[BudgetRow, ...]:
+    """What each step of the course adds to the disk, against ``free`` bytes of it (chapter 1).
+
+    A tar member costs its data and on average 768 bytes of header and padding, a file half a 4,096-byte block, a
+    record 32 bytes of header; ``record_bytes`` is the mean image in a shard if the images are made smaller.
+    """
+    pixels = archive_bytes - 768 * images
+    records = round(images * record_bytes) if record_bytes is not None else pixels
+    steps = {
+        "archives": archive_bytes,
+        "class folders": pixels + 2048 * images,
+        "records": records + 32 * images,
+    }
+    if keep_backup:
+        steps["backup of the records"] = steps["records"]
+    rows, total = [], 0
+    for step, needs in steps.items():
+        total += needs
+        rows.append(BudgetRow(step, needs, total, total <= free))
+    return tuple(rows)

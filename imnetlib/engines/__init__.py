@@ -1,0 +1,1 @@
+"""Frameworks that train: each folder has the same modules and the same function names."""

@@ -1,0 +1,472 @@
+"""Images to shards of records: each shard one pure task, restartable, nothing lost in silence (chapter 4).
+
+``pack`` cuts an image list into shards NAME-00007-of-00256.rec/.idx/.json. A shard is a function of its part of the
+list, the files and the settings: whichever executor runs it, with however many threads, the bytes are the same. The
+.json comes last and says what the shard holds; a later run checks it and skips the shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import importlib.metadata
+import json
+import os
+import time
+import warnings
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from imnetlib import codec, recordio
+from imnetlib.archive import TarIndex
+from imnetlib.files import read_at, write_atomically
+from imnetlib.imagelist import ImageList
+from imnetlib.progress import progress
+
+Names = npt.NDArray[np.bytes_]
+Integers = npt.NDArray[np.int64]
+Read = Callable[[int], bytes]
+Advance = Callable[[int], object]
+OnError = Literal["report", "stop"]
+Action = Literal["kept", "reencoded", "converted", "failed"]
+
+_CHUNK = 8  # images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap
+_CHUNKS_AHEAD = 3  # for each thread
+# What a JPEG must hold to be taken as it is, by Settings.color.
+_PLAIN = {1: ("YCbCr", "RGB"), 0: ("Gray",), -1: ("YCbCr", "RGB", "Gray")}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What happens to an image on its way into a record; im2rec's names where im2rec has them.
+
+    ``resize``: short edge in pixels, after ``center_crop`` to a square. An image is never enlarged unless ``upscale``
+    (im2rec always does). A JPEG that already fits keeps its bytes unless ``reencode``. ``quality``: 1 to 100 for
+    .jpg, compression 0 to 9 for .png. ``color``: 1 RGB, 0 gray, -1 as stored. ``pass_through``: the file's bytes,
+    whatever they show, as long as they begin and end like an image. ``pack_label``: all labels of an image, not one.
+    """
+
+    resize: int | None = None
+    quality: int = 95
+    center_crop: bool = False
+    encoding: str = ".jpg"
+    color: int = 1
+    pass_through: bool = False
+    upscale: bool = False
+    reencode: bool = False
+    pack_label: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = (1, 100) if self.encoding == ".jpg" else (0, 9)
+        for good, rule, value in (
+            (
+                self.resize is None or self.resize >= 1,
+                "resize is a short edge of 1 pixel or more",
+                self.resize,
+            ),
+            (self.encoding in (".jpg", ".png"), "encoding is .jpg or .png", self.encoding),
+            (low <= self.quality <= high, f"quality is {low} to {high} for {self.encoding}", self.quality),
+            (self.color in _PLAIN, "color is 1 (RGB), 0 (gray) or -1 (as stored)", self.color),
+        ):
+            if not good:
+                raise ValueError(f"{rule}, not {value!r}")
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where images lie: in files under ``base``, or at ``ranges`` (n, 2: offset, size) of the archive ``base``."""
+
+    base: Path
+    paths: Names
+    ranges: Integers | None = None
+
+    def part(self, start: int, stop: int) -> Files:
+        """The images from ``start`` to ``stop``."""
+        ranges = None if self.ranges is None else self.ranges[start:stop]
+        return Files(self.base, self.paths[start:stop], ranges)
+
+    @contextmanager
+    def open(self) -> Iterator[Read]:
+        """Gives read(i), the bytes of image i, for any number of threads."""
+        ranges = self.ranges
+        if ranges is None:
+            yield lambda i: (self.base / os.fsdecode(self.paths[i])).read_bytes()
+            return
+        with self.base.open("rb", buffering=0) as archive:
+            yield lambda i: read_at(archive.fileno(), int(ranges[i, 1]), int(ranges[i, 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Images in files under ``root``; the list's paths are relative to it."""
+
+    root: Path
+
+    def locate(self, paths: Names, on_error: OnError) -> Files:
+        """Missing files: FileNotFoundError, or with "report" a warning unless all are missing. Lists each folder."""
+        missing = list(_missing(self.root, paths))
+        if missing:
+            first = ", ".join(missing[:10])
+            what = f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: {first}"
+            if on_error == "stop" or len(missing) == len(paths):
+                raise FileNotFoundError(what)
+            warnings.warn(what, stacklevel=2)
+        return Files(self.root, paths)
+
+
+def _missing(root: Path, paths: Names) -> Iterator[str]:
+    """The paths that are not there, sorted, so that only one folder's names are in memory at a time."""
+    ordered = (os.path.split(os.fsdecode(path)) for path in np.sort(paths))
+    for folder, members in groupby(ordered, key=lambda split: split[0]):
+        where = root / folder
+        there = {entry.name for entry in os.scandir(where)} if where.is_dir() else set()
+        yield from (os.path.join(folder, name) for _, name in members if name not in there)  # noqa: PTH118
+
+
+@dataclass(frozen=True, slots=True)
+class Tar:
+    """Images inside a tar, or a tar of tars, read in place; ``index`` is the file that ``TarIndex.save`` wrote."""
+
+    index: Path
+
+    def locate(self, paths: Names, on_error: OnError) -> Files:
+        """Missing members: ValueError in any case, since the list then belongs to another archive."""
+        index = TarIndex.load(self.index)
+        positions = index.positions(paths)
+        return Files(index.path, paths, np.stack([index.offsets[positions], index.sizes[positions]], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all shards of a packed list share."""
+
+    folder: Path
+    name: str
+    shards: int
+    settings: Settings = DEFAULTS
+    threads: int = 1
+    on_error: OnError = "report"
+
+    def identity(self) -> dict[str, Any]:
+        """What a .json must say for its shard to belong to this job."""
+        return {"shards": self.shards, **dataclasses.asdict(self.settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """All that one shard depends on; the arrays hold its part of the list only: ids (n,), labels (n, k)."""
+
+    job: Job
+    number: int
+    ids: Integers
+    labels: npt.NDArray[np.float32]
+    files: Files
+
+    def path(self, suffix: str) -> Path:
+        """The shard's file with this suffix."""
+        return self.job.folder / f"{self.job.name}-{self.number:05d}-of-{self.job.shards:05d}{suffix}"
+
+    def identity(self) -> dict[str, Any]:
+        """The job's, with the number and a checksum of this part of the list."""
+        checksum = zlib.crc32(b"\n".join(self.files.paths.tolist()))
+        for column in (self.ids, self.labels):
+            checksum = zlib.crc32(column.tobytes(), checksum)
+        return {**self.job.identity(), "number": self.number, "list_crc32": checksum}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that was left out, and why."""
+
+    id: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one shard or several hold: ``images`` that kept their bytes, were encoded anew, or converted (odd files).
+
+    ``shards_skipped``: those that had been finished before. ``seconds``: of this run.
+    """
+
+    images: int
+    kept: int
+    reencoded: int
+    converted: int
+    bytes_in: int
+    bytes_out: int
+    failures: tuple[Failure, ...]
+    shards_skipped: int
+    seconds: float
+
+
+_COUNTS = ("images", "kept", "reencoded", "converted", "bytes_in", "bytes_out")
+
+
+class PackError(ValueError):
+    """An image could not be packed and ``on_error`` is "stop"."""
+
+
+def estimate_shards(total_bytes: int, target_bytes: int) -> int:
+    """How many shards give files of about ``target_bytes``; at least 1."""
+    return max(1, round(total_bytes / target_bytes))
+
+
+def convert(data: bytes, settings: Settings) -> tuple[bytes, Action]:
+    """The bytes to store for one image file, and what was done to them. Raises codec.ImageError (chapter 4)."""
+    if settings.pass_through:
+        codec.check_ends(data)
+        return data, "kept"
+    header = codec.sniff(data)
+    plain = header.orientation == 1 and header.colorspace in _PLAIN[settings.color]
+    size = _target(*header.size, settings)
+    if plain and size == header.size and settings.encoding == ".jpg" and not settings.reencode:
+        codec.check(data)
+        return data, "kept"
+    pixels = codec.decode(data, *size, color=settings.color, header=header)
+    if settings.center_crop:
+        pixels = _center(pixels)
+    if pixels.shape[:2] != size:
+        pixels = codec.resize(pixels, *size)
+    encoded = codec.encode(pixels, settings.encoding, settings.quality)
+    return encoded, "reencoded" if plain else "converted"
+
+
+def _target(height: int, width: int, settings: Settings) -> tuple[int, int]:
+    """Height and width to store; rounded down, as im2rec does."""
+    short = min(height, width)
+    if settings.center_crop:
+        height = width = short
+    if settings.resize is None or (short <= settings.resize and not settings.upscale):
+        return height, width
+    return height * settings.resize // short, width * settings.resize // short
+
+
+def _center(pixels: codec.Pixels) -> codec.Pixels:
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """One image: its framed record, or the reason why there is none."""
+
+    action: Action
+    bytes_in: int
+    record: bytes = b""
+    reason: str = ""
+
+
+def _pack_image(task: ShardTask, read: Read, i: int) -> _Packed:
+    labels, settings = task.labels[i], task.job.settings
+    label = labels if settings.pack_label and len(labels) > 1 else float(labels[0])
+    size = 0
+    try:
+        data = read(i)
+        size = len(data)
+        image, action = convert(data, settings)
+    except codec.ImageError as error:
+        return _Packed("failed", size, reason=str(error))
+    except OSError as error:
+        return _Packed("failed", size, reason=error.strerror or str(error))
+    payload = recordio.pack(recordio.IRHeader(0, label, int(task.ids[i]), 0), image)
+    return _Packed(action, size, recordio.frame(payload))
+
+
+def _in_order(work: Callable[[int], _Packed], count: int, threads: int) -> Generator[_Packed]:
+    """work(0), work(1), … in this order, computed ahead by threads; a bounded number of them waits in memory."""
+
+    def chunk(start: int) -> list[_Packed]:
+        return [work(i) for i in range(start, min(start + _CHUNK, count))]
+
+    waiting: deque[Future[list[_Packed]]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for start in range(0, count, _CHUNK):
+            waiting.append(pool.submit(chunk, start))
+            if len(waiting) > _CHUNKS_AHEAD * threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def pack_shard(task: ShardTask, advance: Advance | None = None) -> Summary:
+    """Write one shard, or find it finished: the .rec, the .idx, then the .json, each whole or not at all (chapter 4).
+
+    Images stand in list order. ``advance`` is called with the number of images just done. ValueError when the shard
+    is there with other settings or from another list; PackError for a bad image and "stop".
+    """
+    started, sidecar = time.perf_counter(), _finished(task)
+    skipped = sidecar is not None
+    if sidecar is None:
+        sidecar = task.identity() | _write_shard(task, advance)
+        with write_atomically(task.path(".json")) as out:
+            out.write(json.dumps(sidecar, indent=1).encode())
+    elif advance is not None:
+        advance(len(task.ids))
+    return Summary(
+        **{key: sidecar[key] for key in _COUNTS},
+        failures=tuple(Failure(*failure) for failure in sidecar["failures"]),
+        shards_skipped=int(skipped),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
+    """Write the .rec and the .idx; gives what the .json says of them."""
+    counts = dict.fromkeys((*_COUNTS, "failed"), 0)
+    failures: list[tuple[int, str, str]] = []
+    ids, offsets, checksum = array("q"), array("q"), 0
+    with task.files.open() as read, write_atomically(task.path(".rec")) as out:
+        packed = _in_order(partial(_pack_image, task, read), len(task.ids), task.job.threads)
+        with closing(packed):
+            for i, one in enumerate(packed):
+                counts[one.action] += 1
+                counts["bytes_in"] += one.bytes_in
+                if one.action == "failed":
+                    failures.append((int(task.ids[i]), os.fsdecode(task.files.paths[i]), one.reason))
+                    if task.job.on_error == "stop":
+                        raise PackError("{1} (id {0}) cannot be packed: {2}".format(*failures[-1]))
+                else:
+                    ids.append(task.ids[i])
+                    offsets.append(counts["bytes_out"])
+                    out.write(one.record)
+                    checksum = zlib.crc32(one.record, checksum)
+                    counts["bytes_out"] += len(one.record)
+                if advance is not None:
+                    advance(1)
+    counts["images"] = len(ids)
+    recordio.write_index(task.path(".idx"), np.array(ids, np.int64), np.array(offsets, np.int64))
+    checksums = {"rec_crc32": checksum, "idx_crc32": _file_crc32(task.path(".idx"))}
+    versions = codec.VERSIONS | {"imnetlib": importlib.metadata.version("imnetlib")}
+    return {**counts, **checksums, "failures": failures, "versions": versions}
+
+
+def _file_crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _finished(task: ShardTask) -> dict[str, Any] | None:
+    """What the .json says when the shard is there and sound; None when it has to be made (again)."""
+    if not task.path(".json").exists():
+        return None
+    sidecar = _read_sidecar(task.path(".json"), task.identity())
+    for suffix in (".rec", ".idx"):
+        path = task.path(suffix)
+        if not path.exists() or _file_crc32(path) != sidecar[f"{suffix[1:]}_crc32"]:
+            return None
+    return sidecar
+
+
+def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Read a .json; ValueError when it does not say all that ``identity`` says."""
+    sidecar: dict[str, Any] = json.loads(path.read_bytes())
+    was = [
+        f"{key}={sidecar.get(key)!r}, not {now!r}" for key, now in identity.items() if sidecar.get(key) != now
+    ]
+    if was:
+        raise ValueError(
+            f"{path} was packed with {'; '.join(was)}: take another folder or name, or remove the old shards"
+        )
+    return sidecar
+
+
+def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[ShardTask]:
+    """The tasks whose results together are the packed list; ``pack`` says which errors there are (chapter 4)."""
+    count, labels = len(images.ids), images.labels.shape[1]
+    if not 1 <= job.shards <= count:
+        raise ValueError(f"a list of {count:,} images makes 1 to {count:,} shards, not {job.shards:,}")
+    if images.ids.min() < 0 or len(np.unique(images.ids)) < count:
+        raise ValueError("the list's ids must be distinct and not negative: they are the keys of the index")
+    if labels > 1 and not job.settings.pack_label:
+        raise ValueError(f"the list has {labels} labels an image: set pack_label, or give a list with one")
+    files = source.locate(images.paths, job.on_error)
+    bounds = pairwise(count * number // job.shards for number in range(job.shards + 1))
+    return [
+        ShardTask(job, number, images.ids[start:stop], images.labels[start:stop], files.part(start, stop))
+        for number, (start, stop) in enumerate(bounds)
+    ]
+
+
+def pack(
+    images: ImageList,
+    source: Folder | Tar,
+    folder: Path,
+    name: str,
+    *,
+    shards: int,
+    settings: Settings = DEFAULTS,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    on_error: OnError = "report",
+) -> Summary:
+    """Pack a list into ``shards`` shards in ``folder``; run it again after a stop and it goes on (chapter 4).
+
+    ``executor`` runs whole shards, each with ``threads`` threads (1 if not given); without one they are packed here,
+    one after the other, with all cores. With "report", bad images are left out, listed in the summary and in
+    NAME-failures.tsv; with "stop" the first raises PackError, and missing files FileNotFoundError beforehand.
+    ValueError when the folder has shards of that name with other settings or from another list, and for a list that
+    does not fit. Time grows with the images' bytes; memory does not, beyond the list itself.
+    """
+    started = time.perf_counter()
+    job = Job(folder, name, shards, settings, threads or (1 if executor else os.cpu_count() or 1), on_error)
+    tasks = shard_tasks(images, source, job)
+    for sidecar in sorted(folder.glob(f"{glob.escape(name)}-?????-of-?????.json")):
+        _read_sidecar(sidecar, job.identity())
+    with progress(len(images.ids), f"pack {name}", "images") as bar:
+        done = _run(tasks, executor, bar.update)
+    failures = tuple(failure for shard in done for failure in shard.failures)
+    _write_failures(folder / f"{name}-failures.tsv", failures)
+    return Summary(
+        **{key: sum(getattr(shard, key) for shard in done) for key in _COUNTS},
+        failures=failures,
+        shards_skipped=sum(shard.shards_skipped for shard in done),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _run(tasks: Sequence[ShardTask], executor: Executor | None, advance: Advance) -> list[Summary]:
+    if executor is None:
+        return [pack_shard(task, advance) for task in tasks]
+    futures = [executor.submit(pack_shard, task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            shard = future.result()
+            advance(shard.images + len(shard.failures))
+    finally:
+        for future in futures:  # after an error or Ctrl-C: what has not begun need not begin
+            future.cancel()
+    return [future.result() for future in futures]
+
+
+def _write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """The report of the last run; no file when there is nothing to report."""
+    path.unlink(missing_ok=True)
+    lines = [f"{failure.id}\t{failure.path}\t{' '.join(failure.reason.split())}\n" for failure in failures]
+    if lines:
+        with write_atomically(path) as out:
+            out.write("".join(["id\tpath\treason\n", *lines]).encode("utf-8", "surrogateescape"))

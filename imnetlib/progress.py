@@ -1,0 +1,49 @@
+"""The progress of a long job: a bar in a terminal, a widget in a notebook, a line per tenth elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+QUIET = 0.5  # seconds from one line to the next: a job of a moment writes one line, not ten
+
+
+class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
+    """A tqdm that writes a whole line each tenth of the way: readable in a log or a saved notebook."""
+
+    def __init__(self, *, total: int, **settings: Any) -> None:
+        settings |= {"mininterval": 0, "maxinterval": float("inf"), "file": sys.stdout, "ascii": True}
+        self._shown, self._written = 0.0, time.monotonic()
+        super().__init__(total=total, miniters=max(1, total // 10), **settings)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Write one line; nothing for the empty bar at the start nor too soon after another line."""
+        now, done = time.monotonic(), self.n == self.total
+        if self.n and self.n != self._shown and (done or now - self._written > QUIET):
+            self.fp.write(f"{self}\n")
+            self.fp.flush()
+            self._shown, self._written = self.n, now
+
+    def close(self) -> None:
+        """Write the last state, once, without the blank line that tqdm adds."""
+        if not self.disable:
+            self.display()
+        self.disable = True
+
+
+def progress(total: int, what: str, unit: str) -> tqdm[Any]:
+    """A bar over ``total`` steps of ``unit`` ("B": counts in kB, MB, …); call ``update(n)`` in a ``with``."""
+    settings: dict[str, Any] = {"total": total, "desc": what, "unit": unit if unit == "B" else f" {unit}"}
+    if unit == "B":
+        settings |= {"unit_scale": True, "unit_divisor": 1000}
+    if "JPY_SESSION_NAME" in os.environ:  # a kernel that a Jupyter server started: somebody is watching
+        from tqdm.notebook import tqdm as widget
+
+        return widget(**settings)
+    if sys.stderr.isatty():
+        return tqdm(**settings)
+    return _LinePerTenth(**settings)

@@ -1,0 +1,314 @@
+"""The tar index against the standard library's tarfile, and what it must refuse."""
+
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imnetlib.archive import TarIndex, TarReader, TarTruncatedError, index_tar
+
+FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+def entry(name: str, size: int = 0, **fields: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
+
+
+def make_tar(members: dict[str, bytes], form: str = "gnu") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=FORMATS[form]) as tar:
+        for name, data in members.items():
+            tar.addfile(entry(name, len(data)), io.BytesIO(data))
+    return out.getvalue()
+
+
+def of_entries(*entries: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for info in entries:
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    return out.getvalue()
+
+
+def written(folder: Path, data: bytes, name: str = "a.tar") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def by_tarfile(path: Path) -> list[tuple[str, int, int]]:
+    """Name, offset and size of each file, one level of inner tars opened: the oracle."""
+    found = []
+    with tarfile.open(path) as outer:
+        for member in outer:
+            if member.name.endswith(".tar"):
+                inner_tar = tarfile.open(fileobj=outer.extractfile(member))  # noqa: SIM115
+                prefix = member.name.removesuffix(".tar") + "/"
+                found += [
+                    (prefix + m.name, member.offset_data + m.offset_data, m.size)
+                    for m in inner_tar
+                    if m.isreg()
+                ]
+            elif member.isreg():
+                found.append((member.name, member.offset_data, member.size))
+    return found
+
+
+def as_rows(index: TarIndex) -> list[tuple[str, int, int]]:
+    names = [name.decode() for name in index.names.tolist()]
+    return list(zip(names, index.offsets.tolist(), index.sizes.tolist(), strict=True))
+
+
+CLASSES = {
+    "n02": {"n02_7.JPEG": b"seven" * 300, "n02_1.JPEG": b"one"},
+    "n01": {"n01_9.JPEG": b"", "n01_3.JPEG": b"three" * 103},
+    "n03": {"n03_5.JPEG": b"five"},
+}
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    return written(tmp_path, make_tar({f"{wnid}.tar": make_tar(files) for wnid, files in CLASSES.items()}))
+
+
+part = st.text(st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1)
+safe_part = part.filter(lambda p: p not in {".", ".."} and not p.endswith(".tar"))
+safe_name = st.lists(safe_part, min_size=1, max_size=4).map("/".join).filter(lambda n: len(n.encode()) < 900)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    form=st.sampled_from(["gnu", "pax"]),
+    members=st.dictionaries(safe_name, st.binary(max_size=1500), min_size=1, max_size=8),
+)
+def test_a_flat_tar_reads_as_tarfile_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, form: str, members: dict[str, bytes]
+):
+    path = written(tmp_path_factory.mktemp("flat"), make_tar(members, form))
+    index = index_tar(path)
+    assert as_rows(index) == by_tarfile(path)
+    assert index.class_names == ()
+    assert index.classes.tolist() == [-1] * len(members)
+    with TarReader(index) as reader:
+        assert [reader.read(i) for i in range(len(index))] == list(members.values())
+
+
+def test_a_tar_of_tars_gives_classes_and_absolute_offsets(nested: Path):
+    index = index_tar(nested)
+    assert as_rows(index) == by_tarfile(nested)
+    assert index.class_names == ("n01", "n02", "n03")
+    assert index.classes.tolist() == [1, 1, 0, 0, 2]
+    assert index.classes.dtype == np.int32
+    assert index.archive_bytes == nested.stat().st_size
+    blob = nested.read_bytes()
+    expected = [data for files in CLASSES.values() for data in files.values()]
+    assert [blob[o : o + s] for o, s in zip(index.offsets, index.sizes, strict=True)] == expected
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_long_names(tmp_path: Path, form: str):
+    name = "d" * 90 + "/" + "e" * 50 + "/" + "f" * 80 + ".JPEG"
+    path = written(tmp_path, make_tar({"a": b"1", name: b"23", "z": b"456"}, form))
+    assert as_rows(index_tar(path)) == by_tarfile(path)
+    assert as_rows(index_tar(path))[1][0] == name
+
+
+def test_thousands_of_members_cross_the_batches(tmp_path: Path):
+    flat = {f"x_{i}.JPEG": bytes(i % 3) for i in range(9000)}
+    path = written(
+        tmp_path, make_tar({"n1.tar": make_tar(flat), "loose.txt": b"!", "n0.tar": make_tar(flat)})
+    )
+    index = index_tar(path)
+    assert as_rows(index) == by_tarfile(path)
+    assert np.bincount(index.classes + 1).tolist() == [1, 9000, 9000]
+
+
+def test_folders_and_dots_in_front_are_left_out(tmp_path: Path):
+    data = of_entries(
+        entry("./", type=tarfile.DIRTYPE), entry("./n01/", type=tarfile.DIRTYPE), entry("./n01/a", 5)
+    )
+    assert [row[0] for row in as_rows(index_tar(written(tmp_path, data)))] == ["n01/a"]
+
+
+def test_a_member_beyond_8_gib(tmp_path: Path):
+    """Its size does not fit the octal field; the file is a hole, so the test costs no disk."""
+    path = tmp_path / "big.tar"
+    size = 9 << 30
+    with path.open("wb") as out:
+        out.write(entry("big.bin", size).tobuf(tarfile.GNU_FORMAT))
+        out.seek(size, 1)
+        out.write(make_tar({"after": b"it"}))
+    assert as_rows(index_tar(path)) == [("big.bin", 512, size), ("after", size + 1024, 2)]
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        (entry("evil", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "evil, a symbolic link"),
+        (entry("evil", type=tarfile.LNKTYPE, linkname="x"), "evil, a hard link"),
+        (entry("evil", type=tarfile.CHRTYPE), "evil, a device"),
+        (entry("evil", type=tarfile.BLKTYPE), "evil, a device"),
+        (entry("evil", type=tarfile.FIFOTYPE), "evil, a member of type '6'"),
+        (entry("evil", type=tarfile.GNUTYPE_SPARSE), "evil, a sparse file"),
+        (entry("evil", pax_headers={"GNU.sparse.major": "1"}), "evil, a sparse file"),
+        (entry("/etc/passwd"), "'/etc/passwd'"),
+        (entry("../up"), r"'\.\./up'"),
+        (entry("a/../../up"), r"'a/\.\./\.\./up'"),
+        (entry("a/.."), r"'a/\.\.'"),
+        (entry("", pax_headers={"path": "/abs" * 40}), "'/abs/abs"),
+        (entry("x" * 120 + "/../../up"), r"\.\./up'"),
+        (entry("first"), "holds first more than once"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True], ids=["flat", "nested"])
+def test_refused_members_are_named(tmp_path: Path, info: tarfile.TarInfo, said: str, inside: bool):
+    data = of_entries(entry("first"), info)
+    if inside:
+        data = make_tar({"n01.tar": data})
+        said = said.replace("holds first", "holds n01/first")
+    with pytest.raises(ValueError, match=said):
+        index_tar(written(tmp_path, data))
+
+
+def with_checksum(header: bytearray) -> bytes:
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        (0, b"a\0b", r"'a\\x00bdef'"),
+        (0, b"\xff\xfe", "no safe file name"),
+        (124, b"-0000001000\0", "no valid tar header at byte 0"),
+        (124, b"\xff" * 12, "no valid tar header at byte 0"),
+        (124, b"12 4567890a\0", "no valid tar header at byte 0"),
+        (156, b"Z", "a member of type 'Z'"),
+    ],
+)
+def test_crafted_headers(tmp_path: Path, field: int, value: bytes, said: str):
+    blob = bytearray(make_tar({"abcdef": b"data"}))
+    blob[field : field + len(value)] = value
+    blob[:512] = with_checksum(blob[:512])
+    with pytest.raises(ValueError, match=said):
+        index_tar(written(tmp_path, bytes(blob)))
+
+
+def test_a_flipped_byte_in_a_header_never_passes(tmp_path: Path, nested: Path):
+    """Of 512 places in an inner header, only the padding of the checksum itself may change nothing."""
+    good, before = nested.read_bytes(), as_rows(index_tar(nested))
+    at = before[1][1] - 512
+    passed = 0
+    for place in range(512):
+        blob = bytearray(good)
+        blob[at + place] ^= 0x15
+        try:
+            assert as_rows(index_tar(written(tmp_path, bytes(blob), "b.tar"))) == before
+            passed += 1
+        except ValueError as error:
+            assert "no valid tar header" in str(error)  # noqa: PT017
+    assert passed <= 2
+
+
+def test_a_hole_does_not_pass_for_the_end(tmp_path: Path, nested: Path):
+    blob = bytearray(nested.read_bytes())
+    at = index_tar(nested).offsets[1] - 512
+    blob[at : at + 512] = bytes(512)
+    with pytest.raises(ValueError, match=rf"in n02.tar, goes on after an empty header at byte {at:,}"):
+        index_tar(written(tmp_path, bytes(blob)))
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_cut_anywhere_says_how_much_is_whole(tmp_path: Path, nested: Path, flat: bool):
+    data = make_tar({"a": b"x" * 700, "b": b"", "c": b"y" * 512}) if flat else nested.read_bytes()
+    rows = as_rows(index_tar(written(tmp_path, data)))
+    ends = [offset + size for _, offset, size in rows]
+    cuts = range(0, -(-ends[-1] // 512) * 512, 61 if flat else 307)
+    assert len(cuts) > 20
+    for cut in cuts:
+        with pytest.raises(TarTruncatedError) as caught:
+            index_tar(written(tmp_path, data[:cut], "cut.tar"))
+        whole = [end for end in ends if end <= cut]
+        assert caught.value.members == len(whole)
+        assert caught.value.whole_bytes == max(whole, default=0)
+        assert f"cut short: {len(whole)} members are whole" in str(caught.value)
+
+
+def test_what_is_no_tar(tmp_path: Path):
+    with pytest.raises(ValueError, match="gzip-compressed"):
+        index_tar(written(tmp_path, gzip.compress(make_tar({"a": b""}))))
+    with pytest.raises(ValueError, match=r"a\.tar has no valid tar header at byte 0"):
+        index_tar(written(tmp_path, b"<!DOCTYPE html><title>Please log in</title>" * 40))
+    with pytest.raises(ValueError, match="holds no file"):
+        index_tar(written(tmp_path, make_tar({})))
+
+
+def test_save_and_load(tmp_path: Path, nested: Path):
+    index = index_tar(nested)
+    index.save(tmp_path / "lists" / "index.npz")
+    tmp_path = tmp_path.rename(tmp_path.with_name("moved"))
+    again = TarIndex.load(tmp_path / "lists" / "index.npz")
+    assert as_rows(again) == as_rows(index)
+    assert again.classes.tolist() == index.classes.tolist()
+    assert again.class_names == index.class_names
+    assert TarReader(again).read(0) == CLASSES["n02"]["n02_7.JPEG"]
+    with again.path.open("ab") as archive:
+        archive.write(b"\0")
+    with pytest.raises(ValueError, match="index it again"):
+        TarIndex.load(tmp_path / "lists" / "index.npz")
+
+
+def test_positions(nested: Path):
+    index = index_tar(nested)
+    wanted = ["n03/n03_5.JPEG", "n02/n02_7.JPEG", "n03/n03_5.JPEG"]
+    assert index.positions(wanted).tolist() == [4, 0, 4]
+    assert index.positions(index.names).tolist() == [0, 1, 2, 3, 4]
+    assert index.positions([]).tolist() == []
+    with pytest.raises(ValueError, match=r"12 of 13 names are not in .*a\.tar: é, q0, .*, q8$"):
+        index.positions([wanted[0], "é", *(f"q{i}" for i in range(11))])
+
+
+def test_reading_from_many_threads(nested: Path):
+    index = index_tar(nested)
+    expected = [data for files in CLASSES.values() for data in files.values()]
+    order = np.random.default_rng(0).integers(0, len(index), 4000).tolist()
+    with TarReader(index) as reader, ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(reader.read, order)) == [expected[i] for i in order]
+        assert reader.read_name("n03/n03_5.JPEG") == b"five"
+        with pytest.raises(ValueError, match="1 of 1 names"):
+            reader.read_name("n03/none.JPEG")
+
+
+def test_an_archive_that_shrank_is_noticed(nested: Path):
+    index = index_tar(nested)
+    with TarReader(index) as reader:
+        with nested.open("r+b") as archive:
+            archive.truncate(int(index.offsets[4]))
+        with pytest.raises(OSError, match=r"ends inside n03/n03_5\.JPEG"):
+            reader.read(4)
+
+
+def test_progress_adds_up(nested: Path):
+    steps: list[int] = []
+    index = index_tar(nested, steps.append)
+    assert sum(steps) == index.offsets[-1] + index.sizes[-1]
+
+
+def test_imports_numpy_and_the_standard_library_only():
+    code = "import sys, imnetlib.archive; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {"tqdm", "requests", "scipy", "PIL", "cv2", "simplejpeg", "typer"}.isdisjoint(loaded.split())
+    assert "numpy" in loaded.split()

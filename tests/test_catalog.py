@@ -1,0 +1,73 @@
+"""What the catalog says about ImageNet, against figures published elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imnetlib import catalog
+
+
+def test_archives_by_name():
+    train = catalog.ILSVRC2012.archive("ILSVRC2012_img_train.tar")
+    assert train.size == 147_897_477_120
+    assert train.md5 == "1d675b47d978889d74fa0da5fadfb00e"
+    with pytest.raises(
+        ValueError, match=r"ILSVRC2012 has no archive 'train\.tar'; it has ILSVRC2012_img_train\.tar, "
+    ):
+        catalog.ILSVRC2012.archive("train.tar")
+
+
+def test_md5_sums_are_whole():
+    for archive in catalog.ILSVRC2012.archives:
+        assert archive.md5 is not None
+        assert re.fullmatch("[0-9a-f]{32}", archive.md5)
+
+
+def test_giant_panda_is_n02510455():
+    panda = catalog.classes()["n02510455"]
+    assert panda.names[0] == "giant panda"
+    assert "black-and-white" in panda.gloss
+    assert catalog.named("Giant Panda") == (panda,)
+
+
+def test_names_repeat_so_labels_show_the_id():
+    cranes = catalog.named("crane")
+    assert [c.wnid for c in cranes if c.in_1k] == ["n02012849", "n03126707"]
+    assert len({catalog.label(c.wnid) for c in cranes}) == len(cranes)
+    assert [c.wnid for c in catalog.named("maillot") if c.in_1k] == ["n03710637", "n03710721"]
+    assert catalog.label("n09468604") == "valley (n09468604)"
+
+
+def test_unknown_names_and_ids():
+    assert catalog.named("no such thing") == ()
+    with pytest.raises(KeyError, match="'valley' is none of ImageNet's classes; ids look like n09468604"):
+        catalog.label("valley")
+
+
+def test_odd_files_belong_to_the_set():
+    names = catalog.CMYK | catalog.PNG_CALLED_JPEG
+    training = [name for name in names if not name.startswith("ILSVRC2012_val_")]
+    assert len(catalog.CMYK) == 23
+    assert len(training) == 23
+    assert all(re.fullmatch(r"n\d{8}_\d+\.JPEG", name) for name in training)
+    assert {name.split("_")[0] for name in training} <= set(catalog.wnids_1k())
+    assert names - set(training) == {"ILSVRC2012_val_00019877.JPEG"}
+
+
+def test_layout_is_the_articles():
+    root = catalog.Layout(Path("/data"))
+    assert root.train == Path("/data/imagenet/train")
+    assert root.validation == Path("/data/imagenet/validation")
+
+
+def test_importing_it_needs_the_standard_library_only():
+    program = (
+        "import sys; from imnetlib import catalog; print(sorted(m for m in sys.modules if m == 'numpy'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,103 @@
+"""The verbs of imnet: the whole way from archives to shards in a terminal, and what each says when it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imnetlib import catalog, recordio
+from imnetlib.cli import main
+
+
+def imnet(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sample: all classes, three training images and two for validation each."""
+    folder = tmp_path_factory.mktemp("cli") / "mirror"
+    done = imnet("sample", folder, "--train", 3, "--validation", 2)
+    assert done.exit_code == 0, done.output
+    assert "36 classes, 108 + 72 images" in done.output
+    return folder
+
+
+def test_from_the_archives_to_shards_and_back(mirror: Path, tmp_path: Path):
+    assert "108 files in 36 classes" in imnet("index", mirror / catalog.TRAIN_TAR).output
+    index = mirror / f"{catalog.TRAIN_TAR}.npz"
+    assert "108 images" in imnet("list", index, tmp_path / "train.lst", "--seed", 1).output
+    packed = imnet("pack", tmp_path / "train.lst", index, tmp_path, "--shards", 2, "--resize", 64)
+    assert packed.exit_code == 3  # the truncated file was left out
+    assert "107 images" in packed.output
+    assert "1 images left out" in packed.output
+    assert (tmp_path / "train-failures.tsv").read_text().count("\n") == 2  # a head line and the failure
+    shard = tmp_path / "train-00000-of-00002.rec"
+    assert imnet("verify", shard).exit_code == 0
+    shard.write_bytes(shard.read_bytes()[:-100])
+    verified = imnet("verify", shard)
+    assert verified.exit_code == 1
+    saved = imnet("salvage", shard, tmp_path / "saved.rec")
+    assert saved.exit_code == 3
+    assert (
+        len(recordio.scan(tmp_path / "saved.rec"))
+        == len(recordio.read_index(shard.with_suffix(".idx"))[0]) - 1
+    )
+
+
+def test_validation_is_unpacked_sorted_listed_and_made_flat_again(mirror: Path, tmp_path: Path):
+    tar, devkit, folder = mirror / catalog.VALIDATION_TAR, mirror / catalog.DEVKIT, tmp_path / "validation"
+    assert "72 images put in place" in imnet("organize", "validation", tar, devkit, folder).output
+    assert "36 classes, 72 files" in imnet("organize", "check", folder).output
+    assert "72 images" in imnet("list", folder, tmp_path / "val.lst").output
+    split = imnet("list", folder, tmp_path / "half.lst", "--train-ratio", 0.5)
+    assert "36 images" in split.output
+    assert {path.name for path in tmp_path.glob("half*")} == {"half_train.lst", "half_val.lst"}
+    assert "72 images moved back" in imnet("organize", "undo", folder).output
+    assert len(list(folder.glob("*.JPEG"))) == 72
+
+
+def test_training_is_unpacked(mirror: Path, tmp_path: Path):
+    done = imnet("organize", "train", mirror / catalog.TRAIN_TAR, tmp_path / "train")
+    assert "36 classes, 108 files written, 0 were there" in done.output
+
+
+def test_verify_archives_tells_wrong_from_missing(mirror: Path, tmp_path: Path):
+    (tmp_path / catalog.DEVKIT).write_bytes(b"<html>")
+    done = imnet("verify-archives", tmp_path)
+    assert done.exit_code == 1
+    assert f"{catalog.DEVKIT}: wrong size (6 bytes)" in done.output
+    assert f"{catalog.TRAIN_TAR}: missing (0 bytes)" in done.output
+
+
+def test_download_of_an_unknown_archive_names_those_there_are(tmp_path: Path):
+    done = imnet("download", "train.tar", "--to", tmp_path)
+    assert done.exit_code == 1
+    assert "ILSVRC2012 has no archive 'train.tar'; it has ILSVRC2012_img_train.tar" in done.output
+
+
+def test_probe_measures_and_leaves_nothing(tmp_path: Path):
+    done = imnet("probe", tmp_path, "--seconds", 0.5)
+    assert "in order:" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("organize", "train", "{html}", "{folder}"), "html"),
+        (("verify", "{html}"), "html"),
+        (("organize", "undo", "{folder}"), "it was not sorted by this function"),
+        (("probe", "{folder}/none"), "probe needs a folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_traceback(tmp_path: Path, arguments: tuple[str, ...], message: str):
+    html = tmp_path / "page.html"
+    html.write_text("<html>Log in</html>" * 100)
+    done = imnet(*(argument.format(html=html, folder=tmp_path) for argument in arguments))
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not done.exception or isinstance(done.exception, SystemExit)

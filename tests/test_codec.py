@@ -1,0 +1,224 @@
+"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures the bytes were made from."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imnetlib import codec
+
+
+def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Something like a photo: noise at every scale, RGB."""
+    rng = np.random.default_rng(seed)
+    canvas = np.full((height, width, 3), 128.0, np.float32)
+    cells = 2
+    while cells < max(width, height):
+        noise = rng.normal(0, 110 / cells**0.7, (max(2, cells * height // width), cells, 3)).astype(
+            np.float32
+        )
+        canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        cells *= 2
+    return np.clip(canvas + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def saved(pixels: np.ndarray, form: str = "JPEG", mode: str = "RGB", **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(
+        out, form, **({"quality": 95} if form == "JPEG" else {}) | options
+    )
+    return out.getvalue()
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+
+
+PHOTO = photo(120, 90)
+JPEG = saved(PHOTO)
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    exif[0x0112] = orientation
+    return saved(PHOTO, exif=exif)
+
+
+def test_an_ordinary_jpeg_decodes_as_pillow_decodes_it():
+    assert codec.sniff(JPEG) == codec.Header(90, 120, "YCbCr")
+    expected = np.asarray(Image.open(io.BytesIO(JPEG)))
+    assert np.abs(codec.decode(JPEG).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_held_otherwise_gives_an_upright_picture_as_in_opencv(orientation: int):
+    data = turned(orientation)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    pixels = codec.decode(data)
+    assert pixels.shape == expected.shape == (*codec.sniff(data).size, 3)
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("cut", [0, 4, 14, 22])  # byte order, pointer, entries
+def test_broken_exif_is_passed_over(cut: int):
+    data = turned(6)
+    start = data.index(b"Exif\0\0") + 6
+    broken = data[: start + cut] + b"\xff" * 12 + data[start + cut + 12 :]
+    assert codec.sniff(broken).orientation == 1
+    assert np.array_equal(codec.decode(broken), codec.decode(JPEG))
+
+
+def test_cmyk_has_the_colours_it_was_made_from():
+    data = saved(PHOTO, mode="CMYK")
+    assert b"Adobe" in data  # the marker whose inks are stored inverted
+    assert np.abs(codec.decode(data).astype(int) - PHOTO).mean() < 2
+    assert (
+        np.abs(
+            codec.decode(data, color=0)[:, :, 0].astype(int) - cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
+        ).mean()
+        < 2
+    )
+
+
+def test_a_grayscale_jpeg_gets_three_equal_channels():
+    data = saved(PHOTO, mode="L")
+    expected = np.asarray(Image.open(io.BytesIO(data)))
+    for channel in np.moveaxis(codec.decode(data), 2, 0):
+        assert np.abs(channel.astype(int) - expected).max() <= 1
+    assert codec.decode(data, color=-1).shape == (90, 120, 1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_another_format_in_disguise_is_read(form: str):
+    assert np.array_equal(codec.decode(saved(PHOTO, form)), PHOTO)
+
+
+def test_pngs_of_every_kind():
+    assert np.array_equal(codec.decode(saved(PHOTO, "PNG", "RGBA")), PHOTO)
+    assert codec.decode(saved(PHOTO, "PNG", "RGBA"), color=-1).shape == (90, 120, 4)
+    palette = Image.fromarray(PHOTO).convert("P", palette=Image.Palette.ADAPTIVE)
+    out = io.BytesIO()
+    palette.save(out, "PNG")
+    assert np.array_equal(codec.decode(out.getvalue()), np.asarray(palette.convert("RGB")))
+    deep = PHOTO[:, :, 0].astype(np.uint16) * 257
+    deep_png = cv2.imencode(".png", deep)[1].tobytes()
+    assert np.array_equal(codec.decode(deep_png), np.repeat(PHOTO[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(45, 60), (23, 30), (40, 40), (12, 10), (46, 60), (90, 120), (500, 500)]
+)
+def test_a_scaled_decode_is_as_large_as_asked_and_shows_the_same(height: int, width: int):
+    pixels = codec.decode(JPEG, height, width)
+    assert pixels.shape[0] >= min(height, 90)
+    assert pixels.shape[1] >= min(width, 120)
+    if 2 * height <= 90 and 2 * width <= 120:
+        assert pixels.shape[0] <= 45
+    whole = cv2.resize(PHOTO, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert psnr(pixels, whole) > 26
+
+
+def test_a_scaled_decode_of_a_turned_picture_keeps_its_sides_apart():
+    assert codec.decode(turned(6), 60, 20).shape == (60, 45, 3)
+
+
+DAMAGED = {
+    "empty": (b"", "it is empty"),
+    "text": (b"<html>not found</html>", "it is no image"),
+    "header only": (JPEG[:400], "it is no image|is damaged|cannot be read"),
+    "half": (JPEG[: len(JPEG) // 2], "its JPEG data is damaged"),
+    "no end mark": (JPEG[:-2], "its JPEG data is damaged"),
+    "half a PNG": (saved(PHOTO, "PNG")[:4000], "its PNG data is damaged"),
+    "a piece missing": (JPEG[:3000] + JPEG[3500:], "its JPEG data is damaged"),
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is no image"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damage_is_refused_and_named(case: str):
+    data, text = DAMAGED[case]
+    for read in (codec.decode, codec.check):
+        with pytest.raises(codec.ImageError, match=text):
+            read(data)
+
+
+def test_bytes_too_many_do_no_harm():
+    assert np.array_equal(codec.decode(JPEG[:-2] + bytes(5) + JPEG[-2:]), codec.decode(JPEG))
+    assert np.array_equal(codec.decode(JPEG + b"behind the end"), codec.decode(JPEG))
+
+
+def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():
+    for cut in (400, len(JPEG) // 2, len(JPEG) - 2):
+        with pytest.raises(codec.ImageError):
+            codec.check_ends(JPEG[:cut])
+    codec.check_ends(JPEG)
+    codec.check_ends(JPEG + bytes(10_000))  # much behind the end: decoded to make sure
+    codec.check_ends(saved(PHOTO, "PNG"))
+
+
+def bomb(form: str) -> bytes:
+    """A small file whose header promises 20,000 x 20,000 pixels."""
+    if form == "JPEG":
+        at = JPEG.index(b"\xff\xc0") + 5
+        return JPEG[:at] + struct.pack(">HH", 20_000, 20_000) + JPEG[at + 4 :]
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    data = saved(PHOTO, "PNG")
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_pixel_bomb_is_refused_before_it_is_unpacked(form: str):
+    with pytest.raises(codec.ImageError, match="pixels"):
+        codec.decode(bomb(form))
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_mutated_files_decode_or_are_refused(data: st.DataObject):
+    image = bytearray(
+        data.draw(st.sampled_from([JPEG, turned(3), saved(PHOTO, "PNG"), saved(PHOTO, mode="CMYK")]))
+    )
+    for _ in range(data.draw(st.integers(1, 6))):
+        image[data.draw(st.integers(0, len(image) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pixels = codec.decode(bytes(image))
+    except codec.ImageError:
+        return
+    assert pixels.shape == (*codec.sniff(bytes(image)).size, 3)
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.68, 0.53, 0.3, 0.15])
+def test_resizing_leaves_no_jagged_edges(scale: float):
+    picture = photo(500, 375)
+    height, width = round(375 * scale), round(500 * scale)
+    reference = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    plain = psnr(cv2.resize(picture, (width, height)), reference)
+    ours = psnr(codec.resize(picture, height, width), reference)
+    assert ours > 32
+    assert ours >= plain + (2 if scale < 0.7 else 0)
+
+
+def test_resizing_writes_where_it_is_told_and_keeps_a_single_channel():
+    for height, width in ((80, 100), (50, 66), (20, 20), (200, 200)):
+        out = np.zeros((2, height, width, 3), np.uint8)
+        returned = codec.resize(PHOTO, height, width, out[1])
+        assert np.shares_memory(returned, out)
+        assert np.array_equal(out[1], codec.resize(PHOTO, height, width))
+        assert not out[0].any()
+        assert codec.resize(PHOTO[:, :, :1], height, width).shape == (height, width, 1)
+
+
+def test_encoding_and_decoding_again():
+    assert psnr(codec.decode(codec.encode(PHOTO, ".jpg", 95)), PHOTO) > 30
+    assert len(codec.encode(PHOTO, ".jpg", 40)) < len(codec.encode(PHOTO, ".jpg", 95))
+    for channels in (1, 3):
+        part = np.ascontiguousarray(PHOTO[:, :, :channels])
+        assert np.array_equal(codec.decode(codec.encode(part, ".png", 6), color=-1), part)
+    assert codec.sniff(codec.encode(PHOTO[:, :, :1])).colorspace == "Gray"

@@ -1,0 +1,171 @@
+"""pyproject.toml, the lock and environment.yml tell one story; importing costs little; doctor sees what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from imnetlib.course import doctor
+
+EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "dev")
+
+
+def project(checkout: Path) -> dict:
+    return tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+
+
+def test_the_lock_pins_every_declared_dependency_within_its_range(checkout: Path):
+    declared = project(checkout)
+    lines = [*declared["dependencies"]]
+    for extra in EXTRAS_IN_LOCK:
+        lines += declared["optional-dependencies"][extra]
+    locked = doctor.locked_versions()
+    for requirement in map(Requirement, lines):
+        assert requirement.specifier.contains(locked[requirement.name]), requirement
+
+
+def test_every_package_in_the_lock_has_a_hash(checkout: Path):
+    blocks = re.split(r"\n(?=\S)", (checkout / "requirements.lock").read_text())
+    pins = [block for block in blocks if not block.startswith("#")]
+    assert len(pins) > 100
+    assert [block for block in pins if "--hash=sha256:" not in block] == []
+
+
+def test_the_lock_names_no_index_and_no_local_path(checkout: Path):
+    text = (checkout / "requirements.lock").read_text()
+    assert "://" not in text
+    assert "--find-links" not in text
+
+
+def test_the_environment_file_is_python_and_the_lock(checkout: Path):
+    environment = yaml.safe_load((checkout / "environment.yml").read_text())
+    python, pip, rest = environment["dependencies"]
+    assert (python, pip) == ("python=3.11", "pip")
+    assert rest == {"pip": ["-r requirements.lock"]}
+    assert (checkout / "requirements.lock").exists()
+
+
+def test_what_conda_hands_to_pip_installs(checkout: Path, tmp_path: Path):
+    """conda writes its ``pip:`` section to a file beside environment.yml and gives that to pip."""
+    lines = yaml.safe_load((checkout / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    handed = checkout / "build" / "condaenv.requirements.txt"
+    handed.parent.mkdir(exist_ok=True)
+    handed.write_text("\n".join(line.replace("-r ", "-r ../") for line in lines))
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "-r", str(handed)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=checkout)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_is_quick():
+    code = "import sys; before = set(sys.modules); import imnetlib; print(len(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 1  # itself: an import that imports nothing cannot be slow
+
+
+MODULES = sorted(
+    ".".join(path.relative_to(Path(__file__).parent.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in (Path(__file__).parent.parent / "imnetlib").rglob("*.py")
+    if "engines" not in path.parts
+)
+
+
+def test_no_module_but_the_engines_imports_a_framework():
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {MODULES}]; "
+    code += "print([name for name in ('mxnet', 'torch') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["recordio", "archive", "throughput"])
+def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
+    code = f"import sys, imnetlib.{name}; print(sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {module for module in json.loads(done.stdout.replace("'", '"')) if not module.startswith("_")}
+    third_party = loaded - sys.stdlib_module_names - {"numpy", "cython_runtime", "imnetlib", "sitecustomize"}
+    assert third_party == set()
+
+
+def test_doctor_finds_this_environment_in_order(tmp_path: Path):
+    wrong = [check for check in doctor.examine(tmp_path) if not check.ok]
+    assert wrong == []
+
+
+def test_doctor_names_the_remedy_for_a_wrong_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    wanted = doctor.locked_versions() | {"papermill": "0.0.1"}
+    monkeypatch.setattr(doctor, "locked_versions", lambda: wanted)
+    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    assert wrong.name == "papermill"
+    assert "pip install papermill==0.0.1" in wrong.remedy
+
+
+def test_doctor_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    (wrong,) = [check for check in doctor.examine(tmp_path / "new" / "root") if not check.ok]
+    assert (wrong.name, wrong.found) == ("free disk", "0.0 GB")
+
+
+def test_doctor_reports_a_kernel_of_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {
+        "argv": ["/usr/bin/python3", "-m", "ipykernel_launcher"],
+        "display_name": "x",
+        "language": "python",
+    }
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    assert wrong.name == "kernel python3"
+    assert "ipykernel install" in wrong.remedy
+
+
+class TestMakeEnv:
+    """tools/make_env.sh on machines that cannot serve: one clear sentence, nothing left behind."""
+
+    def run(self, checkout: Path, folder: Path, tools: dict[str, str]) -> subprocess.CompletedProcess:
+        bin_folder = folder / "bin"
+        bin_folder.mkdir()
+        for name in ("bash", "dirname", "cat", "cksum", "awk", "mktemp", "rm"):
+            (bin_folder / name).symlink_to(shutil.which(name))
+        for name, script in {"df": f'exec {shutil.which("df")} "$@"', **tools}.items():
+            (bin_folder / name).write_text(f"#!{shutil.which('bash')}\n{script}\n")
+            (bin_folder / name).chmod(0o755)
+        command = [str(bin_folder / "bash"), str(checkout / "tools" / "make_env.sh"), str(folder / "env")]
+        environment = {**os.environ, "PATH": str(bin_folder)}
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    def test_no_python_that_fits(self, checkout: Path, tmp_path: Path):
+        done = self.run(checkout, tmp_path, {"python3": "exit 1"})
+        assert done.returncode == 1
+        assert done.stderr.startswith("No Python 3.11 or 3.12 found")
+        assert "uv" in done.stderr
+        assert "conda env create -f environment.yml" in done.stderr
+        assert not (tmp_path / "env").exists()
+
+    def test_no_space(self, checkout: Path, tmp_path: Path):
+        done = self.run(checkout, tmp_path, {"df": "echo head; echo '/dev/vda 1 1 700000 99% /'"})
+        assert done.returncode == 1
+        assert done.stderr.startswith("The environment needs 2.5 GB;")
+        assert "has 700 MB free" in done.stderr
+
+    def test_a_failing_install_is_told_and_cleaned_up(self, checkout: Path, tmp_path: Path):
+        fake = f"{tmp_path}/fake-python"
+        Path(fake).write_text("#!/bin/sh\necho no network; exit 1\n")
+        Path(fake).chmod(0o755)
+        script = f'[ "$1" = -c ] && exit 0; PATH=/usr/bin:/bin; mkdir -p "$3/bin"; cp {fake} "$3/bin/python"'
+        done = self.run(checkout, tmp_path, {"python3.11": script})
+        assert done.returncode == 1
+        assert "no network" in done.stderr
+        assert "could not be made" in done.stderr
+        assert not (tmp_path / "env").exists()

@@ -1,0 +1,398 @@
+"""The loader: every record once, whoever reads; resumed as if never stopped; pixels as in Pillow and MXNet."""
+
+import io
+import json
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imnetlib import recordio
+from imnetlib.loader import (
+    Batch,
+    Loader,
+    LoadError,
+    Transform,
+    batch_starts,
+    crop_box,
+    epoch_order,
+    random_numbers,
+)
+
+np.bool = bool  # type: ignore[attr-defined]  # mxnet 1.9.1 asks for it
+import mxnet as mx  # noqa: E402
+
+SIZES = (11, 20, 6)  # records of each shard
+N = sum(SIZES)
+TRAIN = Transform(28, "resized", mirror=True)
+
+
+def photo(width: int, height: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    return np.clip(smooth + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def write_shard(path: Path, ids: Iterable[int], images: Iterable[bytes], label: object = None) -> Path:
+    """A shard whose labels are id mod 10, unless one is given."""
+    ids, offsets, data = list(ids), [], b""
+    for key, image in zip(ids, images, strict=True):
+        header = recordio.IRHeader(0, float(key % 10) if label is None else label, key, 0)
+        offsets.append(len(data))
+        data += recordio.frame(recordio.pack(header, image))
+    path.write_bytes(data)
+    recordio.write_index(path.with_suffix(".idx"), ids, offsets)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[int, bytes]:
+    return {1000 + 3 * i: jpeg(photo(*((40, 32) if i % 2 else (32, 50)), i)) for i in range(N)}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory, images: dict[int, bytes]) -> list[Path]:
+    folder, ids, paths = tmp_path_factory.mktemp("shards"), list(images), []
+    for number, size in enumerate(SIZES):
+        mine, ids = ids[:size], ids[size:]
+        paths.append(write_shard(folder / f"set-{number:05d}-of-00003.rec", mine, [images[i] for i in mine]))
+    return paths
+
+
+def shown(batches: Iterable[Batch]) -> dict[int, bytes]:
+    """The pixels by record id; fails when an id comes twice."""
+    found: dict[int, bytes] = {}
+    for batch in batches:
+        for row in range(len(batch.ids) - batch.padding):
+            key = int(batch.ids[row])
+            assert key not in found
+            assert batch.labels[row] == key % 10
+            found[key] = batch.images[row].tobytes()
+    return found
+
+
+@given(
+    records=st.integers(1, 300),
+    batch_size=st.integers(1, 70),
+    readers=st.integers(1, 9),
+    start=st.integers(0, 320),
+)
+def test_readers_share_the_positions_of_an_epoch(records: int, batch_size: int, readers: int, start: int):
+    taken = [batch_starts(records, batch_size, start, (reader, readers)) for reader in range(readers)]
+    assert len({len(starts) for starts in taken}) == 1
+    positions = sorted(first + i for starts in taken for first in starts for i in range(batch_size))
+    assert positions == list(range(start, start + len(positions)))
+    assert len(positions) >= records - start
+    assert len(positions) - max(0, records - start) < batch_size * readers
+
+
+@given(n=st.integers(1, 500), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
+def test_the_order_of_an_epoch_is_a_permutation(n: int, seed: int, epoch: int):
+    order = epoch_order(n, seed, epoch)
+    assert sorted(order.tolist()) == list(range(n))
+    if n > 50:
+        assert not np.array_equal(order, epoch_order(n, seed, epoch + 1))
+        assert not np.array_equal(order, epoch_order(n, seed + 1, epoch))
+
+
+def test_the_shuffle_is_fair():
+    """Where the records of the first half land over 400 epochs: as chance would have it, within 5 deviations."""
+    n, epochs = 64, 400
+    landed = np.array([epoch_order(n, 7, epoch) for epoch in range(epochs)])
+    counts = np.array([np.bincount(landed[:, place], minlength=n) for place in range(n)])
+    chi_square = ((counts - epochs / n) ** 2 / (epochs / n)).sum()
+    freedom = (n - 1) ** 2
+    assert abs(chi_square - freedom) < 5 * np.sqrt(2 * freedom)
+
+
+def test_random_numbers_are_uniform_and_belong_to_the_record():
+    ids = np.arange(50_000)
+    numbers = random_numbers(3, 5, ids, 4)
+    assert 0 <= numbers.min() < numbers.max() < 1
+    for column in numbers.T:
+        counts = np.bincount((column * 100).astype(int), minlength=100)
+        assert abs(((counts - 500) ** 2 / 500).sum() - 99) < 5 * np.sqrt(2 * 99)
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(4)).max() < 0.025
+    assert np.array_equal(random_numbers(3, 5, ids[[7, 4]], 4), numbers[[7, 4]])
+    assert not np.isin(random_numbers(3, 6, ids, 4), numbers).any()
+    assert not np.isin(random_numbers(4, 5, ids, 4), numbers).any()
+
+
+@given(height=st.integers(1, 400), width=st.integers(1, 400), key=st.integers(0, 10**6), data=st.data())
+@settings(max_examples=200)
+def test_crops_lie_inside_and_have_the_shape_asked_for(
+    height: int, width: int, key: int, data: st.DataObject
+):
+    transform = Transform(24, data.draw(st.sampled_from(["center", "random", "resized"])))
+    top, left, tall, wide = crop_box(
+        height, width, transform, random_numbers(0, 0, np.array([key]), 23)[0].tolist()
+    )
+    assert 0 <= top <= top + tall <= height
+    assert 0 <= left <= left + wide <= width
+    assert tall > 0 < wide
+    square = tall == wide == max(1, round(min(height, width) * 0.875))
+    if transform.crop != "resized":
+        assert square
+    elif not square and min(tall, wide) > 20:  # smaller: rounding to pixels changes the aspect
+        assert 0.72 < wide / tall < 1.39
+        assert 0.075 < tall * wide / (height * width) <= 1
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3, 5])
+@pytest.mark.parametrize("batch_size", [1, 4, 16, 100])
+def test_every_record_comes_once_whoever_reads(shards: list[Path], readers: int, batch_size: int):
+    whole = shown(Loader(shards, 8, TRAIN, seed=9))
+    loaders = [Loader(shards, batch_size, TRAIN, seed=9, reader=(r, readers)) for r in range(readers)]
+    batches = [list(loader) for loader in loaders]
+    assert {len(own) for own in batches} == {len(loaders[0])}
+    assert all(batch.images.shape == (batch_size, 28, 28, 3) for own in batches for batch in own)
+    assert shown(batch for own in batches for batch in own) == whole
+    assert len(whole) == N
+    assert (
+        sum(batch.padding for own in batches for batch in own) == len(loaders[0]) * batch_size * readers - N
+    )
+
+
+def test_epochs_differ_and_repeat_with_the_seed(shards: list[Path]):
+    loader = Loader(shards, 8, TRAIN, seed=1)
+    first, second = [b.ids.tolist() for b in loader], [b.ids.tolist() for b in loader]
+    assert loader.epoch == 2
+    assert first != second
+    again = Loader(shards, 8, TRAIN, seed=1)
+    assert [b.ids.tolist() for b in again] == first
+    in_file_order = [
+        key for b in Loader(shards, 9, TRAIN, shuffle=False) for key in b.ids[: 9 - b.padding].tolist()
+    ]
+    assert in_file_order == [1000 + 3 * i for i in range(N)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_threads_change_nothing(shards: list[Path], threads: int, prefetch: int):
+    expected = list(Loader(shards, 20, TRAIN, seed=2, threads=1, prefetch=1))
+    found = list(Loader(shards, 20, TRAIN, seed=2, threads=threads, prefetch=prefetch))
+    for one, other in zip(expected, found, strict=True):
+        for field in ("images", "labels", "ids"):
+            assert np.array_equal(getattr(one, field), getattr(other, field))
+        assert one.padding == other.padding
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4])
+def test_resumed_as_if_never_stopped(shards: list[Path], stop: int):
+    uninterrupted = Loader(shards, 8, TRAIN, seed=4)
+    expected = [batch for _ in range(2) for batch in uninterrupted]
+    first = Loader(shards, 8, TRAIN, seed=4)
+    iterator = iter(first)
+    before = [next(iterator) for _ in range(stop)]
+    state = json.loads(json.dumps(first.state_dict()))
+    second = Loader(shards, 8, TRAIN, seed=4)
+    second.load_state_dict(state)
+    found = before + [batch for _ in range(2) for batch in second]
+    assert [batch.ids.tolist() for batch in found] == [batch.ids.tolist() for batch in expected]
+    assert all(np.array_equal(a.images, b.images) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("readers_before", "readers_after", "batch_after"), [(1, 3, 4), (2, 1, 4), (3, 2, 5)]
+)
+def test_resumed_by_another_number_of_readers(
+    shards: list[Path], readers_before: int, readers_after: int, batch_after: int
+):
+    whole = shown(Loader(shards, 4, TRAIN, seed=4))
+    before, states = [], []
+    for r in range(readers_before):
+        loader = Loader(shards, 4, TRAIN, seed=4, reader=(r, readers_before))
+        iterator = iter(loader)
+        before += [next(iterator), next(iterator)]
+        iterator.close()
+        states.append(loader.state_dict())
+    assert all(state == states[0] for state in states)
+    after = []
+    for r in range(readers_after):
+        loader = Loader(shards, batch_after, TRAIN, seed=4, reader=(r, readers_after))
+        loader.load_state_dict(states[0])
+        after += list(loader)
+    assert shown(before + after) == whole
+
+
+def test_a_position_among_other_records_is_refused(shards: list[Path]):
+    state = Loader(shards, 4, TRAIN, seed=4).state_dict()
+    with pytest.raises(ValueError, match="seed 4, here 5"):
+        Loader(shards, 4, TRAIN, seed=5).load_state_dict(state)
+    with pytest.raises(ValueError, match="records 37, here 31"):
+        Loader(shards[:2], 4, TRAIN, seed=4).load_state_dict(state)
+
+
+def test_the_centre_crop_is_pillows(tmp_path: Path):
+    whole = [photo(341, 256, 1), photo(256, 300, 2)]
+    large = [photo(1400, 1024, 3)]
+    data = [jpeg(picture) for picture in whole + large]
+    shard = write_shard(tmp_path / "a.rec", range(3), data)
+    (batch,) = Loader([shard], 3, Transform(224), shuffle=False)
+    for row in range(2):
+        picture = np.asarray(Image.open(io.BytesIO(data[row])))
+        top, left = (picture.shape[0] - 224) // 2, (picture.shape[1] - 224) // 2
+        expected = picture[top : top + 224, left : left + 224]
+        assert np.abs(batch.images[row].astype(int) - expected).max() <= 1
+    box = (252, 64, 252 + 896, 64 + 896)
+    expected = np.asarray(Image.fromarray(large[0]).resize((224, 224), Image.Resampling.LANCZOS, box))
+    assert np.abs(batch.images[2].astype(int) - expected).mean() < 2.5
+
+
+def test_pixels_as_mxnets_iterator_gives_them(tmp_path: Path):
+    data = [jpeg(photo(90, 64, i)) for i in range(12)]
+    shard = write_shard(tmp_path / "a.rec", range(12), data)
+    theirs = mx.io.ImageRecordUInt8Iter(path_imgrec=str(shard), data_shape=(3, 56, 56), batch_size=12)
+    expected = theirs.next()
+    (batch,) = Loader([shard], 12, Transform(56, layout="NCHW"), shuffle=False)
+    assert np.abs(batch.images.astype(int) - expected.data[0].asnumpy()).max() <= 1
+    assert np.array_equal(batch.labels, expected.label[0].asnumpy())
+
+
+def test_half_of_the_pictures_are_mirrored(tmp_path: Path):
+    picture = jpeg(photo(64, 64, 1))
+    shard = write_shard(tmp_path / "a.rec", range(400), [picture] * 400)
+    (plain,) = Loader([shard], 400, Transform(32))
+    (batch,) = Loader([shard], 400, Transform(32, mirror=True), seed=3)
+    same = (batch.images == plain.images[0]).all(axis=(1, 2, 3))
+    mirrored = (batch.images == plain.images[0][:, ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all()
+    assert 150 < mirrored.sum() < 250
+
+
+@pytest.mark.parametrize("crop", ["random", "resized"])
+def test_random_crops_show_parts_of_the_picture(tmp_path: Path, crop: str):
+    """Each pixel of the picture says where it is, so that the crop's place can be read off."""
+    rows, columns = np.mgrid[0:120, 0:160].astype(np.uint8)
+    picture = np.stack([rows * 2, columns, np.full_like(rows, 99)], axis=2)
+    image = io.BytesIO()
+    Image.fromarray(picture).save(image, "PNG")
+    shard = write_shard(tmp_path / "a.rec", range(60), [image.getvalue()] * 60)
+    (batch,) = Loader([shard], 60, Transform(105, crop), seed=1)
+    tops, lefts = batch.images[:, 0, 0, 0] / 2, batch.images[:, 0, 0, 1]
+    heights, widths = (
+        batch.images[:, -1, 0, 0] / 2 - tops + 1,
+        batch.images[:, 0, -1, 1].astype(int) - lefts + 1,
+    )
+    assert len(set(zip(tops.tolist(), lefts.tolist(), strict=True))) > 30
+    if crop == "random":
+        assert set(heights) == set(widths) == {105}
+        assert (lefts.min() < 8, lefts.max() > 47, tops.min() < 3, tops.max() > 12) == (True,) * 4
+    else:
+        shares = heights * widths / (120 * 160)
+        assert 0.05 < shares.min() < 0.2 < 0.85 < shares.max() <= 1
+        assert 0.6 < (widths / heights).min() < 0.85 < 1.15 < (widths / heights).max() < 1.5
+
+
+def test_layouts_and_normalised_numbers(shards: list[Path]):
+    mean, std = (123.7, 116.3, 103.5), (58.4, 57.1, 57.4)
+    plain = [b.images for b in Loader(shards, 8, TRAIN, seed=1)]
+    turned = [b.images for b in Loader(shards, 8, Transform(28, "resized", True, layout="NCHW"), seed=1)]
+    assert all(np.array_equal(a.transpose(0, 3, 1, 2), b) for a, b in zip(plain, turned, strict=True))
+    for layout, axes in (("NHWC", (0, 1, 2, 3)), ("NCHW", (0, 3, 1, 2))):
+        transform = Transform(28, "resized", True, layout=layout, mean=mean, std=std)
+        for a, b in zip(plain, Loader(shards, 8, transform, seed=1), strict=True):
+            assert b.images.dtype == np.float32
+            np.testing.assert_allclose(b.images, ((a - np.array(mean)) / std).transpose(axes), atol=1e-5)
+
+
+def test_several_labels(tmp_path: Path, images: dict[int, bytes]):
+    label = np.array([1.5, -2, 7], np.float32)
+    shard = write_shard(tmp_path / "a.rec", images, images.values(), label)
+    with pytest.raises(LoadError, match="it has 3 labels, label_width is 1"):
+        list(Loader([shard], 8, TRAIN))
+    for batch in Loader([shard], 8, TRAIN, label_width=3):
+        assert np.array_equal(batch.labels, np.tile(label, (8, 1)))
+
+
+BAD = {"truncated": lambda image: image[:300], "empty": lambda image: b"", "text": lambda image: b"no image"}
+
+
+@pytest.mark.parametrize("damage", BAD)
+def test_a_bad_record_is_named_and_left_out_or_stops(tmp_path: Path, images: dict[int, bytes], damage: str):
+    bad = list(images)[5]
+    data = [BAD[damage](image) if key == bad else image for key, image in images.items()]
+    shard = write_shard(tmp_path / "a.rec", images, data)
+    _, offsets = recordio.read_index(shard.with_suffix(".idx"))
+    with pytest.raises(LoadError, match=rf"a\.rec: record {bad} at byte {offsets[5]}: "):
+        list(Loader([shard], 8, TRAIN))
+    loader = Loader([shard], 8, TRAIN, on_error="skip")
+    batches = list(loader)
+    assert set(shown(batches)) == set(images) - {bad}
+    assert all(len(batch.ids) == 8 for batch in batches)
+    assert sum(batch.padding for batch in batches) == 8 * len(batches) - N + 1
+    assert list(loader.failures) == [bad]
+    assert loader.failures[bad].startswith(f"{shard}: record {bad} at byte {offsets[5]}: ")
+
+
+def test_nothing_but_bad_records(tmp_path: Path):
+    shard = write_shard(tmp_path / "a.rec", range(5), [b"x"] * 5)
+    (batch,) = Loader([shard], 8, TRAIN, on_error="skip")
+    assert (batch.padding, batch.images.any()) == (8, False)
+
+
+def test_an_index_that_lies_is_found_out(tmp_path: Path, images: dict[int, bytes]):
+    shard = write_shard(tmp_path / "a.rec", images, images.values())
+    keys, offsets = recordio.read_index(shard.with_suffix(".idx"))
+    recordio.write_index(shard.with_suffix(".idx"), keys, offsets + 4)
+    with pytest.raises(LoadError, match="no sound record"):
+        list(Loader([shard], 8, TRAIN))
+    recordio.write_index(shard.with_suffix(".idx"), keys, offsets + 10**6)
+    with pytest.raises(ValueError, match=r"a\.idx points to byte"):
+        Loader([shard], 8, TRAIN)
+    recordio.write_index(shard.with_suffix(".idx"), keys[:-1], offsets[:-1])
+    shard.with_suffix(".json").write_text(json.dumps({"images": N}))
+    with pytest.raises(ValueError, match=r"has 36 records, .*a\.json says 37"):
+        Loader([shard], 8, TRAIN)
+
+
+def test_a_shard_cut_short_after_the_index_was_written(tmp_path: Path, images: dict[int, bytes]):
+    shard = write_shard(tmp_path / "a.rec", images, images.values())
+    shard.write_bytes(shard.read_bytes()[:-100])
+    loader = Loader([shard], 8, TRAIN, on_error="skip")
+    assert len(shown(loader)) == N - 1
+    assert list(loader.failures) == [list(images)[-1]]
+
+
+def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
+    for wrong in ({"batch_size": 0}, {"threads": 0}, {"prefetch": 0}, {"reader": (2, 2)}, {"seed": -1}):
+        with pytest.raises(ValueError, match="must be 1 or more"):
+            Loader(shards, **({"batch_size": 4} | wrong), transform=TRAIN)
+    with pytest.raises(ValueError, match=r"no records in .*empty\.rec"):
+        Loader([write_shard(tmp_path / "empty.rec", [], [])], 4, TRAIN)
+
+
+def workers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("imnetlib-loader")]
+
+
+def interrupt(loader: Loader) -> None:
+    for _ in loader:
+        raise KeyboardInterrupt
+
+
+def test_no_thread_outlives_the_loop(tmp_path: Path, shards: list[Path]):
+    for _ in Loader(shards, 4, TRAIN, threads=3):
+        assert workers()
+        break
+    assert not workers()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(Loader(shards, 4, TRAIN, threads=3))
+    assert not workers()
+    bad = write_shard(tmp_path / "a.rec", range(30), [b"x"] * 30)
+    with pytest.raises(LoadError):
+        list(Loader([bad], 4, TRAIN, threads=3))
+    assert not workers()

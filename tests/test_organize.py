@@ -1,0 +1,437 @@
+"""From archives to one folder per class: what is whole, what is refused, what survives a stop."""
+
+import csv
+import io
+import os
+import random
+import re
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import loadmat, savemat
+
+from imnetlib import catalog, organize
+from imnetlib.archive import TarReader, index_tar
+from imnetlib.organize import sort_validation, undo_validation, validation_name
+
+WNIDS = ("n01440764", "n02012849", "n03126707")
+
+
+def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 11, bands), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels.squeeze(), mode).save(out, "JPEG", quality=30, **options)
+    return out.getvalue()
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, the journal aside."""
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: data for name, data in files.items() if name != organize.JOURNAL}
+
+
+TRAIN = {wnid: {f"{wnid}_{i}.JPEG": jpeg(seed=i) for i in range(3 + at)} for at, wnid in enumerate(WNIDS)}
+TRAIN_TREE = {f"{wnid}/{name}": data for wnid, files in TRAIN.items() for name, data in files.items()}
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    path = tmp_path / "train.tar"
+    path.write_bytes(tar_of({f"{wnid}.tar": tar_of(files) for wnid, files in reversed(TRAIN.items())}))
+    return path
+
+
+def test_each_training_class_gets_its_folder(tmp_path: Path, train: Path):
+    report = organize.extract_train(train, tmp_path / "out")
+    assert tree(tmp_path / "out") == TRAIN_TREE
+    assert (report.classes, report.written, report.skipped) == (3, 12, 0)
+    assert report.bytes == sum(map(len, TRAIN_TREE.values()))
+    again = organize.extract_train(index_tar(train), tmp_path / "out")
+    assert (again.written, again.skipped, again.bytes) == (0, 12, 0)
+
+
+def test_a_copy_tarred_again_from_class_folders(tmp_path: Path):
+    names = list(TRAIN_TREE)
+    random.Random(1).shuffle(names)  # classes interleaved, as `find | tar` may leave them
+    (tmp_path / "flat.tar").write_bytes(tar_of({f"./{name}": TRAIN_TREE[name] for name in names}))
+    organize.extract_train(tmp_path / "flat.tar", tmp_path / "out")
+    assert tree(tmp_path / "out") == TRAIN_TREE
+
+
+@pytest.mark.parametrize("reads", range(12))
+def test_training_stopped_at_any_file(
+    tmp_path: Path, train: Path, reads: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever stands under a class's own name is whole; the next run does the rest."""
+    left, read = iter(range(reads)), TarReader.read
+
+    def stopping(self: TarReader, position: int) -> bytes:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return read(self, position)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(TarReader, "read", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        organize.extract_train(train, out)
+    for wnid in WNIDS:
+        if (out / wnid).exists():
+            assert tree(out / wnid) == TRAIN[wnid]
+    monkeypatch.undo()
+    organize.extract_train(train, out)
+    assert tree(out) == TRAIN_TREE
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (
+            "n02012849_1.JPEG",
+            "1 members are not called <wnid>/<wnid>_<number>.JPEG: n01440764/n02012849_1.JPEG",
+        ),
+        ("n01440764_x.JPEG", "n01440764/n01440764_x.JPEG"),
+        ("n01440764_1.jpg", "n01440764/n01440764_1.jpg"),
+        ("sub/n01440764_1.JPEG", "n01440764/sub/n01440764_1.JPEG"),
+        ("n01440764_1.JPEG\n", "not called"),
+        ("../n01440764_1.JPEG", "no safe file name"),
+        ("/tmp/n01440764_1.JPEG", "no safe file name"),
+    ],
+)
+def test_members_with_other_names_are_refused_before_anything_is_written(
+    tmp_path: Path, member: str, said: str
+):
+    (tmp_path / "t.tar").write_bytes(
+        tar_of({"n01440764.tar": tar_of({"n01440764_0.JPEG": b"", member: b""})})
+    )
+    with pytest.raises(ValueError, match=re.escape(said)):
+        organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.tar"]
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path):
+    """CVE-2025-4517 and its kin: a link first, then a file written through it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        link = tarfile.TarInfo("n01440764_1.JPEG")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "victim")
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("n01440764_1.JPEG"))
+    (tmp_path / "t.tar").write_bytes(tar_of({"n01440764.tar": out.getvalue()}))
+    with pytest.raises(ValueError, match=r"n01440764_1\.JPEG, a symbolic link"):
+        organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
+
+
+def test_a_class_folder_with_another_count(tmp_path: Path, train: Path):
+    (tmp_path / "out" / WNIDS[1]).mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"n02012849 holds 0 files, the archive 4: move it away"):
+        organize.extract_train(train, tmp_path / "out")
+
+
+def test_a_small_disk_is_noticed_first(tmp_path: Path, train: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(organize.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError, match="1,000 bytes free"):
+        organize.extract_train(train, tmp_path / "out")
+    assert tree(tmp_path / "out") == {}
+
+
+IMAGES = 12
+LABELS = tuple(WNIDS[i * 7 % 3] for i in range(IMAGES))
+FLAT = {validation_name(i): b"image %d" % i for i in range(1, IMAGES + 1)}
+SORTED = {f"{LABELS[int(name[15:23]) - 1]}/{name}": data for name, data in FLAT.items()}
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    for name, data in FLAT.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_validation_is_extracted_flat_and_again_where_it_was_cut(tmp_path: Path):
+    names = list(FLAT)
+    random.Random(2).shuffle(names)  # as in the official archive: the tar's order is not the names' order
+    (tmp_path / "val.tar").write_bytes(tar_of({name: FLAT[name] for name in names}))
+    out = tmp_path / "validation"
+    assert organize.extract_validation(tmp_path / "val.tar", out).written == IMAGES
+    assert tree(out) == FLAT
+    (out / names[3]).write_bytes(b"half")
+    (out / names[5]).unlink()
+    report = organize.extract_validation(tmp_path / "val.tar", out)
+    assert (report.written, report.skipped) == (2, IMAGES - 2)
+    assert tree(out) == FLAT
+    sort_validation(out, LABELS)
+    assert organize.extract_validation(tmp_path / "val.tar", out).written == 0
+    assert tree(out) == SORTED
+
+
+def test_validation_names_are_checked(tmp_path: Path):
+    (tmp_path / "val.tar").write_bytes(tar_of({"val/ILSVRC2012_val_00000001.JPEG": b""}))
+    with pytest.raises(ValueError, match=r"not called ILSVRC2012_val_<8 digits>\.JPEG: val/ILSVRC2012"):
+        organize.extract_validation(tmp_path / "val.tar", tmp_path / "out")
+
+
+def devkit(folder: Path, wnids: tuple[str, ...], labels: tuple[str, ...], ids: dict[str, int]) -> Path:
+    """A development kit as published: ids in an order of its own, inner synsets after the classes."""
+    fields = ["ILSVRC2012_ID", "WNID", "num_children", "words"]
+    synsets = np.empty((len(wnids) + 1, 1), dtype=[(name, object) for name in fields])
+    for row, wnid in enumerate(sorted(wnids, key=ids.__getitem__)):
+        synsets[row, 0] = (float(ids[wnid]), wnid, 0.0, "words")
+    synsets[-1, 0] = (float(len(wnids) + 1), "n00001740", 3.0, "entity")
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": synsets})
+    truth = "".join(f"{ids[wnid]}\n" for wnid in labels).encode()
+    members = {
+        "ILSVRC2012_devkit_t12/data/meta.mat": meta.getvalue(),
+        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth,
+    }
+    path = folder / "devkit.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def kaggle(folder: Path, labels: tuple[str, ...]) -> Path:
+    rows = [
+        [validation_name(i).removesuffix(".JPEG"), f"{w} 1 2 3 4 {w} 5 6 7 8 "]
+        for i, w in enumerate(labels, 1)
+    ]
+    random.Random(3).shuffle(rows)
+    path = folder / "LOC_val_solution.csv"
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows([["ImageId", "PredictionString"], *rows])
+    return path
+
+
+def test_the_three_sources_of_labels_agree(tmp_path: Path):
+    """On all 50,000; the first three are known from the published lists: sea snake, alp, Shetland sheepdog."""
+    known = organize.labels_from_catalog()
+    assert known[:3] == ("n01751748", "n09193705", "n02105855")
+    assert len(known) == 50_000
+    order = list(catalog.wnids_1k())
+    random.Random(4).shuffle(order)
+    ids = {wnid: number for number, wnid in enumerate(order, 1)}
+    assert organize.labels_from_devkit(devkit(tmp_path, catalog.wnids_1k(), known, ids)) == known
+    assert organize.labels_from_kaggle(kaggle(tmp_path, known)) == known
+
+
+def test_labels_that_are_not_whole(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(reversed(WNIDS), 1)}
+    assert organize.labels_from_devkit(devkit(tmp_path, WNIDS, LABELS, ids)) == LABELS
+    with pytest.raises(ValueError, match="3 of 3 classes have labels, 3 to 4 each"):
+        organize.labels_from_devkit(devkit(tmp_path, WNIDS, LABELS[:-1], ids))
+    with pytest.raises(ValueError, match="ids that are no class: 3"):
+        organize.labels_from_devkit(devkit(tmp_path, WNIDS[1:], LABELS, ids))
+    (tmp_path / "other.tar.gz").write_bytes(b"")
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(ValueError, match="is it the devkit"):
+        organize.labels_from_devkit(tmp_path / "other.tar.gz")
+    table = kaggle(tmp_path, LABELS)
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if "00000005" not in line))
+    with pytest.raises(ValueError, match=r"1 missing \(ILSVRC2012_val_00000005.JPEG\) and 1 unexpected"):
+        organize.labels_from_kaggle(table)
+
+
+def test_meta_mat_is_read_as_torchvision_reads_it(tmp_path: Path):
+    """Its rule, from torchvision/datasets/imagenet.py: rows whose fifth field is 0, then id to wnid."""
+    ids = dict(zip(WNIDS, (2, 3, 1), strict=True))
+    path = devkit(tmp_path, WNIDS, LABELS, ids)
+    with tarfile.open(path) as tar:
+        member = tar.extractfile("ILSVRC2012_devkit_t12/data/meta.mat")
+        assert member is not None
+        rows = [row for row in loadmat(member, squeeze_me=True)["synsets"] if row["num_children"] == 0]
+    by_id = {row["ILSVRC2012_ID"]: row["WNID"] for row in rows}
+    assert organize.labels_from_devkit(path) == tuple(by_id[ids[wnid]] for wnid in LABELS)
+
+
+def test_sorting_undoing_and_doing_it_twice(flat: Path):
+    report = sort_validation(flat, LABELS)
+    assert tree(flat) == SORTED
+    assert (report.classes, report.moved, report.in_place) == (3, IMAGES, 0)
+    before = {p: p.stat().st_mtime_ns for p in flat.rglob("*")}
+    again = sort_validation(flat, LABELS)
+    assert (again.moved, again.in_place) == (0, IMAGES)
+    assert {p: p.stat().st_mtime_ns for p in flat.rglob("*")} == before
+    assert undo_validation(flat).moved == IMAGES
+    assert tree(flat) == FLAT
+    assert sorted(p.name for p in flat.iterdir()) == sorted(FLAT)
+    with pytest.raises(ValueError, match="it was not sorted by this function"):
+        undo_validation(flat)
+
+
+def test_links_leave_the_originals(flat: Path):
+    sort_validation(flat, LABELS, link=True)
+    assert tree(flat) == FLAT | SORTED
+    assert all((flat / name).stat().st_nlink == 2 for name in FLAT)
+    assert sort_validation(flat, LABELS, link=True).moved == 0
+    (flat / validation_name(3)).unlink()  # the link is now the only copy
+    undo_validation(flat)
+    assert tree(flat) == FLAT
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["stopped while sorting", "stopped while undoing"])
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+@pytest.mark.parametrize("steps", [0, 1, 5, IMAGES - 1])
+def test_stopped_anywhere(flat: Path, steps: int, link: bool, undo: bool, monkeypatch: pytest.MonkeyPatch):
+    """Half sorted or half undone, it can be finished either way."""
+
+    def stop_after(count: int, do: Callable[..., object], *arguments: object) -> None:
+        left = iter(range(count))
+        with monkeypatch.context() as patched:
+            for name in ("rename", "hardlink_to", "unlink"):
+                original = getattr(Path, name)
+
+                def step(
+                    self: Path, *args: object, original: Callable[..., object] = original, **kw: object
+                ) -> object:
+                    if self.name.startswith("ILSVRC") and next(left, None) is None:
+                        raise KeyboardInterrupt
+                    return original(self, *args, **kw)
+
+                patched.setattr(Path, name, step)
+            with pytest.raises(KeyboardInterrupt):
+                do(*arguments)
+
+    def sort() -> None:
+        sort_validation(flat, LABELS, link=link)
+
+    for finish in (sort, lambda: undo_validation(flat)):
+        if undo:
+            sort()
+            stop_after(steps, undo_validation, flat)
+        else:
+            stop_after(steps, sort)
+        assert set((FLAT | SORTED).values()) == set(tree(flat).values())
+        finish()
+        if finish is sort:
+            assert tree(flat) == (FLAT | SORTED if link else SORTED)
+            undo_validation(flat)
+        assert tree(flat) == FLAT
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda folder: (folder / validation_name(4)).unlink(),
+            r"of 12 validation images, 1 missing \(.*00004.JPEG\)",
+        ),
+        (lambda folder: (folder / "extra.txt").touch(), r"1 unexpected \(extra.txt\): nothing was done"),
+        (lambda folder: (folder / "n01440764").mkdir(), r"1 unexpected \(n01440764\)"),
+        (lambda folder: [path.unlink() for path in folder.iterdir()], r"12 missing \(.*, …\)"),
+        (
+            lambda folder: (folder / validation_name(12)).rename(folder / validation_name(13)),
+            r"1 missing \(ILSVRC2012_val_00000012.JPEG\) and 1 unexpected \(ILSVRC2012_val_00000013.JPEG\)",
+        ),
+    ],
+)
+def test_nothing_moves_unless_every_name_fits(flat: Path, change: Callable[[Path], object], said: str):
+    change(flat)
+    before = sorted(flat.rglob("*"))
+    with pytest.raises(ValueError, match=said):
+        sort_validation(flat, LABELS)
+    assert sorted(flat.rglob("*")) == before
+
+
+def test_labels_that_cannot_be_used(flat: Path):
+    with pytest.raises(ValueError, match=r"not all wnids: \.\./\.\./up"):
+        sort_validation(flat, ("../../up", *LABELS[1:]))
+    with pytest.raises(ValueError, match="1 unexpected"):
+        sort_validation(flat, LABELS[:-1])
+    sort_validation(flat, LABELS)
+    with pytest.raises(ValueError, match="sorted with other labels"):
+        sort_validation(flat, LABELS[::-1])
+    (flat / LABELS[6] / validation_name(7)).unlink()
+    for function in (lambda: sort_validation(flat, LABELS), lambda: undo_validation(flat)):
+        with pytest.raises(ValueError, match=r"1 missing \(ILSVRC2012_val_00000007.JPEG\)"):
+            function()
+
+
+def test_image_folder_reads_the_result(flat: Path):
+    """torchvision's documented rule: classes are the sorted folder names, samples the files by extension."""
+    sort_validation(flat, LABELS)
+    classes = sorted(entry.name for entry in os.scandir(flat) if entry.is_dir())
+    samples = [
+        (file, at)
+        for at, wnid in enumerate(classes)
+        for file in sorted(p.name for p in (flat / wnid).iterdir())
+        if file.lower().endswith((".jpg", ".jpeg", ".png"))
+    ]
+    assert classes == sorted(WNIDS)
+    assert dict(samples) == {validation_name(i): classes.index(wnid) for i, wnid in enumerate(LABELS, 1)}
+    assert len(samples) == IMAGES
+
+
+THUMBNAIL = b"Exif\0\0" + jpeg(seed=9)  # a whole JPEG inside the header of another
+png = io.BytesIO()
+Image.new("RGB", (3, 3)).save(png, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (jpeg(), ""),
+        (jpeg(progressive=True), ""),
+        (jpeg(exif=THUMBNAIL), ""),
+        (jpeg() + b"\0" * 300, ""),
+        (jpeg("L"), "grayscale"),
+        (jpeg("CMYK"), "CMYK"),
+        (b"", "empty"),
+        (png.getvalue(), "PNG"),
+        (b"<html>", "not an image that is known here"),
+        (jpeg()[:2] + b"\0" * 50, "damaged"),
+    ],
+)
+def test_kinds_of_files(data: bytes, kind: str):
+    assert organize.kind_of(data) == kind
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": THUMBNAIL}])
+def test_every_cut_of_a_jpeg_is_seen(options: dict[str, object]):
+    whole = jpeg(**options)
+    assert [cut for cut in range(2, len(whole)) if organize.kind_of(whole[:cut]) != "truncated"] == []
+
+
+def test_check_counts_and_names(tmp_path: Path):
+    files = {
+        "n01440764/a.JPEG": jpeg(),
+        "n01440764/b.JPEG": jpeg()[:-40],
+        "n02012849/c.JPEG": png.getvalue(),
+        "n02012849/d.JPEG": jpeg(seed=1),
+        ".n03126707.tmp/e.JPEG": b"",
+    }
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "n02012849" / "folder").mkdir()
+    report = organize.check(tmp_path, {"n01440764": 2, "n02012849": 2, "n03126707": 1})
+    assert report.counts == {"n01440764": 2, "n02012849": 3}
+    assert report.wrong == (("n02012849", 3, 2), ("n03126707", 0, 1))
+    assert {file.path.name: file.what for file in report.strange} == {
+        "b.JPEG": "truncated",
+        "c.JPEG": "PNG",
+        "folder": "unreadable: Is a directory",
+    }
+    assert report.kinds == {"truncated": 1, "PNG": 1, "unreadable: Is a directory": 1}
+    assert report.bytes == sum(len(data) for name, data in files.items() if name[0] != ".")
+    assert organize.check(tmp_path).wrong == ()

@@ -1,0 +1,383 @@
+"""Packing: MXNet reads the shards, bytes depend on list, files and settings only, no image is lost unseen."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from imnetlib import pack as packing
+from imnetlib import recordio
+from imnetlib.archive import index_tar
+from imnetlib.imagelist import ImageList, from_archive, write_lst
+from imnetlib.pack import Folder, PackError, Settings, Tar, estimate_shards, pack
+
+np.bool = bool  # type: ignore[attr-defined]  # mxnet 1.9.1 asks for it
+import mxnet as mx  # noqa: E402
+
+SMALL = Settings(resize=64, quality=90)
+
+
+def photo(width: int, height: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    return np.clip(smooth + rng.normal(0, 6, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def write(path: Path, pixels: np.ndarray, form: str = "JPEG", mode: str = "RGB", **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quality = {"quality": 92} if form == "JPEG" else {}
+    Image.fromarray(pixels).convert(mode).save(path, form, **quality | options)
+
+
+def listed(root: Path) -> ImageList:
+    """All files under root in shuffled order, ids not in this order either, the label by folder."""
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*.JPEG"))
+    order = np.random.default_rng(5).permutation(len(names))
+    paths = np.array([os.fsencode(names[i]) for i in order])
+    classes = sorted({name.split("/")[0] for name in names})
+    labels = np.array([[classes.index(names[i].split("/")[0])] for i in order], np.float32)
+    return ImageList((order * 7 + 3).astype(np.int64), labels, paths, tuple(classes))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 ordinary photos of two classes: some larger than 64 pixels at the short edge, some not."""
+    root = tmp_path_factory.mktemp("photos")
+    for i in range(60):
+        width, height = [(160, 120), (90, 130), (64, 80), (50, 40)][i % 4]
+        write(root / f"n0{i % 2}" / f"photo_{i}.JPEG", photo(width, height, i))
+    return root
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def records(folder: Path) -> list[tuple[recordio.IRHeader, bytes]]:
+    """All records of a folder's shards, as MXNet's own reader finds them by their index."""
+    found = []
+    for shard in sorted(folder.glob("*.rec")):
+        reader = mx.recordio.MXIndexedRecordIO(str(shard.with_suffix(".idx")), str(shard), "r")
+        found += [mx.recordio.unpack(reader.read_idx(key)) for key in reader.keys]
+        reader.close()
+    return found
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def test_mxnet_reads_every_image_in_list_order_with_its_label(photos: Path, tmp_path: Path):
+    images = listed(photos)
+    summary = pack(images, Folder(photos), tmp_path, "train", shards=4, settings=SMALL)
+    assert [path.name for path in sorted(tmp_path.glob("*.rec"))][1] == "train-00001-of-00004.rec"
+    found = records(tmp_path)
+    assert [header.id for header, _ in found] == images.ids.tolist()
+    assert [header.label for header, _ in found] == images.labels[:, 0].tolist()
+    kept = 0
+    for (_, data), path in zip(found, images.paths.tolist(), strict=True):
+        original = (photos / path.decode()).read_bytes()
+        source = pixels(original)
+        short = min(source.shape[:2])
+        if short <= 64:  # never enlarged, and the very bytes kept
+            assert data == original
+            kept += 1
+        else:
+            assert pixels(data).shape[:2] == (source.shape[0] * 64 // short, source.shape[1] * 64 // short)
+            reduced = cv2.resize(source, pixels(data).shape[1::-1], interpolation=cv2.INTER_AREA)
+            assert np.abs(pixels(data).astype(int) - reduced).mean() < 6
+    assert (summary.images, summary.kept, summary.reencoded, summary.converted) == (60, kept, 60 - kept, 0)
+    assert summary.bytes_in == sum(path.stat().st_size for path in photos.rglob("*.JPEG"))
+    assert summary.bytes_out == sum(path.stat().st_size for path in tmp_path.glob("*.rec"))
+    assert not summary.failures
+    assert not (tmp_path / "train-failures.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("executor", "threads"),
+    [
+        (None, 1),
+        (None, 2),
+        (None, 4),
+        (ThreadPoolExecutor, 1),
+        (ThreadPoolExecutor, 3),
+        (ProcessPoolExecutor, 2),
+    ],
+)
+def test_the_bytes_do_not_depend_on_who_packs(
+    photos: Path, tmp_path: Path, executor: type[Executor] | None, threads: int
+):
+    images = listed(photos)
+    pack(images, Folder(photos), tmp_path / "one", "set", shards=3, settings=SMALL, threads=1)
+    options = {"shards": 3, "settings": SMALL, "threads": threads}
+    if executor is None:
+        pack(images, Folder(photos), tmp_path / "other", "set", **options)
+    else:
+        with executor(2) as pool:
+            pack(images, Folder(photos), tmp_path / "other", "set", executor=pool, **options)
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+
+
+def test_from_the_archive_as_from_the_folder(photos: Path, tmp_path: Path):
+    with tarfile.open(tmp_path / "train.tar", "w") as outer:
+        for name in ("n00", "n01"):
+            inner = tmp_path / f"{name}.tar"
+            with tarfile.open(inner, "w") as tar:
+                for path in sorted((photos / name).iterdir()):
+                    tar.add(path, path.name)
+            outer.add(inner, inner.name)
+    index = index_tar(tmp_path / "train.tar")
+    index.save(tmp_path / "train.npz")
+    images = from_archive(index)
+    pack(images, Tar(tmp_path / "train.npz"), tmp_path / "a", "t", shards=2, settings=SMALL)
+    pack(images, Folder(photos), tmp_path / "b", "t", shards=2, settings=SMALL)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    strangers = ImageList(images.ids, images.labels, np.char.replace(images.paths, b"photo_1", b"no_such_1"))
+    with pytest.raises(ValueError, match=r"no_such_1\.JPEG"):
+        pack(strangers, Tar(tmp_path / "train.npz"), tmp_path / "c", "t", shards=2, settings=SMALL)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from imnetlib.imagelist import read_lst
+from imnetlib.pack import Folder, Job, Settings, pack_shard, shard_tasks
+
+root, lst, out, last = sys.argv[1:]
+done = 0
+
+def advance(images):
+    global done
+    done += images
+    if done >= int(last):
+        print("here", flush=True)
+        sys.stdin.read()  # until the kill
+
+job = Job(Path(out), "set", 3, Settings(resize=64, quality=90), threads=2)
+for task in shard_tasks(read_lst(Path(lst)), Folder(Path(root)), job):
+    pack_shard(task, advance)
+"""
+
+
+def test_killed_in_mid_shard_it_goes_on_and_ends_the_same(photos: Path, tmp_path: Path):
+    images, calm, out = listed(photos), tmp_path / "calm", tmp_path / "killed"
+    pack(images, Folder(photos), calm, "set", shards=3, settings=SMALL)
+    write_lst(images, tmp_path / "set.lst")
+    for killed_after, finished in ((7, 0), (27, 1), (45, 2)):
+        arguments = [str(photos), str(tmp_path / "set.lst"), str(out), str(killed_after)]
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"here\n"
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        assert len(list(out.glob("*.json"))) == len(list(out.glob("*.rec"))) == finished
+    summary = pack(images, Folder(photos), out, "set", shards=3, settings=SMALL)
+    assert (summary.shards_skipped, summary.images) == (2, 60)
+    assert contents(out) == contents(calm)
+
+
+def test_finished_shards_are_skipped_and_damaged_ones_made_again(photos: Path, tmp_path: Path):
+    def again() -> packing.Summary:
+        return pack(listed(photos), Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
+
+    first = again()
+    before = contents(tmp_path)
+    assert again().shards_skipped == 3
+    for damage in ("set-00001-of-00003.rec", "set-00002-of-00003.idx"):
+        data = bytearray(before[damage])
+        data[len(data) // 2] ^= 1
+        (tmp_path / damage).write_bytes(data)
+    (tmp_path / "set-00000-of-00003.json").unlink()
+    summary = again()
+    assert summary.shards_skipped == 0
+    assert contents(tmp_path) == before
+    assert summary.failures == first.failures
+    assert (summary.images, summary.bytes_in, summary.bytes_out) == (60, first.bytes_in, first.bytes_out)
+
+
+def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
+    images = listed(photos)
+    pack(images, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="quality=90, not 80"):
+        pack(images, Folder(photos), tmp_path, "set", shards=3, settings=Settings(resize=64, quality=80))
+    with pytest.raises(ValueError, match="shards=3, not 4"):
+        pack(images, Folder(photos), tmp_path, "set", shards=4, settings=SMALL)
+    other = ImageList(images.ids, images.labels + 1, images.paths)
+    with pytest.raises(ValueError, match=r"set-00000-of-00003.json was packed with list_crc32=\d+, not"):
+        pack(other, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
+    assert contents(tmp_path) == before
+
+
+def test_bad_images_are_named_and_their_neighbours_packed(tmp_path: Path):
+    root = tmp_path / "in"
+    for i in range(20):
+        write(root / "n00" / f"good_{i}.JPEG", photo(100, 80, i))
+    whole = (root / "n00" / "good_0.JPEG").read_bytes()
+    (root / "n00" / "bad_truncated.JPEG").write_bytes(whole[: len(whole) // 2])
+    (root / "n00" / "bad_empty.JPEG").write_bytes(b"")
+    (root / "n00" / "bad_text.JPEG").write_bytes(b"404 not found")
+    (root / "n00" / "bad_folder.JPEG").mkdir()
+    (root / "n00" / "bad_missing.JPEG").write_bytes(whole)
+    images = listed(root)
+    (root / "n00" / "bad_missing.JPEG").unlink()
+    with pytest.warns(UserWarning, match=r"1 of the list's 25 files are not under .*: n00/bad_missing.JPEG"):
+        summary = pack(images, Folder(root), tmp_path / "out", "set", shards=2, settings=SMALL)
+    assert (summary.images, len(records(tmp_path / "out"))) == (20, 20)
+    reasons = {Path(failure.path).stem: failure.reason for failure in summary.failures}
+    assert reasons == {
+        "bad_truncated": reasons["bad_truncated"],
+        "bad_empty": "it is empty",
+        "bad_text": "it is no image",
+        "bad_folder": "Is a directory",
+        "bad_missing": "No such file or directory",
+    }
+    assert "its JPEG data is damaged" in reasons["bad_truncated"]
+    with (tmp_path / "out" / "set-failures.tsv").open(newline="") as report:
+        rows = list(csv.DictReader(report, delimiter="\t"))
+    assert [(int(row["id"]), row["path"], row["reason"]) for row in rows] == [
+        (failure.id, failure.path, failure.reason) for failure in summary.failures
+    ]
+    ids = dict(zip(images.paths.tolist(), images.ids.tolist(), strict=True))
+    assert all(ids[failure.path.encode()] == failure.id for failure in summary.failures)
+    with pytest.warns(UserWarning, match="bad_missing"):
+        again = pack(images, Folder(root), tmp_path / "out", "set", shards=2, settings=SMALL)
+    assert (again.shards_skipped, again.failures) == (2, summary.failures)
+
+
+def test_stop_means_stop(tmp_path: Path):
+    root, out = tmp_path / "in", tmp_path / "out"
+    for i in range(12):
+        write(root / "n00" / f"good_{i}.JPEG", photo(100, 80, i))
+    (root / "n00" / "bad.JPEG").write_bytes(b"no image")
+    images = listed(root)
+    with pytest.raises(PackError, match=r"n00/bad.JPEG \(id \d+\) cannot be packed: it is no image"):
+        pack(images, Folder(root), out, "set", shards=1, settings=SMALL, on_error="stop")
+    assert contents(out) == {}
+    (root / "n00" / "bad.JPEG").unlink()
+    with pytest.raises(FileNotFoundError, match=r"n00/bad\.JPEG"):
+        pack(images, Folder(root), out, "set", shards=1, settings=SMALL, on_error="stop")
+    with pytest.raises(FileNotFoundError, match="13 of the list's 13 files are not under"):
+        pack(images, Folder(tmp_path / "elsewhere"), out, "set", shards=1, settings=SMALL)
+
+
+@pytest.mark.parametrize("encoding", [".jpg", ".png"])
+def test_odd_files_become_ordinary_ones_of_the_right_colours(tmp_path: Path, encoding: str):
+    picture = photo(60, 44, 1)
+    root, sideways = tmp_path / "in" / "n00", Image.Exif()
+    sideways[0x0112] = 6
+    write(root / "a.JPEG", picture, "PNG")
+    write(root / "b.JPEG", picture, mode="CMYK")
+    write(root / "c.JPEG", picture, mode="L")
+    write(root / "d.JPEG", np.rot90(picture), exif=sideways)
+    images = listed(tmp_path / "in")
+    settings = Settings(resize=64, encoding=encoding, quality=95 if encoding == ".jpg" else 3)
+    summary = pack(images, Folder(tmp_path / "in"), tmp_path / "out", "set", shards=1, settings=settings)
+    assert (summary.converted, summary.kept, summary.reencoded) == (4, 0, 0)
+    gray = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    for (_, data), path in zip(records(tmp_path / "out"), images.paths.tolist(), strict=True):
+        assert data.startswith(b"\xff\xd8" if encoding == ".jpg" else b"\x89PNG")
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == "RGB"
+        assert not image.getexif()
+        expected = gray if path.endswith(b"c.JPEG") else picture
+        assert np.abs(np.asarray(image).astype(int) - expected).mean() < 8  # inverted inks: 100
+
+
+def only(folder: Path, settings: Settings, picture: np.ndarray, out: str, **options: object) -> bytes:
+    write(folder / "in" / "n00" / "x.JPEG", picture, **options)
+    pack(listed(folder / "in"), Folder(folder / "in"), folder / out, "set", shards=1, settings=settings)
+    return records(folder / out)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        (Settings(), (90, 120)),
+        (Settings(resize=60), (60, 80)),
+        (Settings(resize=100), (90, 120)),
+        (Settings(resize=100, upscale=True), (100, 133)),
+        (Settings(center_crop=True), (90, 90)),
+        (Settings(center_crop=True, resize=40), (40, 40)),
+        (Settings(resize=7), (7, 9)),
+        (Settings(resize=60, pass_through=True), (90, 120)),
+    ],
+)
+def test_sizes(tmp_path: Path, settings: Settings, shape: tuple[int, int]):
+    assert pixels(only(tmp_path, settings, photo(120, 90, 2), "out")).shape[:2] == shape
+
+
+def test_the_centre_is_cropped(tmp_path: Path):
+    picture = photo(120, 90, 2)
+    cropped = pixels(only(tmp_path, Settings(center_crop=True), picture, "out"))
+    assert np.abs(cropped.astype(int) - picture[:, 15:105]).mean() < 4
+
+
+def test_colour_and_reencoding_settings(tmp_path: Path):
+    picture = photo(120, 90, 2)
+    assert Image.open(io.BytesIO(only(tmp_path, Settings(color=0), picture, "gray"))).mode == "L"
+    assert Image.open(io.BytesIO(only(tmp_path, Settings(color=-1), picture, "same", mode="L"))).mode == "L"
+    kept = only(tmp_path, Settings(quality=30), picture, "kept")
+    assert kept == (tmp_path / "in" / "n00" / "x.JPEG").read_bytes()
+    assert len(only(tmp_path, Settings(quality=30, reencode=True), picture, "smaller")) < len(kept) / 2
+
+
+def test_several_labels(tmp_path: Path, photos: Path):
+    images = listed(photos)
+    labels = np.arange(180, dtype=np.float32).reshape(60, 3) / 7
+    several = ImageList(images.ids, labels, images.paths)
+    with pytest.raises(ValueError, match="3 labels an image"):
+        pack(several, Folder(photos), tmp_path, "set", shards=1, settings=SMALL)
+    pack(several, Folder(photos), tmp_path, "set", shards=1, settings=Settings(resize=64, pack_label=True))
+    assert np.array_equal([header.label for header, _ in records(tmp_path)], labels)
+
+
+def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
+    images = listed(photos)
+    twice = ImageList(np.zeros(60, np.int64), images.labels, images.paths)
+    with pytest.raises(ValueError, match="distinct"):
+        pack(twice, Folder(photos), tmp_path, "set", shards=1)
+    for shards in (0, 61):
+        with pytest.raises(ValueError, match=f"1 to 60 shards, not {shards}"):
+            pack(images, Folder(photos), tmp_path, "set", shards=shards)
+    for wrong in ({"resize": 0}, {"quality": 101}, {"encoding": ".gif"}, {"color": 2}, {"encoding": ".png"}):
+        with pytest.raises(ValueError, match="not "):
+            Settings(**wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_json_says_what_the_shard_holds(tmp_path: Path, photos: Path):
+    pack(listed(photos), Folder(photos), tmp_path, "set", shards=2, settings=SMALL)
+    said = json.loads((tmp_path / "set-00001-of-00002.json").read_bytes())
+    assert (said["images"], said["number"], said["shards"], said["resize"]) == (30, 1, 2, 64)
+    assert said["bytes_out"] == (tmp_path / "set-00001-of-00002.rec").stat().st_size
+    assert said["images"] == said["kept"] + said["reencoded"] + said["converted"]
+    assert set(said["versions"]) == {"imnetlib", "numpy", "opencv", "pillow", "simplejpeg"}
+
+
+def test_a_task_holds_its_part_of_the_list_only(photos: Path):
+    tasks = packing.shard_tasks(listed(photos), Folder(photos), packing.Job(Path("out"), "set", 7))
+    assert (
+        [len(task.ids) for task in tasks]
+        == [len(task.files.paths) for task in tasks]
+        == [8, 9, 8, 9, 8, 9, 9]
+    )
+
+
+def test_estimated_shards():
+    assert estimate_shards(10**12, 10**9) == 1000
+    assert estimate_shards(5, 10**9) == 1
