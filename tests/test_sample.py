@@ -241,6 +241,16 @@ def test_the_real_archives_are_never_overwritten(tmp_path: Path):
     assert (tmp_path / TRAIN_TAR).read_bytes() == b"147 GB"
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"classes": 1}'])
+def test_another_programs_sample_json_is_left_alone(tmp_path: Path, content: str):
+    (tmp_path / sample.DESCRIPTION).write_text(content)
+    with pytest.raises(
+        FileExistsError, match=r"sample\.json is not of the sample: draw it into another folder"
+    ):
+        sample.draw(tmp_path, classes=1, train_per_class=9, validation_per_class=4)
+    assert (tmp_path / sample.DESCRIPTION).read_text() == content
+
+
 @pytest.mark.parametrize("missing", ["MD5SUMS", "sample.json", VALIDATION_TAR])
 def test_an_unfinished_sample_does_not_load(drawn: Path, tmp_path: Path, missing: str):
     shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
@@ -271,10 +281,11 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path: Path, monkeyp
 SUICIDE = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from imnetlib import sample, sample_files
+from imnetlib import sample
+from imnetlib.sample import archives
 if __name__ == "__main__":
     folder, number, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    add, added = sample_files._add, []
+    add, added = archives._add, []
     def add_or_die(tar, name, data):
         added.append(name)
         if len(added) == number:
@@ -282,7 +293,7 @@ if __name__ == "__main__":
             (folder.parent / "workers").write_text(" ".join(workers))
             os.kill(os.getpid(), signal.SIGKILL)
         add(tar, name, data)
-    sample_files._add = add_or_die
+    archives._add = add_or_die
     sample.draw(folder, classes=5, train_per_class=4, validation_per_class=3, seed=7, workers=workers)
 """
 

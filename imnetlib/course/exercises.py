@@ -50,11 +50,12 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
 }
 
 
-def check(exercise: str, answer: float | None) -> str:
-    """Say whether ``answer`` is right to within 1 %, and give a hint where it is not."""
+def check(exercise: str, answer: float | None) -> None:
+    """Print whether ``answer`` is right to within 1 %, and give a hint where it is not."""
     worked_out, hint = ANSWERS[exercise]
     if answer is None:
-        return f"Exercise {exercise}: replace None by your answer and run the cell again."
-    if math.isclose(answer, worked_out(), rel_tol=0.01):
-        return f"Exercise {exercise}: right."
-    return f"Exercise {exercise}: {answer:,.4g} is not it yet. Hint: {hint}."
+        print(f"Exercise {exercise}: replace None by your answer and run the cell again.")
+    elif math.isclose(answer, worked_out(), rel_tol=0.01):
+        print(f"Exercise {exercise}: right.")
+    else:
+        print(f"Exercise {exercise}: {answer:,.4g} is not it yet. Hint: {hint}.")

@@ -1,7 +1,7 @@
 """The sample: a miniature ImageNet, painted by code from a seed and packed as the official archives are (chapter 1).
 
 Thirty-six real classes with the layout, the naming, the numbering and the oddities of ILSVRC2012, so that every
-step of the course runs on it as on the real set. Nothing in it comes from ImageNet: `imnetlib.scenes` paints it.
+step of the course runs on it as on the real set. Nothing in it comes from ImageNet: `scenes` paints it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib import sample_files, scenes
 from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset
 from imnetlib.files import write_atomically
 from imnetlib.progress import progress
+from imnetlib.sample import archives, scenes
 
 CHECKSUMS = "MD5SUMS"
 DESCRIPTION = "sample.json"
@@ -121,8 +121,8 @@ def draw(
     tally: list[tuple[int, str]] = []
     with _taken([*train, *validation], workers) as pictures:
         files = _counted(pictures, len(train) + len(validation), tally)
-        sample_files.write_by_class(folder / TRAIN_TAR, itertools.islice(files, len(train)))
-        sample_files.write_flat(folder / VALIDATION_TAR, files)
+        archives.write_by_class(folder / TRAIN_TAR, itertools.islice(files, len(train)))
+        archives.write_flat(folder / VALIDATION_TAR, files)
     _write_json(folder / DESCRIPTION, description | {"images": _summary(tally)})
     with write_atomically(folder / CHECKSUMS) as out:  # last: it marks the sample as finished
         out.write("".join(f"{_md5(folder / a.name)}  {a.name}\n" for a in SAMPLE.archives).encode())
@@ -140,7 +140,7 @@ def load(folder: Path) -> Dataset:
             "imnetlib.sample.draw"
         )
     settings = _Settings(**_described(folder))
-    archives = tuple(
+    published = tuple(
         replace(SAMPLE.archive(name), size=(folder / name).stat().st_size, md5=md5)
         for name, md5 in _checksums(folder).items()
     )
@@ -149,14 +149,19 @@ def load(folder: Path) -> Dataset:
         classes=settings.classes,
         train=settings.classes * settings.train_per_class,
         validation=settings.classes * settings.validation_per_class,
-        archives=archives,
+        archives=published,
     )
 
 
 def _described(folder: Path) -> dict[str, int]:
-    """The settings that sample.json notes."""
-    noted = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    return {field.name: noted[field.name] for field in fields(_Settings)}
+    """The settings that sample.json notes; FileExistsError when it is another program's file."""
+    try:
+        noted = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        return {field.name: noted[field.name] for field in fields(_Settings)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileExistsError(
+            f"{folder / DESCRIPTION} is not of the sample: draw it into another folder"
+        ) from error
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -190,9 +195,10 @@ def _already_drawn(folder: Path, settings: _Settings) -> bool:
                     f"{folder / archive.name} is not of the sample: draw it into another folder"
                 )
         return False
+    there = _described(folder)
     if not _finished(folder):
         return False
-    if (there := _described(folder)) != asdict(settings):
+    if there != asdict(settings):
         raise FileExistsError(
             f"{folder} holds a sample drawn with {there}, not {asdict(settings)}: "
             "name another folder, or delete that one"
@@ -243,7 +249,7 @@ def _write_devkit(path: Path, wnids: Sequence[str], validation: Sequence[_Shot],
         order.reverse()
     groups = {wnid: scenes.motifs()[wnid].group for wnid in order}
     truth = [shot.wnid for shot in sorted(validation, key=lambda shot: shot.file)]
-    sample_files.write_devkit(path, groups, truth, settings.train_per_class)
+    archives.write_devkit(path, groups, truth, settings.train_per_class)
 
 
 def _plant(shots: list[_Shot], quirks: Sequence[str], rng: np.random.Generator) -> None:
@@ -305,7 +311,7 @@ def _summary(tally: list[tuple[int, str]]) -> dict[str, Any]:
 def _take(shot: _Shot) -> _Picture:
     pixels = render(shot.wnid, shot.index, seed=shot.seed)
     shape = f"{pixels.shape[1]}x{pixels.shape[0]}"
-    return _Picture(shot.file, sample_files.encode(pixels, shot.quirk), shape)
+    return _Picture(shot.file, archives.encode(pixels, shot.quirk), shape)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

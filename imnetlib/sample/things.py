@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imnetlib.brushes import Array, Colour, Pen, Stage, blend, ramp, solid
 from imnetlib.catalog import data_file
+from imnetlib.sample.brushes import Array, Colour, Pen, Stage, blend, ramp, solid
 
 Points = tuple[tuple[float, float], ...]
 

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib import things
-from imnetlib.brushes import (
+from imnetlib.catalog import data_file
+from imnetlib.sample import things
+from imnetlib.sample.brushes import (
     Array,
     Colour,
     Mood,
@@ -34,7 +35,6 @@ from imnetlib.brushes import (
     veil,
     water,
 )
-from imnetlib.catalog import data_file
 
 
 @dataclass(frozen=True, slots=True)
