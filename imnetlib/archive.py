@@ -8,6 +8,7 @@ Needs NumPy and the standard library only. Headers: ustar, pax (POSIX.1-2001) an
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,19 @@ class TarIndex:
 
     @classmethod
     def load(cls, path: Path) -> TarIndex:
-        """Read an index back; ValueError when its archive no longer has the length that was indexed."""
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("names", "offsets", "sizes", "classes")}
-            archive = Path(os.path.normpath(path.parent.resolve() / str(stored["archive"])))
-            length, class_names = int(stored["archive_bytes"]), tuple(stored["class_names"].tolist())
+        """Read an index back; ValueError for another file, or an archive that no longer has the length indexed.
+
+        FileNotFoundError when the index or its archive is not there.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in ("names", "offsets", "sizes", "classes")}
+                archive = Path(os.path.normpath(path.parent.resolve() / str(stored["archive"])))
+                length, class_names = int(stored["archive_bytes"]), tuple(stored["class_names"].tolist())
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is no index: make one with imnet index TAR") from error
+        if not archive.exists():
+            raise FileNotFoundError(f"{path} is the index of {archive}, which is gone: put it back there")
         now = archive.stat().st_size
         if now != length:
             raise ValueError(

@@ -27,12 +27,19 @@ class _OneSentence(click.Group):
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            remedy = "this verb needs the course: make run in a checkout, or pip install '.[course]'"
+            raise click.ClickException(f"{error.name} is not installed: {remedy}") from error
 
 
 @click.group(cls=_OneSentence)
 @click.version_option(package_name="imnetlib")
 def main() -> None:
-    """Train on ImageNet at its real size: the course's chapters, and each long job by itself."""
+    """Train on ImageNet at its real size: the course's chapters, and each long job by itself.
+
+    A job that was stopped goes on when the same command is run again. Exit status: 0 done, 1 failed, 2 asked for
+    wrongly, 3 done but for something that had to be left out and is named.
+    """
 
 
 @main.command()
@@ -73,12 +80,13 @@ def run(
 
 
 @main.command("doctor")
-@click.option("--root", type=FOLDER, default=Path("data/sample"), help="The folder that runs will write to.")
-def doctor_(root: Path) -> None:
+@click.option("--root", type=FOLDER, help="The folder that runs will write to.")
+def doctor_(root: Path | None) -> None:
     """Check that this machine is ready for the course; say what to do where it is not."""
     from imnetlib.course import doctor
+    from imnetlib.course.root import CHECKOUT
 
-    checks = doctor.examine(root)
+    checks = doctor.examine(root or CHECKOUT / "data" / "sample")
     for check in checks:
         click.echo(f"[{'OK' if check.ok else 'FAIL'}]  {check.name}: {check.found}")
         if not check.ok:
@@ -145,10 +153,13 @@ def verify_archives_(folder: Path) -> None:
 def index_(tar: Path) -> None:
     """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place."""
     from imnetlib.archive import index_tar
+    from imnetlib.progress import progress
 
-    index = index_tar(tar)
+    with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
+        index = index_tar(tar, bar.update)
     index.save(tar.with_name(f"{tar.name}.npz"))
-    click.echo(f"{len(index):,} files in {len(index.class_names):,} classes: {tar}.npz")
+    classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
+    click.echo(f"{len(index):,} files{classes}: {tar}.npz")
 
 
 @main.group("organize")
@@ -176,8 +187,9 @@ def organize_validation(tar: Path, labels: Path, folder: Path, link: bool) -> No
     """Unpack the validation archive TAR and sort it by LABELS: the devkit .tar.gz or Kaggle's .csv."""
     from imnetlib import organize
 
+    wnids = organize.read_labels(labels)  # first: a wrong file should not cost the unpacking
     organize.extract_validation(tar, folder)
-    done = organize.sort_validation(folder, organize.read_labels(labels), link=link)
+    done = organize.sort_validation(folder, wnids, link=link)
     click.echo(f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there")
 
 
@@ -197,9 +209,13 @@ def organize_check(folder: Path) -> None:
     from imnetlib import organize
 
     found = organize.check(folder)
+    if not found.counts:
+        raise click.ClickException(f"{folder} holds no class folders")
     click.echo(f"{len(found.counts):,} classes, {sum(found.counts.values()):,} files, {found.bytes:,} bytes")
     for odd in found.strange:
         click.echo(f"{odd.path}: {odd.what}")
+    unreadable = found.kinds.keys() - {"PNG", "CMYK", "grayscale"}
+    sys.exit(LEFT_OUT if unreadable else 0)
 
 
 @main.command("probe")
@@ -228,6 +244,8 @@ def list_(source: Path, lst: Path, labels: Path | None, seed: int | None, train_
     from imnetlib import imagelist, organize
     from imnetlib.archive import TarIndex
 
+    if source.is_dir() and labels:
+        raise click.UsageError("--labels are for a flat archive: a folder's class folders are its labels")
     if source.is_dir():
         images = imagelist.scan(source)
     else:
@@ -285,6 +303,8 @@ def pack_(
     click.echo(
         f"{done.images:,} images: {done.kept:,} kept, {done.reencoded:,} encoded anew, {done.converted:,} converted"
     )
+    if done.shards_skipped:
+        click.echo(f"{done.shards_skipped:,} of {shards:,} shards were there from an earlier run")
     click.echo(f"{done.bytes_in:,} bytes in, {done.bytes_out:,} out, {done.seconds:.1f} s")
     if done.failures:
         click.echo(
@@ -296,15 +316,16 @@ def pack_(
 @main.command("verify")
 @click.argument("rec", type=FILE)
 def verify_(rec: Path) -> None:
-    """Check REC and its .idx: structure, padding, agreement."""
-    from imnetlib import recordio_check
+    """Check REC with its .idx and .json: structure, padding, agreement, checksums."""
+    from imnetlib import pack, recordio_check
 
     index = rec.with_suffix(".idx")
     report = recordio_check.verify(rec, index if index.exists() else None)
-    for problem in report.problems:
+    problems = [*report.problems, *pack.check_sidecar(rec)]
+    for problem in problems:
         click.echo(problem)
-    click.echo(f"{rec}: {len(report.offsets):,} sound records")
-    sys.exit(not report.ok)
+    click.echo(f"{rec}: {len(report.offsets):,} records of sound structure")
+    sys.exit(bool(problems))
 
 
 @main.command("salvage")
@@ -316,8 +337,10 @@ def salvage_(rec: Path, out: Path) -> None:
 
     index = rec.with_suffix(".idx")
     report = recordio_check.salvage(rec, out, index if index.exists() else None)
+    for problem in report.problems:
+        click.echo(problem)
     for first, behind in report.lost.tolist():
         click.echo(f"lost: bytes {first:,} to {behind:,}")
     click.echo(f"{len(report.offsets):,} records saved to {out}")
-    if len(report.lost):
+    if report.problems:
         sys.exit(LEFT_OUT)

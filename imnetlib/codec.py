@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import cast
@@ -23,10 +24,11 @@ from PIL import Image, UnidentifiedImageError
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 89_478_485  # Pillow's limit as well; the largest image of ILSVRC2012 has 61 million
+MAX_SIDE = 65_500  # of a JPEG, by libjpeg
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")  # Pillow would hand an EPS file to Ghostscript
 _ORIENTATION = 0x0112
-# Warnings of libjpeg after which the picture is whole.
-_HARMLESS = ("extraneous bytes before marker", "unknown JFIF revision", "Unknown Adobe color transform")
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_SCAN = b"\xda"
 _TAIL = 4096
 _ALIASING = 1.25  # shrinking by more, bilinear interpolation skips pixels, which shows as jagged edges
 
@@ -41,7 +43,7 @@ cv2.setNumThreads(1)  # threads here run over images: OpenCV's own would fight w
 
 
 class ImageError(ValueError):
-    """These bytes are no image that can be read whole."""
+    """These bytes are no image that can be read whole, or none that can be resized or encoded as asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,21 @@ class Header:
 def sniff(data: bytes) -> Header:
     """Read the header only: 2 µs for a JPEG. ImageError if there is none or it promises over MAX_PIXELS pixels."""
     try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colorspace = _jpeg_header(data)
     except ValueError:  # no JPEG, or one so unusual that only Pillow reads it
         with _open(data) as image:
             height, width, colorspace = image.height, image.width, f"{image.format} {image.mode}"
     if height * width > MAX_PIXELS:
         raise ImageError(f"it has {width:,} x {height:,} pixels; the limit is {MAX_PIXELS:,}")
     return Header(height, width, colorspace, _orientation(data))
+
+
+def _jpeg_header(data: bytes) -> tuple[int, int, str]:
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(_mended(data))
+    return height, width, colorspace
 
 
 def _orientation(data: bytes) -> int:
@@ -101,8 +111,9 @@ def decode(
 ) -> Pixels:
     """Decode whole and upright; a JPEG at the smallest n/8 of its size that has ``height`` and ``width``, upright.
 
-    ``color``: 1 RGB, 0 gray, -1 as stored (1, 3 or 4 channels). ImageError for damage of any kind, one missing end
-    byte included: a decoder that fills the rest with gray would let it pass.
+    ``color``: 1 RGB, 0 gray, -1 as stored (1, 3 or 4 channels). ImageError for all damage that shows, one missing end
+    byte included: a decoder that fills the rest with gray would let it pass. Of single flipped bits in a JPEG most do
+    not show, as nearly all bits are valid Huffman codes: only checksums find those.
     """
     header = header or sniff(data)
     if header.colorspace in ("YCbCr", "RGB", "Gray"):
@@ -121,9 +132,34 @@ def _decode_jpeg(data: bytes, header: Header, height: int, width: int, color: in
     try:
         return cast(Pixels, simplejpeg.decode_jpeg(data, space, False, False, *scaled))
     except ValueError as error:
-        if not any(warning in str(error) for warning in _HARMLESS):
+        mended = _mended(data)
+        if mended == data:
             raise ImageError(f"its JPEG data is damaged ({error})") from error
-    return cast(Pixels, simplejpeg.decode_jpeg(data, space, False, False, *scaled, strict=False))
+    try:
+        return cast(Pixels, simplejpeg.decode_jpeg(mended, space, False, False, *scaled))
+    except ValueError as error:
+        raise ImageError(f"its JPEG data is damaged ({error})") from error
+
+
+def _mended(data: bytes) -> bytes:
+    """A JPEG without that at which a strict decoder stops though the picture is whole.
+
+    Surplus bytes between the segments of the header, zeros between scan and end mark, odd numbers in the JFIF and the
+    Adobe segment. Other surplus behind the scan stays: after a flipped bit, what is left of the scan looks like that.
+    """
+    parts, at = [data[:2]], 2
+    while (marker := _MARKER.search(data, at)) and marker[1] != _SCAN:
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+        segment = bytearray(data[marker.end() - 2 : at])
+        if segment[4:9] == b"JFIF\0":
+            segment[9:10] = b"\1"  # major version
+        elif segment[4:9] == b"Adobe" and segment[15:16] > b"\1":
+            segment[15:16] = b"\1"  # colour transform: libjpeg, too, takes YCbCr for an unknown one
+        parts.append(bytes(segment))
+    header_end = marker.end() - 2 if marker else at
+    scan, end, _ = data[header_end:].partition(b"\xff\xd9")
+    kept = scan.rstrip(b"\0")
+    return b"".join((*parts, kept, b"\0" if kept[-1:] == b"\xff" else b"", end))
 
 
 def _decode_odd(data: bytes, color: int) -> Pixels:
@@ -150,17 +186,19 @@ def _turn(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def check(data: bytes) -> None:
-    """ImageError unless the image can be decoded whole: a JPEG at 1/8 of its size, at half the cost of all of it."""
+    """ImageError where ``decode`` raises it: a JPEG is decoded at 1/8 of its size, at half the cost of all of it.
+
+    Blind, as that is, to most single flipped bits.
+    """
     header = sniff(data)
     decode(data, -(-header.size[0] // 8), -(-header.size[1] // 8), color=-1, header=header)
 
 
-def check_ends(data: bytes) -> Header:
-    """The header; ImageError when that, or the end mark of a JPEG, is missing. 3 µs, and blind to other damage."""
-    header = sniff(data)
+def check_ends(data: bytes) -> None:
+    """ImageError when the header, or the end mark of a JPEG, is missing. 3 µs, and blind to other damage."""
+    sniff(data)
     if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9", max(0, len(data) - _TAIL)) < 0:
         check(data)  # no mark near the end: a cut file, or a whole one with much behind it
-    return header
 
 
 def resize(pixels: Pixels, height: int, width: int, out: Pixels | None = None) -> Pixels:
@@ -168,8 +206,15 @@ def resize(pixels: Pixels, height: int, width: int, out: Pixels | None = None) -
 
     Near the size and above: bilinear. From 1.25 to 2.5 times too large: bilinear to twice the size, then the mean of
     2 x 2, which is as good as the mean over areas (43.3 dB to Lanczos where bilinear has 39.1, 500 to 341 columns) at
-    half its cost; beyond: the mean over areas.
+    half its cost; beyond: the mean over areas. ImageError where OpenCV refuses, for want of memory as well.
     """
+    try:
+        return _scale(pixels, height, width, out)
+    except cv2.error as error:
+        raise ImageError(f"it cannot be resized to {width:,} x {height:,} pixels ({error})") from error
+
+
+def _scale(pixels: Pixels, height: int, width: int, out: Pixels | None) -> Pixels:
     rows, columns, channels = pixels.shape
     excess = max(rows / height, columns / width)
     if excess > 2 * _ALIASING:
@@ -183,7 +228,17 @@ def resize(pixels: Pixels, height: int, width: int, out: Pixels | None = None) -
 
 
 def encode(pixels: Pixels, encoding: str = ".jpg", quality: int = 95) -> bytes:
-    """Encode as ``.jpg`` (``quality`` 1 to 100; chroma halved, as in OpenCV) or ``.png`` (compression 0 to 9)."""
+    """Encode as ``.jpg`` (``quality`` 1 to 100; chroma halved, as in OpenCV) or ``.png`` (compression 0 to 9).
+
+    ImageError where the encoder refuses: a side of a JPEG over MAX_SIDE.
+    """
+    try:
+        return _encode(pixels, encoding, quality)
+    except ValueError as error:
+        raise ImageError(f"it cannot be encoded as {encoding} ({error})") from error
+
+
+def _encode(pixels: Pixels, encoding: str, quality: int) -> bytes:
     channels = pixels.shape[2]
     if encoding == ".jpg":
         space, sampling = {1: ("GRAY", "Gray"), 3: ("RGB", "420"), 4: ("RGBX", "420")}[channels]

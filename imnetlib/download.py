@@ -7,12 +7,17 @@ its length and its MD5 are right; only then it gets its name. Protocol: RFC 9110
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
+import logging
 import os
 import random
 import shutil
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -30,6 +35,7 @@ _BLOCK = 1 << 16
 _TIMEOUT = (30, 60)  # seconds to connect, seconds without a byte
 _LONGEST_PAUSE = 300.0  # seconds between two attempts
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_log = logging.getLogger(__name__)  # warnings reach stderr unless the program says otherwise
 _sleep = time.sleep
 
 
@@ -78,6 +84,10 @@ class _Transfer:
     def sidecar(self) -> Path:
         return self.part.with_name(self.part.name + ".json")
 
+    @property
+    def lock(self) -> Path:
+        return self.part.with_name(self.part.name + ".lock")
+
 
 def download(
     url: str,
@@ -95,8 +105,9 @@ def download(
     after ``attempts`` in a row that bring nothing new, with growing pauses between. Log-in data come from the
     environment, IMAGENET_COOKIE or IMAGENET_USER and IMAGENET_KEY, or as NAME=VALUE lines from the file
     ``credentials``, of mode 600. Raises DownloadError for a refusal, a web page in place of the file, a full
-    disk, a wrong size or MD5 (the bytes are then kept as NAME.damaged); FileExistsError when ``destination``
-    is another file. One pass over the data; what an earlier call left is read once for its MD5.
+    disk, a second process on the same file, a wrong size or MD5 (the bytes are then kept as NAME.damaged);
+    FileExistsError when ``destination`` is another file. One pass over the data; what an earlier call left is
+    read once for its MD5.
     """
     began = time.monotonic()
     if urlsplit(url).password:
@@ -104,22 +115,49 @@ def download(
     state = _Transfer(url, destination.with_name(destination.name + ".part"), size)
     if destination.exists():
         found = _already_there(destination, size, md5)
-        state.sidecar.unlink(missing_ok=True)  # a kill right after the last rename leaves it
+        _tidy(state)  # a kill right after the last rename leaves something
         return Result(destination, 0, destination.stat().st_size, 0, time.monotonic() - began, found, ())
     destination.parent.mkdir(parents=True, exist_ok=True)
-    _pick_up(state)
-    resumed_from = state.have
-    with requests.Session() as session:
+    with _alone(state.lock, destination), requests.Session() as session:
+        _pick_up(state)
+        resumed_from = state.have
         # No proxy stands between a machine and itself, whatever the environment says.
         session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
-        _log_in(session, credentials)
+        _log_in(session, url, credentials)
         _persist(session, state, bandwidth, attempts)
-    found = state.md5.hexdigest()
-    _finish(state, destination, found, md5)
+        found = state.md5.hexdigest()
+        _finish(state, destination, found, md5)
     seconds = time.monotonic() - began
     return Result(
         destination, state.fetched, resumed_from, state.restarts, seconds, found, tuple(state.notes)
     )
+
+
+@contextmanager
+def _alone(lock: Path, destination: Path) -> Iterator[None]:
+    """Keep a second process away: two that append to one file leave a mixture. A killed one holds nothing."""
+    if sys.platform == "win32":  # no flock there, and a lock file would outlive a kill
+        yield
+        return
+    import fcntl
+
+    with lock.open("wb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Without its name, or with the file there, this lock was let go of a moment ago by one that is done.
+            taken = os.fstat(held.fileno()).st_nlink == 0 or destination.exists()
+        except BlockingIOError:
+            taken = True
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            taken = False  # a file system without locks, as Lustre often is: no worse than before
+        if taken:
+            raise DownloadError(f"another process is downloading {destination}: run this again later")
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: nobody else can hold it yet
 
 
 def _already_there(destination: Path, size: int | None, md5: str | None) -> str:
@@ -166,16 +204,21 @@ def _start_over(state: _Transfer, why: str) -> None:
     state.have, state.known, state.md5 = 0, {}, hashlib.md5(usedforsecurity=False)
 
 
-def _log_in(session: requests.Session, credentials: Path | None) -> None:
+def _log_in(session: requests.Session, url: str, credentials: Path | None) -> None:
     """Give the session what the environment or the file holds; neither appears in any message."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    domain = host if "." in host else f"{host}.local"  # what http.cookiejar calls a host without a dot
     given = dict(os.environ)
     if credentials is not None:
         if os.name == "posix" and credentials.stat().st_mode & 0o077:
             raise PermissionError(f"others can read {credentials}: chmod 600 {credentials}")
         lines = credentials.read_text(encoding="utf-8").splitlines()
         given |= {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
-    if given.get("IMAGENET_COOKIE"):
-        session.headers["Cookie"] = given["IMAGENET_COOKIE"]
+    for pair in filter(None, map(str.strip, given.get("IMAGENET_COOKIE", "").split(";"))):
+        # Not a plain header: requests drops that at the first redirect. The jar sends it to this host alone.
+        name, _, value = pair.partition("=")
+        session.cookies.set(name, value, domain=domain, secure=parts.scheme == "https")
     if given.get("IMAGENET_USER") and given.get("IMAGENET_KEY"):
         session.auth = (given["IMAGENET_USER"], given["IMAGENET_KEY"])
 
@@ -195,7 +238,9 @@ def _persist(session: requests.Session, state: _Transfer, bandwidth: int | None,
                     f"{state.address} brought nothing new in {failures} attempts, lastly: {why}; "
                     f"run this again to go on from byte {state.have:,}"
                 ) from None
-            _sleep(min(_LONGEST_PAUSE, 2.0**failures) * random.uniform(0.5, 1.0))
+            pause = min(_LONGEST_PAUSE, 2.0**failures) * random.uniform(0.5, 1.0)
+            _log.warning("%s: %s; trying again in %.0f s", state.part.stem, state.notes[-1], pause)
+            _sleep(pause)
 
 
 def _attempt(session: requests.Session, state: _Transfer, bandwidth: int | None) -> None:
@@ -223,10 +268,12 @@ def _attempt(session: requests.Session, state: _Transfer, bandwidth: int | None)
 
 def _check_continuation(response: requests.Response, state: _Transfer) -> None:
     """206 is good only for exactly the bytes asked for, of the same file."""
-    stated, size = response.headers.get("Content-Range"), state.known["size"]
-    if stated != f"bytes {state.have}-{size - 1}/{size}":
+    headers, etag, modified = response.headers, state.known["etag"], state.known["modified"]
+    stated, size = headers.get("Content-Range"), state.known["size"]
+    if stated not in [f"bytes {state.have}-{size - 1}/{total}" for total in (size, "*")]:
         _start_over(state, f"asked from byte {state.have:,} on, the server sent {stated}: started over")
-    elif response.headers.get("ETag") != state.known["etag"]:
+    # A 206 must bring the ETag that a 200 would, but may leave out Last-Modified (RFC 9110, section 15.3.7).
+    elif headers.get("ETag") != etag or not (etag or headers.get("Last-Modified", modified) == modified):
         _start_over(state, "the file on the server has changed: started over")
     else:
         return
@@ -304,6 +351,12 @@ def _store(block: bytes, out: FileIO, part: Path) -> None:
 
 def _finish(state: _Transfer, destination: Path, found: str, expected: str | None) -> None:
     """Give the file its name once it is on the disk; a damaged one gets another name."""
+    there = state.part.stat().st_size
+    if there != state.known["size"]:  # the MD5 is of what came, not of what lies there
+        raise DownloadError(
+            f"{state.part} has {there:,} bytes, not the {state.known['size']:,} that were written: "
+            "something else changes it; stop that, then run this again"
+        )
     if expected is not None and found != expected:
         damaged = destination.with_name(destination.name + ".damaged")
         state.part.replace(damaged)
@@ -315,7 +368,14 @@ def _finish(state: _Transfer, destination: Path, found: str, expected: str | Non
         os.fsync(out.fileno())
     state.part.replace(destination)
     fsync_folder(destination.parent)
-    state.sidecar.unlink()
+    _tidy(state)
+
+
+def _tidy(state: _Transfer) -> None:
+    """Remove all that stands beside a file that is whole, also what killed calls left."""
+    half_written = state.part.parent.glob(f".{glob.escape(state.sidecar.name)}.*.tmp")
+    for left in (*half_written, state.sidecar, state.lock):
+        left.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

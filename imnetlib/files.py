@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+HOST = platform.node().replace("/", "_")
 _one_at_a_time = threading.Lock()
 
 
@@ -27,13 +31,15 @@ def fsync_folder(folder: Path) -> None:
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` for writing; on success it takes that name, on error it goes.
 
-    The data is on the disk before the name is, so a kill or a power cut leaves the old file or the new one.
-    After a kill the temporary file (``.NAME.tmp``) stays and the next write of the same path replaces it.
+    The data is on the disk before the name is, so a kill or a power cut leaves the old file or the new one. The
+    temporary name (``.NAME.HOST-PID-*.tmp``) is this writer's own: of two writers the later one wins, whole. What a
+    killed one leaves is removed by the next write of the same path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
+    _remove_leftovers(path)
+    beside = path.with_name(f".{path.name}.{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("wb") as out:
+        with beside.open("xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
@@ -41,6 +47,26 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         fsync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of writers that were killed: processes of this machine that are no more."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{HOST}-*.tmp"):
+        pid = int(left.name.rsplit("-", 2)[1])
+        if not _alive(pid):
+            left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # where signal 0 is no question, but the end of the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:

@@ -92,7 +92,7 @@ def from_archive(index: TarIndex, wnids: Sequence[str] | None = None) -> ImageLi
     A tar of tars: label = position of the class among the sorted classes, or in ``wnids`` if given; in
     archive order. A flat tar: ``wnids`` gives the class of image 1, 2, … as numbered in the file names (the
     order in a tar is no guide), label = position among their sorted distinct ones; in the order of numbers.
-    Raises ValueError when classes or counts do not fit.
+    Raises ValueError when classes or counts do not fit, or the ``wnids`` of a tar of tars repeat.
     """
     if index.class_names:
         return _from_classes(index, index.class_names if wnids is None else wnids)
@@ -113,6 +113,11 @@ def from_archive(index: TarIndex, wnids: Sequence[str] | None = None) -> ImageLi
 
 def _from_classes(index: TarIndex, classes: Sequence[str]) -> ImageList:
     places = {name: place for place, name in enumerate(classes)}
+    if len(places) != len(classes):
+        raise ValueError(
+            f"{index.path} is a tar of tars, so its wnids name each class once, in the order of the labels; "
+            f"of these {len(classes):,} only {len(places):,} differ: are they the validation labels?"
+        )
     unknown = [name for name in index.class_names if name not in places]
     if unknown:
         first = ", ".join(unknown[:10])
@@ -147,7 +152,7 @@ def split(
     holds for each class (first label) by itself. Raises ValueError for other fractions.
     """
     limits = np.cumsum(fractions)
-    if min(fractions, default=-1) < 0 or abs(limits[-1] - 1) > 1e-9:
+    if not (min(fractions, default=-1) >= 0 and abs(limits[-1] - 1) <= 1e-9):  # so that NaN fails too
         raise ValueError(f"fractions of a split must be positive and sum to 1, not {list(fractions)}")
     order = shuffled_positions(len(images), seed)
     groups = images.labels[order, 0] if stratified else np.zeros(len(order))

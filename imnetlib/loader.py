@@ -14,7 +14,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -44,8 +44,8 @@ class Transform:
 
     ``crop``: "center" or "random" takes a square of ``share`` of the short edge (224 of 256 pixels, unscaled);
     "resized" a box of ``area`` of the picture and an aspect ratio within ``aspect`` (Szegedy et al. 2015).
-    ``mirror``: every second picture, by chance. ``mean`` and ``std`` per channel: float32 (x - mean) / std comes out,
-    else uint8.
+    ``mirror``: every second picture, by chance. ``mean`` and ``std`` per channel, on the scale of 0 to 255: float32
+    (x - mean) / std comes out, else uint8. Raises ValueError for values that make no sense.
     """
 
     size: int = 224
@@ -57,6 +57,24 @@ class Transform:
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for good, rule, value in (
+            (self.size >= 1, "size is 1 pixel or more", self.size),
+            (self.crop in ("center", "random", "resized"), "crop is center, random or resized", self.crop),
+            (0 < self.share <= 1, "share is above 0 and at most 1", self.share),
+            (
+                0 < self.area[0] <= self.area[1] <= 1,
+                "area is two shares in order, above 0, at most 1",
+                self.area,
+            ),
+            (0 < self.aspect[0] <= self.aspect[1], "aspect is two ratios in order, above 0", self.aspect),
+            (self.layout in ("NHWC", "NCHW"), "layout is NHWC or NCHW", self.layout),
+            (self.mean is None or len(self.mean) == 3, "mean is None or a number a channel", self.mean),
+            (len(self.std) == 3 and min(self.std) > 0, "std is three numbers above 0", self.std),
+        ):
+            if not good:
+                raise ValueError(f"{rule}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +169,9 @@ class Loader:
     ``shards``: .rec files with their .idx beside them. ``reader=(r, n)``: the r-th of n, which all must have the same
     shards, seed and batch size; each gets equally many batches. ``threads`` decode, up to ``prefetch`` batches ahead.
     ``on_error``: "raise" LoadError at a bad record, or "skip" it: a padding row takes its place and ``failures``
-    names it by id. Raises ValueError where index, .rec and .json contradict each other.
+    says why, by shard and offset. ``close``, or the end of a ``with`` block, closes the shards. Ids may repeat from
+    shard to shard; records of one id then share their random numbers. Raises ValueError where index, .rec and .json
+    contradict each other.
     Memory: 16 bytes a record for the index, 8 for the order, and prefetch + 2 batches.
     """
 
@@ -180,8 +200,7 @@ class Loader:
         self.epoch = self.position = (
             0  # position: records of this epoch that all readers together have passed
         )
-        self.failures: dict[int, str] = {}
-        self._readers = [recordio.RecordReader(shard) for shard in shards]
+        self.failures: dict[tuple[Path, int], str] = {}
         indexes = [_index(Path(shard)) for shard in shards]
         self._ends = np.cumsum([len(keys) for keys, _ in indexes], dtype=np.int64)
         self._ids = np.concatenate([keys for keys, _ in indexes] or [np.empty(0, np.int64)])
@@ -190,6 +209,18 @@ class Loader:
             raise ValueError(
                 f"there are no records in {', '.join(map(str, shards)) or 'an empty list of shards'}"
             )
+        self._readers = [recordio.RecordReader(shard) for shard in shards]
+
+    def close(self) -> None:
+        """Close the shards, after the last loop; a second time does nothing."""
+        while self._readers:
+            self._readers.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -215,6 +246,8 @@ class Loader:
         self.epoch, self.position = state["epoch"], state["position"]
 
     def __iter__(self) -> Generator[Batch]:
+        if not self._readers:
+            raise ValueError("the loader is closed: make a new one")
         records = len(self._ids)
         order = epoch_order(records, self.seed, self.epoch) if self.shuffle else np.arange(records)
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="imnetlib-loader")
@@ -253,6 +286,7 @@ class Loader:
         lost = sum(row < len(batch.ids) - batch.padding for row in bad)
         if not len(good):
             batch.images[:] = 0
+            batch.labels[:] = 0
         return Batch(batch.images[rows], batch.labels[rows], batch.ids[rows], batch.padding + lost)
 
     def _fill(self, batch: Batch, records: Integers, rows: slice, epoch: int) -> list[int]:
@@ -277,7 +311,7 @@ class Loader:
                 what = f"{self._readers[shard].path}: record {batch.ids[row]} at byte {offset}: {error}"
                 if self.on_error == "raise":
                     raise LoadError(what) from error
-                self.failures[int(batch.ids[row])] = what
+                self.failures[self._readers[shard].path, offset] = what
                 bad.append(row)
                 continue
             if not direct:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import re
 import shutil
 import tarfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imnetlib import catalog
 from imnetlib.archive import TarIndex, TarReader, index_tar
@@ -29,6 +32,7 @@ from imnetlib.files import fsync_folder, write_atomically
 from imnetlib.progress import progress
 
 JOURNAL = ".sorted.json"
+_BATCH = 1000  # validation images between two syncs: 130 MB
 _WNID = re.compile(r"n\d{8}")
 _TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
 _VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
@@ -84,8 +88,8 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
 
     A class is unpacked under another name and then renamed, so it is whole or not there; run again, it goes on
     with the classes that are missing. ValueError, before a byte is written, for a member that is not
-    ``<wnid>/<wnid>_<number>.JPEG`` or that ``index_tar`` refuses; and for a class folder with another number of
-    files than the archive has. Reads the archive once, in its own order.
+    ``<wnid>/<wnid>_<number>.JPEG`` or that ``index_tar`` refuses; and for a class folder whose files are not as
+    many and as long as the archive's. Reads the archive once, in its own order.
     """
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else index_tar(tar)
@@ -96,12 +100,10 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
     missing = []
     for positions in sorted(classes, key=lambda positions: int(positions[0])):  # as the archive has them
         target = folder / wnids[positions[0]].decode()
-        if not target.exists():
+        if target.exists():
+            _check_extracted(target, index, positions)
+        else:
             missing.append((target, positions))
-        elif (found := sum(1 for _ in os.scandir(target))) != len(positions):
-            raise ValueError(
-                f"{target} holds {found:,} files, the archive {len(positions):,}: move it away first"
-            )
     total = int(sum(index.sizes[positions].sum() for _, positions in missing))
     _make_room(folder, total)
     with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
@@ -116,6 +118,26 @@ def _check_names(index: TarIndex, pattern: re.Pattern[bytes], described: str) ->
     odd = [name.decode() for name in index.names.tolist() if not pattern.fullmatch(name)]
     if odd:
         raise ValueError(f"{index.path}: {len(odd):,} members are not called {described}: {_first(odd)}")
+
+
+def _check_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]) -> None:
+    """ValueError unless a class folder has the files that the archive has for it, each as long as there."""
+    found = _sizes(target)
+    names = [name.decode().partition("/")[2] for name in index.names[positions].tolist()]
+    sizes = index.sizes[positions].tolist()
+    if len(found) != len(names):
+        counts = f"{len(found):,} files, the archive {len(names):,}"
+        raise ValueError(f"{target} holds {counts}: move it away first")
+    if odd := [name for name, size in zip(names, sizes, strict=True) if found.get(name) != size]:
+        raise ValueError(
+            f"{target}: {len(odd):,} files are missing or not as long as in the archive ({_first(odd)}): "
+            "move it away first"
+        )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The length of each file in a folder, -1 for what is none."""
+    return {e.name: e.stat().st_size if e.is_file() else -1 for e in os.scandir(folder)}
 
 
 def _first(names: Iterable[str]) -> str:
@@ -155,25 +177,28 @@ def _sync() -> None:
 def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
     """Unpack the validation archive flat into ``folder`` (chapter 2).
 
-    Each file is whole or not there; run again, files with the right size are left alone, and a folder that
-    ``sort_validation`` has begun to sort is left as it is. ValueError as ``extract_train``.
+    Each file is whole or not there, even after a power cut; run again, files with the right size are left alone,
+    and a folder that ``sort_validation`` has begun to sort is left as it is. ValueError as ``extract_train``.
     """
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else index_tar(tar)
     _check_names(index, _VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
     names, sizes = [name.decode() for name in index.names.tolist()], index.sizes.tolist()
     _make_room(folder, 0)
-    there = {entry.name: entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()}
+    there = _sizes(folder)
     missing = [i for i, name in enumerate(names) if there.get(name) != sizes[i] and JOURNAL not in there]
     total = sum(sizes[i] for i in missing)
     _make_room(folder, total)
     with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
-        for position in missing:
-            beside = folder / f".{names[position]}.tmp"
-            beside.write_bytes(reader.read(position))
-            beside.replace(folder / names[position])
-            bar.update(sizes[position])
-    _sync()
+        for start in range(0, len(missing), _BATCH):
+            batch = [(i, folder / f".{names[i]}.tmp") for i in missing[start : start + _BATCH]]
+            for position, beside in batch:
+                beside.write_bytes(reader.read(position))
+                bar.update(sizes[position])
+            _sync()
+            for position, beside in batch:
+                beside.replace(folder / names[position])
+    fsync_folder(folder)
     return Extraction(folder, 0, len(missing), len(index) - len(missing), total, time.monotonic() - began)
 
 
@@ -181,31 +206,45 @@ def labels_from_devkit(devkit: Path) -> tuple[str, ...]:
     """The wnid of validation image 1, 2, … from ILSVRC2012_devkit_t12.tar.gz, read without unpacking (chapter 2).
 
     Its ground truth holds ids in file-name order; ``meta.mat`` gives each id's wnid, in the rows without children.
-    ValueError for an id that is no class and for classes with unequal numbers of images.
+    ValueError for a cut or another file, an id that is no class and classes with unequal numbers of images.
     """
-    from scipy.io import loadmat  # 0.2 s, for this function alone
+    from scipy.io.matlab import MatReadError  # 0.2 s, for this function alone
+
+    try:
+        wnids, ids = _read_devkit(devkit)
+    except (
+        *(tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),  # cut or damaged
+        *(MatReadError, LookupError, ValueError, TypeError, NotImplementedError),  # other files, other fields
+    ) as error:
+        raise ValueError(
+            f"{devkit} cannot be read ({type(error).__name__}: {error}): is it the devkit, and whole? Download "
+            "ILSVRC2012_devkit_t12.tar.gz again"
+        ) from error
+    if strange := set(ids) - wnids.keys():
+        raise ValueError(f"{devkit}: the ground truth has ids that are no class: {_first(map(str, strange))}")
+    return _equal_shares(tuple(wnids[i] for i in ids), devkit, len(wnids))
+
+
+def _read_devkit(devkit: Path) -> tuple[dict[int, str], list[int]]:
+    """The wnid of each class id, and the id of each validation image."""
+    from scipy.io import loadmat
 
     files = {}
-    with tarfile.open(devkit, "r:gz") as tar:
+    with gzip.open(devkit) as packed:
+        data = io.BytesIO(packed.read())  # to its end, for there is the checksum; 2.5 MB
+    with tarfile.open(fileobj=data, mode="r:") as tar:
         for member in tar:
             name = member.name.rpartition("/")[2]
             if name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt") and (
                 opened := tar.extractfile(member)
             ):
                 files[name] = opened.read()
-    if len(files) != 2:
-        raise ValueError(
-            f"{devkit} lacks meta.mat or ILSVRC2012_validation_ground_truth.txt: is it the devkit?"
-        )
     synsets = loadmat(io.BytesIO(files["meta.mat"]), squeeze_me=True)["synsets"]  # type: ignore[arg-type]
     leaves = synsets[synsets["num_children"].astype(int) == 0]
     wnids = {
         int(number): str(wnid) for number, wnid in zip(leaves["ILSVRC2012_ID"], leaves["WNID"], strict=True)
     }
-    ids = [int(line) for line in files["ILSVRC2012_validation_ground_truth.txt"].split()]
-    if strange := set(ids) - wnids.keys():
-        raise ValueError(f"{devkit}: the ground truth has ids that are no class: {_first(map(str, strange))}")
-    return _equal_shares(tuple(wnids[i] for i in ids), devkit, len(wnids))
+    return wnids, [int(line) for line in files["ILSVRC2012_validation_ground_truth.txt"].split()]
 
 
 def labels_from_catalog() -> tuple[str, ...]:
@@ -216,12 +255,18 @@ def labels_from_catalog() -> tuple[str, ...]:
 def labels_from_kaggle(solution: Path) -> tuple[str, ...]:
     """The same labels from Kaggle's LOC_val_solution.csv, whose rows stand in no order (chapter 2).
 
-    ValueError when the image numbers are not 1, 2, … without a gap, or the classes have unequal shares.
+    ValueError for another table, for image numbers that are not 1, 2, … without a gap, and for unequal shares.
     """
     labels: dict[str, str] = {}
     with solution.open(newline="", encoding="ascii") as table:
-        for row in csv.DictReader(table):
-            labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
+        try:
+            for row in csv.DictReader(table):
+                labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
+        except (LookupError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(
+                f"{solution} has no ImageId and PredictionString after {len(labels):,} images: "
+                "is it Kaggle's LOC_val_solution.csv, and whole? Download it again"
+            ) from error
     names = [validation_name(i) for i in range(1, len(labels) + 1)]
     _compare(set(labels), set(names), solution)
     return _equal_shares(tuple(labels[name] for name in names), solution, len(set(labels.values())))
@@ -284,13 +329,15 @@ def sort_validation(folder: Path, wnids: Sequence[str], *, link: bool = False) -
     for wnid in sorted(set(wnids)):
         (folder / wnid).mkdir(exist_ok=True)
     moved = 0
-    for flat, placed in pairs:
-        if not placed.exists():
-            if link:
-                placed.hardlink_to(flat)
-            else:
-                flat.rename(placed)
-            moved += 1
+    with progress(len(pairs), f"sort {folder.name}", "images") as bar:
+        for flat, placed in pairs:
+            if not placed.exists():
+                if link:
+                    placed.hardlink_to(flat)
+                else:
+                    flat.rename(placed)
+                moved += 1
+            bar.update(1)
     _sync()
     return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved)
 
@@ -316,13 +363,15 @@ def undo_validation(folder: Path) -> Sorting:
     record = json.loads(journal.read_bytes())
     moved = 0
     pairs = _pairs(folder, record["wnids"])
-    for flat, placed in pairs:
-        if placed.exists():
-            if flat.exists():  # it was a link
-                placed.unlink()
-            else:
-                placed.rename(flat)
-            moved += 1
+    with progress(len(pairs), f"undo {folder.name}", "images") as bar:
+        for flat, placed in pairs:
+            if placed.exists():
+                if flat.exists():  # it was a link
+                    placed.unlink()
+                else:
+                    placed.rename(flat)
+                moved += 1
+            bar.update(1)
     for wnid in set(record["wnids"]):
         if (folder / wnid).exists():
             (folder / wnid).rmdir()

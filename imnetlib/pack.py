@@ -44,6 +44,7 @@ Action = Literal["kept", "reencoded", "converted", "failed"]
 
 _CHUNK = 8  # images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap
 _CHUNKS_AHEAD = 3  # for each thread
+_CANNOT = "{1} (id {0}) cannot be packed: {2}"
 # What a JPEG must hold to be taken as it is, by Settings.color.
 _PLAIN = {1: ("YCbCr", "RGB"), 0: ("Gray",), -1: ("YCbCr", "RGB", "Gray")}
 
@@ -239,6 +240,11 @@ def convert(data: bytes, settings: Settings) -> tuple[bytes, Action]:
     if plain and size == header.size and settings.encoding == ".jpg" and not settings.reencode:
         codec.check(data)
         return data, "kept"
+    if max(size) > codec.MAX_SIDE or size[0] * size[1] > codec.MAX_PIXELS:
+        raise codec.ImageError(
+            f"it would get {size[1]:,} x {size[0]:,} pixels; "
+            f"the limits are {codec.MAX_SIDE:,} a side and {codec.MAX_PIXELS:,} in all"
+        )
     pixels = codec.decode(data, *size, color=settings.color, header=header)
     if settings.center_crop:
         pixels = _center(pixels)
@@ -313,11 +319,14 @@ def _in_order(work: Callable[[int], _Packed], count: int, threads: int) -> Gener
 def pack_shard(task: ShardTask, advance: Advance | None = None) -> Summary:
     """Write one shard, or find it finished: the .rec, the .idx, then the .json, each whole or not at all (chapter 4).
 
-    Images stand in list order. ``advance`` is called with the number of images just done. ValueError when the shard
-    is there with other settings or from another list; PackError for a bad image and "stop".
+    Images stand in list order. ``advance`` is called with the number of images just done. A finished shard is made
+    again when an image it had to leave out can now be packed. ValueError when the shard is there with other settings
+    or from another list; PackError for a bad image and "stop", left out by an earlier run or not.
     """
     started, sidecar = time.perf_counter(), _finished(task)
     skipped = sidecar is not None
+    if sidecar is not None and sidecar["failures"] and task.job.on_error == "stop":
+        raise PackError(_CANNOT.format(*sidecar["failures"][0]))
     if sidecar is None:
         sidecar = task.identity() | _write_shard(task, advance)
         with write_atomically(task.path(".json")) as out:
@@ -346,7 +355,7 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
                 if one.action == "failed":
                     failures.append((int(task.ids[i]), os.fsdecode(task.files.paths[i]), one.reason))
                     if task.job.on_error == "stop":
-                        raise PackError("{1} (id {0}) cannot be packed: {2}".format(*failures[-1]))
+                        raise PackError(_CANNOT.format(*failures[-1]))
                 else:
                     ids.append(task.ids[i])
                     offsets.append(counts["bytes_out"])
@@ -375,11 +384,37 @@ def _finished(task: ShardTask) -> dict[str, Any] | None:
     if not task.path(".json").exists():
         return None
     sidecar = _read_sidecar(task.path(".json"), task.identity())
-    for suffix in (".rec", ".idx"):
-        path = task.path(suffix)
-        if not path.exists() or _file_crc32(path) != sidecar[f"{suffix[1:]}_crc32"]:
-            return None
+    if check_sidecar(task.path(".rec")) or _repaired(task, [failure[0] for failure in sidecar["failures"]]):
+        return None
     return sidecar
+
+
+def _repaired(task: ShardTask, failed: list[int]) -> bool:
+    """Whether any image of these ids, left out before, can now be packed."""
+    if not failed:
+        return False
+    with task.files.open() as read:
+        rows = np.flatnonzero(np.isin(task.ids, failed)).tolist()
+        return any(_pack_image(task, read, i).action != "failed" for i in rows)
+
+
+def check_sidecar(rec: Path) -> list[str]:
+    """What contradicts the .json beside a .rec, a sentence for each of .rec and .idx (chapter 4).
+
+    Empty when both have the checksums that the .json names, and when there is no .json. Reads both files whole.
+    ValueError for a .json that cannot be parsed.
+    """
+    sidecar, problems = rec.with_suffix(".json"), []
+    said: dict[str, Any] = json.loads(sidecar.read_bytes()) if sidecar.exists() else {}
+    for path in (rec, rec.with_suffix(".idx")) if said else ():
+        expected = said.get(f"{path.suffix[1:]}_crc32")
+        if not path.exists():
+            problems.append(f"{path} is missing, though {sidecar} tells of it")
+        elif (found := _file_crc32(path)) != expected:
+            problems.append(
+                f"{path} is not as it was packed: its CRC-32 is {found}, {sidecar} says {expected}"
+            )
+    return problems
 
 
 def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -428,7 +463,8 @@ def pack(
 
     ``executor`` runs whole shards, each with ``threads`` threads (1 if not given); without one they are packed here,
     one after the other, with all cores. With "report", bad images are left out, listed in the summary and in
-    NAME-failures.tsv; with "stop" the first raises PackError, and missing files FileNotFoundError beforehand.
+    NAME-failures.tsv, and tried again by the next run; with "stop" the first raises PackError, and missing files
+    FileNotFoundError beforehand.
     ValueError when the folder has shards of that name with other settings or from another list, and for a list that
     does not fit. Time grows with the images' bytes; memory does not, beyond the list itself.
     """

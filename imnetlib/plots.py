@@ -48,8 +48,8 @@ mpl.rcParams.update(
 
 
 def figure_folder() -> Path:
-    """Where figures are saved: ``figures/`` of the checkout, or the folder that ``imnet run`` sets aside."""
-    return Path(os.environ.get("IMNETLIB_FIGURES", Path(__file__).parent.parent / "figures"))
+    """Where figures are saved: ``build/figures`` of the checkout, or where ``imnet run`` says."""
+    return Path(os.environ.get("IMNETLIB_FIGURES", Path(__file__).parent.parent / "build" / "figures"))
 
 
 def axes(width: float = 7, height: float = 3.5, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
@@ -62,7 +62,7 @@ def plain_numbers(axis: Any) -> None:
     """Write 0.1, 1, 10 along logarithmic axes, not powers of ten."""
     for one in (axis.xaxis, axis.yaxis):
         if one.get_scale() == "log":
-            one.set_major_formatter("{x:,g}")
+            one.set_major_formatter("{x:,.10g}")
             one.set_minor_formatter(NullFormatter())
 
 

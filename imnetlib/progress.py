@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -16,7 +17,8 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
     """A tqdm that writes a whole line each tenth of the way: readable in a log or a saved notebook."""
 
     def __init__(self, *, total: int, **settings: Any) -> None:
-        settings |= {"mininterval": 0, "maxinterval": float("inf"), "file": sys.stdout, "ascii": True}
+        settings |= {"mininterval": 0, "maxinterval": float("inf"), "ascii": True}
+        settings["file"] = sys.stdout if _in_a_kernel() else sys.stderr
         self._shown, self._written = 0.0, time.monotonic()
         super().__init__(total=total, miniters=max(1, total // 10), **settings)
 
@@ -35,12 +37,23 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
         self.disable = True
 
 
+def _in_a_watched_notebook() -> bool:
+    """Whether this is a kernel that a Jupyter server started, able to show widgets."""
+    watched = _in_a_kernel() and "JPY_SESSION_NAME" in os.environ
+    return watched and importlib.util.find_spec("ipywidgets") is not None
+
+
+def _in_a_kernel() -> bool:
+    kernelapp = sys.modules.get("ipykernel.kernelapp")
+    return kernelapp is not None and bool(kernelapp.IPKernelApp.initialized())
+
+
 def progress(total: int, what: str, unit: str) -> tqdm[Any]:
     """A bar over ``total`` steps of ``unit`` ("B": counts in kB, MB, …); call ``update(n)`` in a ``with``."""
     settings: dict[str, Any] = {"total": total, "desc": what, "unit": unit if unit == "B" else f" {unit}"}
     if unit == "B":
         settings |= {"unit_scale": True, "unit_divisor": 1000}
-    if "JPY_SESSION_NAME" in os.environ:  # a kernel that a Jupyter server started: somebody is watching
+    if _in_a_watched_notebook():
         from tqdm.notebook import tqdm as widget
 
         return widget(**settings)

@@ -99,11 +99,19 @@ def salvage(
     :func:`verify`: with checksums exactly the untouched records come through. Without, damage inside a
     payload passes unseen, and where a length may be what was damaged the record is left out. After missing
     or added bytes go without index and checksums; what moved by no multiple of 4 is lost all the same.
-    Raises ValueError when ``out`` is ``damaged`` itself.
+    Whether anything is lost, ``problems`` tells: ``lost`` is empty for a file cut where a record ends. Raises
+    ValueError when ``out`` is ``damaged`` itself or not named .rec, FileExistsError when it or its .idx exists.
     """
     source, target = Path(damaged), Path(out)
     if target.exists() and target.samefile(source):
         raise ValueError(f"{source} cannot be salvaged onto itself: name another file to write")
+    if target.suffix != ".rec":
+        raise ValueError(f"{target} cannot become a record file: give a name that ends in .rec")
+    for path in (target, target.with_suffix(".idx")):
+        if path.exists():
+            raise FileExistsError(
+                f"{path} exists and is not overwritten: name another file to write, or remove it"
+            )
     known = _known(index, checksums)
     ends = array("q", [0])
     with write_atomically(target) as file:
@@ -167,19 +175,19 @@ def _problems(
 ) -> Iterator[str]:
     if len(lost):
         total, (first, after) = int((lost[:, 1] - lost[:, 0]).sum()), lost[0].tolist()
-        yield f"{total} bytes in {len(lost)} places hold no sound record, the first from byte {first} to {after}"
+        yield f"no sound record: {total:,} bytes, first from byte {first:,} to {after:,}"
     if len(wrong):
-        yield f"{len(wrong)} records contradict their checksums, the first at byte {wrong[0]}"
+        yield f"contradicting their checksum: {len(wrong):,}, first at byte {wrong[0]:,}"
     if not indexed:
         return
     listed = np.unique(known.offsets)
     for what, found in (
-        ("entries of the index stand for no sound record", np.setdiff1d(listed, offsets)),
-        ("sound records are missing from the index", np.setdiff1d(offsets, listed)),
-        ("entries of the index repeat an offset", known.offsets[1:][np.diff(known.offsets) == 0]),
+        ("in the index without a sound record", np.setdiff1d(listed, offsets)),
+        ("sound records missing from the index", np.setdiff1d(offsets, listed)),
+        ("in the index more than once", known.offsets[1:][np.diff(known.offsets) == 0]),
     ):
         if len(found):
-            yield f"{len(found)} {what}, the first at byte {found[0]}"
+            yield f"{what}: {len(found):,}, first at byte {found[0]:,}"
 
 
 def _sound_batches(reader: RecordReader, known: _Known) -> Iterator[_Batch]:

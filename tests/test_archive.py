@@ -271,6 +271,32 @@ def test_save_and_load(tmp_path: Path, nested: Path):
         TarIndex.load(tmp_path / "lists" / "index.npz")
 
 
+@pytest.mark.parametrize("kind", ["tar", "bad zip", "other npz", "npy", "text", "empty"])
+def test_another_file_is_no_index(tmp_path: Path, nested: Path, kind: str):
+    path = tmp_path / "other.npz"
+    if kind == "npy":
+        with path.open("wb") as out:
+            np.save(out, np.arange(3))
+    elif kind == "other npz":
+        np.savez(path, names=np.array([b"a"]))
+    else:
+        data = {"tar": nested.read_bytes(), "bad zip": b"PK\3\4 and no more", "text": b"names", "empty": b""}
+        path.write_bytes(data[kind])
+    with pytest.raises(ValueError, match=r"other\.npz is no index: make one with imnet index TAR$"):
+        TarIndex.load(path)
+
+
+def test_an_index_without_its_archive(tmp_path: Path, nested: Path):
+    index_tar(nested).save(tmp_path / "index.npz")
+    nested.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"index\.npz is the index of .*a\.tar, which is gone: put it"
+    ):
+        TarIndex.load(tmp_path / "index.npz")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
+        TarIndex.load(tmp_path / "nowhere.npz")
+
+
 def test_positions(nested: Path):
     index = index_tar(nested)
     wanted = ["n03/n03_5.JPEG", "n02/n02_7.JPEG", "n03/n03_5.JPEG"]

@@ -36,15 +36,65 @@ def test_from_the_archives_to_shards_and_back(mirror: Path, tmp_path: Path):
     assert (tmp_path / "train-failures.tsv").read_text().count("\n") == 2  # a head line and the failure
     shard = tmp_path / "train-00000-of-00002.rec"
     assert imnet("verify", shard).exit_code == 0
-    shard.write_bytes(shard.read_bytes()[:-100])
+    again = imnet("pack", tmp_path / "train.lst", index, tmp_path, "--shards", 2, "--resize", 64)
+    assert "2 of 2 shards were there from an earlier run" in again.output
+
+
+@pytest.fixture
+def shard(mirror: Path, tmp_path: Path) -> Path:
+    """The validation set in one shard, packed as it is."""
+    tar = mirror / catalog.VALIDATION_TAR
+    imnet("index", tar)
+    assert (
+        "72 images"
+        in imnet("list", f"{tar}.npz", tmp_path / "v.lst", "--labels", mirror / catalog.DEVKIT).output
+    )
+    assert imnet("pack", tmp_path / "v.lst", f"{tar}.npz", tmp_path, "--pass-through").exit_code == 0
+    return tmp_path / "v-00000-of-00001.rec"
+
+
+def test_a_changed_bit_is_found_by_the_sidecar(shard: Path):
+    assert imnet("verify", shard).exit_code == 0
+    content = bytearray(shard.read_bytes())
+    content[5000] ^= 1
+    shard.write_bytes(content)
     verified = imnet("verify", shard)
     assert verified.exit_code == 1
+    assert "72 records of sound structure" in verified.output
+
+
+@pytest.mark.parametrize("end", [-100, "a record's end"])
+def test_salvage_of_a_cut_shard_says_what_is_missing(shard: Path, tmp_path: Path, end: int | str):
+    cut = int(recordio.read_index(shard.with_suffix(".idx"))[1][-1]) if isinstance(end, str) else end
+    shard.write_bytes(shard.read_bytes()[:cut])
+    assert imnet("verify", shard).exit_code == 1
     saved = imnet("salvage", shard, tmp_path / "saved.rec")
-    assert saved.exit_code == 3
-    assert (
-        len(recordio.scan(tmp_path / "saved.rec"))
-        == len(recordio.read_index(shard.with_suffix(".idx"))[0]) - 1
+    assert saved.exit_code == 3, saved.output
+    assert len(recordio.scan(tmp_path / "saved.rec")) == 71
+
+
+def test_labels_that_do_not_belong_to_the_source_are_refused(mirror: Path, tmp_path: Path):
+    imnet("index", mirror / catalog.TRAIN_TAR)
+    devkit = mirror / catalog.DEVKIT
+    for source in (f"{mirror / catalog.TRAIN_TAR}.npz", tmp_path):
+        done = imnet("list", source, tmp_path / "wrong.lst", "--labels", devkit)
+        assert done.exit_code in (1, 2)
+        assert not (tmp_path / "wrong.lst").exists()
+
+
+def test_organize_check_says_by_its_status_that_a_file_is_broken(mirror: Path, tmp_path: Path):
+    imnet("organize", "train", mirror / catalog.TRAIN_TAR, tmp_path / "train")
+    done = imnet("organize", "check", tmp_path / "train")
+    assert ": truncated" in done.output
+    assert done.exit_code == 3
+
+
+def test_link_leaves_the_flat_files(mirror: Path, tmp_path: Path):
+    imnet(
+        "organize", "validation", mirror / catalog.VALIDATION_TAR, mirror / catalog.DEVKIT, tmp_path, "--link"
     )
+    assert len(list(tmp_path.glob("*.JPEG"))) == 72
+    assert len(list(tmp_path.glob("n*/*.JPEG"))) == 72
 
 
 def test_validation_is_unpacked_sorted_listed_and_made_flat_again(mirror: Path, tmp_path: Path):

@@ -7,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -152,6 +153,59 @@ def test_damage_is_refused_and_named(case: str):
 def test_bytes_too_many_do_no_harm():
     assert np.array_equal(codec.decode(JPEG[:-2] + bytes(5) + JPEG[-2:]), codec.decode(JPEG))
     assert np.array_equal(codec.decode(JPEG + b"behind the end"), codec.decode(JPEG))
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+ADOBE = (
+    JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
+)  # no transform has number 7
+HARMLESS = {
+    "surplus after the first segment": JPEG[:20] + b"surplus" + JPEG[20:],
+    "surplus before the scan": JPEG.replace(b"\xff\xda", b"\0\0\xff\xff\xda", 1),
+    "zeros before the end mark": JPEG[:-2] + bytes(600) + JPEG[-2:],
+    "zeros, and a file behind the end": JPEG[:-2] + bytes(600) + JPEG[-2:] + JPEG,
+    "JFIF 2.01": JPEG.replace(b"JFIF\0\1", b"JFIF\0\2", 1),
+    "unknown Adobe transform": ADOBE,
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_oddities_beside_the_picture_are_passed_over_and_hide_no_damage(case: str):
+    data = HARMLESS[case]
+    with pytest.raises(ValueError, match=r"extraneous|JFIF revision|Adobe color"):
+        simplejpeg.decode_jpeg(data, strict=True)
+    assert np.array_equal(codec.decode(data), codec.decode(JPEG))
+    codec.check(data)
+    scan = data.index(b"\xff\xda") + 3000
+    with pytest.raises(codec.ImageError, match="its JPEG data is damaged"):
+        codec.decode(data[:scan] + data[scan + 500 :])
+
+
+def test_of_flipped_bits_those_that_leave_a_rest_of_the_scan_are_refused():
+    scan, refused = JPEG.index(b"\xff\xda") + 14, 0
+    for at in range(scan, len(JPEG) - 2, 97):
+        flipped = bytearray(JPEG)
+        flipped[at] ^= 16
+        try:
+            simplejpeg.decode_jpeg(bytes(flipped), strict=True)
+        except ValueError:
+            refused += 1
+            for read in (codec.decode, codec.check):
+                with pytest.raises(codec.ImageError, match="its JPEG data is damaged"):
+                    read(bytes(flipped))
+    assert refused > 10
+
+
+def test_what_cannot_be_encoded_or_resized_is_an_image_error():
+    long = np.zeros((2, codec.MAX_SIDE + 1, 3), np.uint8)
+    with pytest.raises(codec.ImageError, match=r"cannot be encoded as \.jpg .*65500"):
+        codec.encode(long)
+    assert codec.encode(long[:, 1:]).startswith(b"\xff\xd8")
+    with pytest.raises(codec.ImageError, match=r"it cannot be resized to 4 x 8 pixels"):
+        codec.resize(PHOTO.astype(np.int32), 8, 4)  # type: ignore[arg-type]
 
 
 def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():

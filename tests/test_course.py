@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imnetlib import course, plots
+from imnetlib import catalog, course, plots, throughput
 from imnetlib.course import exercises, root, runner
 
 
@@ -55,42 +55,36 @@ class TestOpenRoot:
         assert course.open_root(str(tmp_path)).dataset.name == "ILSVRC2012"
 
 
-@pytest.mark.parametrize(("needs", "chapter"), [("archives", 1), ("records", 1)])
-def test_a_real_root_is_never_filled_with_the_sample(tmp_path: Path, needs: str, chapter: int):
+def test_a_real_root_is_never_filled_with_the_sample(tmp_path: Path):
     course.open_root(str(tmp_path), "ILSVRC2012")
-    with pytest.raises(
-        FileNotFoundError, match=rf"ILSVRC2012_img_train\.tar is missing: run chapter {chapter}"
-    ):
-        course.prepare(str(tmp_path), needs)
+    with pytest.raises(FileNotFoundError, match=r"ILSVRC2012_img_train\.tar is missing: run chapter 1"):
+        course.prepare(str(tmp_path), "archives")
     assert [path.name for path in tmp_path.iterdir()] == [root.MARKER]
 
 
-def test_records_that_are_missing_send_to_chapter_4(tmp_path: Path):
-    opened = course.open_root(str(tmp_path), "ILSVRC2012")
-    opened.archives.mkdir()
-    for archive in opened.dataset.archives:
-        (opened.archives / archive.name).touch()
-    with pytest.raises(FileNotFoundError, match=r"train-failures\.tsv is missing: run chapter 4"):
-        course.prepare(str(tmp_path), "records")
-
-
 class TestExercises:
-    def solutions(self) -> dict[str, str]:
-        """Exercise → the code under its Solution, from the notebooks."""
+    def solutions(self) -> dict[str, tuple[str, str]]:
+        """Exercise → the imports of its chapter and what they give names to, and the code under its Solution."""
         found = {}
         for chapter in runner.find_chapters([]):
-            text = "\n".join(cell.source for cell in nbformat.read(chapter, as_version=4).cells)
+            cells = nbformat.read(chapter, as_version=4).cells
+            imports = next(
+                cell.source for cell in cells if "import " in cell.source and cell.cell_type == "code"
+            )
+            text = "\n".join(cell.source for cell in cells)
             parts = re.findall(r"\*\*(\d\.\d)\*\*.*?<details>.*?```python\n(.*?)```", text, flags=re.DOTALL)
-            found |= dict(parts)
+            found |= {exercise: (imports, solution) for exercise, solution in parts}
         return found
 
     def test_every_exercise_has_a_check_and_a_solution_that_passes_it(self, capsys: pytest.CaptureFixture):
         solutions = self.solutions()
         assert sorted(solutions) == sorted(exercises.ANSWERS)
-        names: dict = {}
-        exec("from imnetlib import catalog, recordio, throughput\nfrom imnetlib.throughput import *", names)
-        exec("hdd, full = throughput.DEVICES[0], catalog.IMAGENET21K", names)
-        for exercise, solution in solutions.items():
+        for exercise, (imports, solution) in solutions.items():
+            names: dict = {
+                "hdd": throughput.DEVICES[0],
+                "full": catalog.IMAGENET21K,
+            }  # as chapter 3 calls them
+            exec(imports, names)
             exec(solution, names)
             course.check(exercise, names["answer"])
             assert capsys.readouterr().out == f"Exercise {exercise}: right.\n"

@@ -183,8 +183,8 @@ def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
     ``-S`` leaves out site-packages, and with it the editable install of this checkout.
     """
     quiet = {"check": True, "capture_output": True, "text": True}
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", f"--outdir={tmp_path}", checkout]
-    subprocess.run(command, **quiet)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=checkout, **quiet)
     (wheel,) = tmp_path.glob("imnetlib-*.whl")
     assert wheel.stat().st_size < 5_000_000
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"

@@ -17,6 +17,7 @@ from io import FileIO
 from pathlib import Path
 
 import pytest
+import requests
 
 from imnetlib import download
 from imnetlib.catalog import Archive, Dataset
@@ -74,7 +75,9 @@ def test_a_download_without_trouble(site: Path, target: Path):
     assert (again.bytes_fetched, again.resumed_from) == (0, len(DATA))
 
 
-def test_breaks_in_mid_body_are_resumed(site: Path, target: Path, pauses: list[float]):
+def test_breaks_in_mid_body_are_resumed(
+    site: Path, target: Path, pauses: list[float], caplog: pytest.LogCaptureFixture
+):
     faults = [Fault(drop_after=200_000), Fault(drop_after=0), Fault(page=503), Fault(drop_after=70_000)]
     result = fetch(site, target, *faults, md5=MD5)
     is_whole(result, target)
@@ -82,6 +85,8 @@ def test_breaks_in_mid_body_are_resumed(site: Path, target: Path, pauses: list[f
     assert result.restarts == 0
     assert len(result.notes) == len(pauses) == 4
     assert "the server answered 503" in result.notes[2]
+    warned = [record.getMessage() for record in caplog.records]  # nobody waits without knowing what for
+    assert [text.startswith(f"{NAME}: broken off at byte ") for text in warned] == [True] * 4
     # Two breaks without a new byte lengthen the pause; the jitter takes at most half of it.
     assert all(low / 2 <= pause <= low for pause, low in zip(pauses, (2, 4, 8, 2), strict=True))
 
@@ -327,7 +332,7 @@ download.download(sys.argv[1], Path(sys.argv[2]), bandwidth=1 << 40)
 
 @pytest.mark.parametrize("when", ["at a block", "at a rename or removal"])
 def test_sigkill_and_then_the_same_bytes(site: Path, target: Path, when: str):
-    steps = [random.Random(7).randint(1, 3) for _ in range(3)] if when == "at a block" else [1, 3, 2]
+    steps = [random.Random(7).randint(1, 3) for _ in range(3)] if when == "at a block" else [1, 4, 3]
     with serve(site) as base:
         for step in steps:
             command = [sys.executable, "-c", KILLED, base + NAME, str(target), str(step), when]
@@ -371,6 +376,84 @@ def test_a_rest_that_is_longer_than_it_says(target: Path):
 
     with serving(Handler) as url:
         is_whole(download.download(url, target), target)
+
+
+def test_two_at_once_on_one_file(target: Path):
+    """The second call comes in the middle of the first one's transfer, and of its own request nothing is heard."""
+    refused: list[BaseException | None] = []
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(DATA)))
+            self.end_headers()
+            self.wfile.write(DATA[:300_000])
+            if not refused:
+                refused.append(None)
+                try:
+                    download.download(url, target)
+                except DownloadError as error:
+                    refused[0] = error
+            self.wfile.write(DATA[300_000:])
+
+    with serving(Handler) as url:
+        is_whole(download.download(url, target), target)
+    assert str(refused[0]) == f"another process is downloading {target}: run this again later"
+
+
+def test_a_part_that_something_else_changes(site: Path, target: Path, monkeypatch: pytest.MonkeyPatch):
+    """The MD5 of what came is right; what lies there is not."""
+    part = target.with_name(f"{NAME}.part")
+
+    def append(_: float) -> None:
+        with part.open("ab") as other:
+            other.write(b"!")
+
+    monkeypatch.setattr(download, "_sleep", append)
+    with pytest.raises(DownloadError, match=r"part has 700,0\d\d bytes, not the 700,001 that were written"):
+        fetch(site, target, md5=MD5, bandwidth=1 << 40)
+    assert not target.exists()
+    monkeypatch.setattr(download, "_sleep", lambda _: None)
+    is_whole(fetch(site, target, md5=MD5), target)
+
+
+class Rest(Quiet):
+    """Half of the file without an ETag, then the rest as the test has it."""
+
+    modified = "Fri, 01 Jan 2010 00:00:00 GMT"
+    stated = f"bytes {{start}}-{len(DATA) - 1}/*"
+
+    def do_GET(self) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(DATA) - start))
+        self.send_header("Last-Modified", self.modified if start else Rest.modified)
+        if start:
+            self.send_header("Content-Range", self.stated.format(start=start))
+        self.end_headers()
+        self.wfile.write(DATA[start:] if start or self.modified != Rest.modified else DATA[:300_000])
+
+
+def test_a_rest_of_a_file_whose_length_is_left_open(target: Path):
+    with serving(Rest) as url:
+        result = download.download(url, target)
+    is_whole(result, target)
+    assert result.restarts == 0
+    assert result.bytes_fetched == len(DATA)
+
+
+def test_without_an_etag_the_date_tells_of_a_change(target: Path):
+    class Changed(Rest):
+        modified = "Sat, 02 Jan 2010 00:00:00 GMT"
+
+    with serving(Rest) as url, serving(Changed) as other:
+        target.parent.mkdir()
+        target.with_name(f"{NAME}.part").write_bytes(b"old" * 1000)
+        record = {"address": url, "size": len(DATA), "etag": None, "modified": Rest.modified}
+        target.with_name(f"{NAME}.part.json").write_text(json.dumps(record))
+        result = download.download(other, target)
+    is_whole(result, target)
+    assert result.notes[0] == "the file on the server has changed: started over"
 
 
 def test_a_server_that_does_not_tell_the_length(target: Path):
@@ -425,6 +508,41 @@ def test_credentials_are_sent_and_never_shown(
     assert "s3cret" not in str(first.value) + str(second.value) + str(third.value) + "".join(
         capfd.readouterr()
     )
+
+
+def test_a_cookie_survives_a_redirect(target: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("IMAGENET_COOKIE", "sid=s3cret; theme=dark=1;")
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers.get("Cookie")))
+            self.send_response(403 if self.path == "/there" else 302)
+            self.send_header("Location", "/there")
+            self.end_headers()
+
+    with serving(Handler) as url, pytest.raises(DownloadError, match="answered 403"):
+        download.download(url, target)
+    assert seen == [(path, "sid=s3cret; theme=dark=1") for path in (f"/{NAME}", "/there")]
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://mirror/x", True),
+        ("https://example.org/x", True),
+        ("https://data.example.org/x", True),
+        ("http://example.org/x", False),
+        ("https://example.com/x", False),
+    ],
+)
+def test_where_a_cookie_is_sent(url: str, sent: bool, monkeypatch: pytest.MonkeyPatch):
+    """Given for https://example.org, or http://mirror: to that host, never in the clear where it was not."""
+    monkeypatch.setenv("IMAGENET_COOKIE", "sid=s3cret")
+    session = requests.Session()
+    given_for = url if "mirror" in url else "https://example.org/set.tar"
+    download._log_in(session, given_for, None)
+    assert ("Cookie" in session.prepare_request(requests.Request("GET", url)).headers) == sent
 
 
 def test_a_secret_in_the_query_is_not_kept(site: Path, target: Path):

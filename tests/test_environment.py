@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from packaging.requirements import Requirement
 
+from imnetlib.cli import main
 from imnetlib.course import doctor
 
 EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "dev")
@@ -58,11 +61,11 @@ def test_the_environment_file_is_python_and_the_lock(checkout: Path):
 def test_what_conda_hands_to_pip_installs(checkout: Path, tmp_path: Path):
     """conda writes its ``pip:`` section to a file beside environment.yml and gives that to pip."""
     lines = yaml.safe_load((checkout / "environment.yml").read_text())["dependencies"][-1]["pip"]
-    handed = checkout / "build" / "condaenv.requirements.txt"
-    handed.parent.mkdir(exist_ok=True)
-    handed.write_text("\n".join(line.replace("-r ", "-r ../") for line in lines))
+    shutil.copy(checkout / "requirements.lock", tmp_path)
+    handed = tmp_path / "condaenv.requirements.txt"
+    handed.write_text("\n".join(lines))
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "-r", str(handed)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=checkout)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -95,6 +98,14 @@ def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
     assert third_party == set()
 
 
+def test_wordnet_works_right_after_set_up(tmp_path: Path):
+    code = "from nltk.corpus import wordnet; print(wordnet.synset_from_pos_and_offset('n', 2510455).lemma_names())"
+    environment = {name: value for name, value in os.environ.items() if name != "NLTK_DATA"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.startswith("['giant_panda', 'panda',"), done.stderr
+
+
 def test_doctor_finds_this_environment_in_order(tmp_path: Path):
     wrong = [check for check in doctor.examine(tmp_path) if not check.ok]
     assert wrong == []
@@ -106,6 +117,26 @@ def test_doctor_names_the_remedy_for_a_wrong_version(monkeypatch: pytest.MonkeyP
     (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
     assert wrong.name == "papermill"
     assert "pip install papermill==0.0.1" in wrong.remedy
+
+
+def test_the_exit_status_of_doctor_says_whether_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    assert CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)]).exit_code == 0
+    monkeypatch.setattr(doctor, "DISK_NEEDED", 10**18)
+    done = CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "[FAIL]  free disk:" in done.output
+
+
+def test_doctor_reports_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def version(name: str) -> str:
+        if name == "papermill":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    assert (wrong.name, wrong.found) == ("papermill", "not installed")
 
 
 def test_doctor_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -158,6 +189,15 @@ class TestMakeEnv:
         assert done.returncode == 1
         assert done.stderr.startswith("The environment needs 2.5 GB;")
         assert "has 700 MB free" in done.stderr
+
+    def test_another_python_in_the_folder_is_named_and_left_alone(self, checkout: Path, tmp_path: Path):
+        (tmp_path / "env" / "bin").mkdir(parents=True)
+        (tmp_path / "env" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "env" / "bin" / "python").chmod(0o755)
+        done = self.run(checkout, tmp_path, {})
+        assert done.returncode == 1
+        assert "holds another Python than 3.11 or 3.12: remove that folder" in done.stderr
+        assert (tmp_path / "env" / "bin" / "python").exists()
 
     def test_a_failing_install_is_told_and_cleaned_up(self, checkout: Path, tmp_path: Path):
         fake = f"{tmp_path}/fake-python"

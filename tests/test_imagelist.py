@@ -231,6 +231,8 @@ def test_a_tar_of_tars_gives_classes(tmp_path: Path) -> None:
     assert given_order.classes == ("n3", "n2", "n1")
     with pytest.raises(ValueError, match=r"train\.tar holds 1 classes that have no label: n3"):
         imagelist.from_archive(index, ["n1", "n2"])
+    with pytest.raises(ValueError, match=r"of these 4 only 2 differ: are they the validation labels\?"):
+        imagelist.from_archive(index, ["n3", "n1", "n3", "n1"])
 
 
 def test_a_flat_tar_is_labelled_by_number_whatever_its_order(tmp_path: Path) -> None:
@@ -294,7 +296,9 @@ def test_a_stratified_split_of_small_classes_has_the_right_size_as_a_whole() -> 
     assert np.unique(validation.labels, return_counts=True)[1].max() == 1
 
 
-@pytest.mark.parametrize("fractions", [(), (0.5, 0.6), (1.5, -0.5), (0.9,)])
+@pytest.mark.parametrize(
+    "fractions", [(), (0.5, 0.6), (1.5, -0.5), (0.9,), (np.nan, 0.5), (0.5, np.nan), (np.inf,)]
+)
 def test_fractions_that_are_none_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must be positive and sum to 1"):
         imagelist.split(numbered(5), fractions, 1)

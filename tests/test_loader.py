@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -334,14 +335,45 @@ def test_a_bad_record_is_named_and_left_out_or_stops(tmp_path: Path, images: dic
     assert set(shown(batches)) == set(images) - {bad}
     assert all(len(batch.ids) == 8 for batch in batches)
     assert sum(batch.padding for batch in batches) == 8 * len(batches) - N + 1
-    assert list(loader.failures) == [bad]
-    assert loader.failures[bad].startswith(f"{shard}: record {bad} at byte {offsets[5]}: ")
+    assert list(loader.failures) == [(shard, offsets[5])]
+    assert loader.failures[shard, offsets[5]].startswith(f"{shard}: record {bad} at byte {offsets[5]}: ")
 
 
 def test_nothing_but_bad_records(tmp_path: Path):
     shard = write_shard(tmp_path / "a.rec", range(5), [b"x"] * 5)
-    (batch,) = Loader([shard], 8, TRAIN, on_error="skip")
-    assert (batch.padding, batch.images.any()) == (8, False)
+    loader = Loader([shard], 8, TRAIN, on_error="skip")
+    (batch,) = loader
+    assert (batch.padding, batch.images.any(), batch.labels.any()) == (8, False, False)
+    assert len(loader.failures) == 5
+
+
+def test_shards_packed_apart_may_share_ids(tmp_path: Path, images: dict[int, bytes]):
+    data = [images[1000], b"x", b"y"]
+    shards = [write_shard(tmp_path / name, (1, 2, 3), data) for name in ("a.rec", "b.rec")]
+    loader = Loader(shards, 6, TRAIN, on_error="skip")
+    (batch,) = loader
+    assert (batch.ids.tolist(), batch.padding) == ([1] * 6, 4)
+    _, offsets = recordio.read_index(tmp_path / "a.idx")
+    assert set(loader.failures) == {(shard, offset) for shard in shards for offset in offsets[1:].tolist()}
+    assert all(text.startswith(f"{shard}: record ") for (shard, _), text in loader.failures.items())
+
+
+def open_files(folder: Path) -> int:
+    """How many files of this process lie in ``folder``."""
+    links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    return sum(Path(link).parent == folder.resolve() for link in links)
+
+
+def test_a_closed_loader_holds_no_file_and_says_so(tmp_path: Path, images: dict[int, bytes]):
+    shards = [write_shard(tmp_path / name, images, images.values()) for name in ("a.rec", "b.rec")]
+    with Loader(shards, 8, TRAIN, on_error="skip") as loader:
+        assert len(list(loader)) == -(-2 * N // 8)
+        assert open_files(tmp_path) == 2
+    assert open_files(tmp_path) == 0
+    loader.close()
+    with pytest.raises(ValueError, match="the loader is closed"):
+        list(loader)
+    assert not loader.failures
 
 
 def test_an_index_that_lies_is_found_out(tmp_path: Path, images: dict[int, bytes]):
@@ -364,7 +396,8 @@ def test_a_shard_cut_short_after_the_index_was_written(tmp_path: Path, images: d
     shard.write_bytes(shard.read_bytes()[:-100])
     loader = Loader([shard], 8, TRAIN, on_error="skip")
     assert len(shown(loader)) == N - 1
-    assert list(loader.failures) == [list(images)[-1]]
+    _, offsets = recordio.read_index(shard.with_suffix(".idx"))
+    assert list(loader.failures) == [(shard, offsets[-1])]
 
 
 def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
@@ -373,6 +406,29 @@ def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
             Loader(shards, **({"batch_size": 4} | wrong), transform=TRAIN)
     with pytest.raises(ValueError, match=r"no records in .*empty\.rec"):
         Loader([write_shard(tmp_path / "empty.rec", [], [])], 4, TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"size": 0}, "size is 1 pixel or more, not 0"),
+        ({"crop": "centre"}, "crop is center, random or resized, not 'centre'"),
+        ({"share": 0.0}, "share is above 0 and at most 1, not 0.0"),
+        ({"share": 1.1}, "share is above 0 and at most 1, not 1.1"),
+        ({"area": (0.0, 1.0)}, "area is two shares"),
+        ({"area": (0.8, 0.2)}, "area is two shares"),
+        ({"area": (0.5, 2.0)}, "area is two shares"),
+        ({"aspect": (2.0, 1.0)}, "aspect is two ratios"),
+        ({"aspect": (0.0, 1.0)}, "aspect is two ratios"),
+        ({"layout": "NWHC"}, "layout is NHWC or NCHW, not 'NWHC'"),
+        ({"mean": (0.5,)}, "mean is None or a number a channel"),
+        ({"std": (1.0, 0.0, 1.0)}, "std is three numbers above 0"),
+        ({"std": (1.0, 1.0)}, "std is three numbers above 0"),
+    ],
+)
+def test_transforms_that_make_no_sense(wrong: dict[str, object], text: str):
+    with pytest.raises(ValueError, match=text):
+        Transform(**wrong)
 
 
 def workers() -> list[str]:

@@ -1,6 +1,7 @@
 """From archives to one folder per class: what is whole, what is refused, what survives a stop."""
 
 import csv
+import gzip
 import io
 import os
 import random
@@ -142,6 +143,54 @@ def test_a_class_folder_with_another_count(tmp_path: Path, train: Path):
         organize.extract_train(train, tmp_path / "out")
 
 
+def test_a_class_folder_with_a_short_file(tmp_path: Path, train: Path):
+    organize.extract_train(train, tmp_path / "out")
+    (tmp_path / "out" / WNIDS[1] / f"{WNIDS[1]}_2.JPEG").write_bytes(b"half")
+    with pytest.raises(
+        ValueError, match=r"n02012849: 1 files are missing or not as long .*\(n02012849_2\.JPEG\): move it"
+    ):
+        organize.extract_train(train, tmp_path / "out")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What an extraction does to the disk, in order: w(rite), s(ync), r(ename)."""
+    done: list[str] = []
+    for owner, name, letter in (
+        *((Path, "write_bytes", "w"), (Path, "rename", "r"), (Path, "replace", "r")),
+        *((organize, "_sync", "s"), (organize, "fsync_folder", "f")),
+    ):
+        original = getattr(owner, name)
+
+        def step(
+            *arguments: object,
+            original: Callable[..., object] = original,
+            letter: str = letter,
+        ) -> object:
+            done.append(letter)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, step)
+    return done
+
+
+def test_a_class_gets_its_name_after_its_data_is_on_the_disk(tmp_path: Path, train: Path, steps: list[str]):
+    steps.clear()  # making the archive
+    organize.extract_train(train, tmp_path / "out")
+    assert "".join(steps) == "wwwwwsrf" + "wwwwsrf" + "wwwsrf"
+
+
+def test_validation_images_get_their_names_after_their_data_is_on_the_disk(
+    tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "val.tar").write_bytes(tar_of(FLAT))
+    steps.clear()
+    monkeypatch.setattr(organize, "_BATCH", 5)
+    organize.extract_validation(tmp_path / "val.tar", tmp_path / "out")
+    assert "".join(steps) == "wwwwwsrrrrr" + "wwwwwsrrrrr" + "wwsrr" + "f"
+    assert tree(tmp_path / "out") == FLAT
+
+
 def test_a_small_disk_is_noticed_first(tmp_path: Path, train: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(organize.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(OSError, match="1,000 bytes free"):
@@ -252,6 +301,45 @@ def test_labels_that_are_not_whole(tmp_path: Path):
         organize.labels_from_kaggle(table)
 
 
+def test_a_devkit_that_is_cut_or_another_file(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(WNIDS, 1)}
+    whole = devkit(tmp_path, WNIDS, LABELS, ids).read_bytes()
+    flipped = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]  # the checksum at the end
+    truth, meta = "ILSVRC2012_validation_ground_truth.txt", io.BytesIO()
+    savemat(meta, {"synsets": np.arange(3)})
+    kits = [{"a": b""}, {truth: b"1"}]
+    kits += [{truth: b"1", "meta.mat": mat} for mat in (b"", b"text" * 99, meta.getvalue())]
+    foreign = [b"", b"<html>", tar_of({"a": b""}), gzip.compress(b"text" * 500)]
+    foreign += [gzip.compress(tar_of(kit)) for kit in kits]
+    cuts = [whole[:cut] for cut in range(0, len(whole), 23)]
+    path = tmp_path / "kit.tar.gz"
+    for data in [*cuts, flipped, *foreign]:
+        path.write_bytes(data)
+        with pytest.raises(
+            ValueError, match=r"kit\.tar\.gz cannot be read \(.* Download ILSVRC2012_devkit_t12"
+        ):
+            organize.labels_from_devkit(path)
+    with pytest.raises(FileNotFoundError):
+        organize.labels_from_devkit(tmp_path / "nowhere.tar.gz")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a,b\n1,2\n",
+        b"ImageId,PredictionString\nILSVRC2012_val_00000001,\n",
+        b"ImageId,PredictionString\nILSVRC2012_val_00000001\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_table_that_is_not_kaggles(tmp_path: Path, text: bytes):
+    (tmp_path / "LOC.csv").write_bytes(text)
+    with pytest.raises(
+        ValueError, match=r"LOC\.csv has no ImageId and .* after 0 images: .* Download it again"
+    ):
+        organize.labels_from_kaggle(tmp_path / "LOC.csv")
+
+
 def test_meta_mat_is_read_as_torchvision_reads_it(tmp_path: Path):
     """Its rule, from torchvision/datasets/imagenet.py: rows whose fifth field is 0, then id to wnid."""
     ids = dict(zip(WNIDS, (2, 3, 1), strict=True))
@@ -277,6 +365,17 @@ def test_sorting_undoing_and_doing_it_twice(flat: Path):
     assert sorted(p.name for p in flat.iterdir()) == sorted(FLAT)
     with pytest.raises(ValueError, match="it was not sorted by this function"):
         undo_validation(flat)
+
+
+def test_sorting_and_undoing_show_how_far_they_are(flat: Path, capsys: pytest.CaptureFixture[str]):
+    for do, what in (
+        (lambda: sort_validation(flat, LABELS), "sort"),
+        (lambda: undo_validation(flat), "undo"),
+    ):
+        do()
+        shown = "".join(capsys.readouterr())
+        assert f"{what} validation: 100%" in shown
+        assert "12/12" in shown
 
 
 def test_links_leave_the_originals(flat: Path):

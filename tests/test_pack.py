@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tarfile
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import zlib
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -220,6 +222,9 @@ def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
     other = ImageList(images.ids, images.labels + 1, images.paths)
     with pytest.raises(ValueError, match=r"set-00000-of-00003.json was packed with list_crc32=\d+, not"):
         pack(other, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
+    swapped = ImageList(images.ids, images.labels, images.paths[[1, 0, *range(2, 60)]])
+    with pytest.raises(ValueError, match=r"set-00000-of-00003.json was packed with list_crc32=\d+, not"):
+        pack(swapped, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
     assert contents(tmp_path) == before
 
 
@@ -240,7 +245,7 @@ def test_bad_images_are_named_and_their_neighbours_packed(tmp_path: Path):
     assert (summary.images, len(records(tmp_path / "out"))) == (20, 20)
     reasons = {Path(failure.path).stem: failure.reason for failure in summary.failures}
     assert reasons == {
-        "bad_truncated": reasons["bad_truncated"],
+        "bad_truncated": "its JPEG data is damaged (Premature end of JPEG file)",
         "bad_empty": "it is empty",
         "bad_text": "it is no image",
         "bad_folder": "Is a directory",
@@ -273,6 +278,106 @@ def test_stop_means_stop(tmp_path: Path):
         pack(images, Folder(root), out, "set", shards=1, settings=SMALL, on_error="stop")
     with pytest.raises(FileNotFoundError, match="13 of the list's 13 files are not under"):
         pack(images, Folder(tmp_path / "elsewhere"), out, "set", shards=1, settings=SMALL)
+
+
+def test_stop_stops_at_what_an_earlier_run_left_out(tmp_path: Path):
+    root, out = tmp_path / "in", tmp_path / "out"
+    for i in range(4):
+        write(root / "n00" / f"good_{i}.JPEG", photo(100, 80, i))
+    (root / "n00" / "bad.JPEG").write_bytes(b"no image")
+    images = listed(root)
+    pack(images, Folder(root), out, "set", shards=2, settings=SMALL)
+    before = contents(out)
+    with pytest.raises(PackError, match=r"n00/bad.JPEG \(id \d+\) cannot be packed: it is no image"):
+        pack(images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop")
+    assert contents(out) == before
+
+
+def test_a_repaired_file_gets_in(tmp_path: Path):
+    root, out, calm = tmp_path / "in", tmp_path / "out", tmp_path / "calm"
+    for i in range(8):
+        write(root / "n00" / f"photo_{i}.JPEG", photo(100, 80, i))
+    images = listed(root)
+    pack(images, Folder(root), calm, "set", shards=2, settings=SMALL)
+    broken = [root / "n00" / f"photo_{i}.JPEG" for i in range(8)]
+    whole = [path.read_bytes() for path in broken]
+    for path in broken:
+        path.write_bytes(b"no image")
+    assert pack(images, Folder(root), out, "set", shards=2, settings=SMALL).images == 0
+    assert pack(images, Folder(root), out, "set", shards=2, settings=SMALL).shards_skipped == 2
+    repaired = root / os.fsdecode(images.paths[1])
+    repaired.write_bytes(whole[broken.index(repaired)])
+    summary = pack(images, Folder(root), out, "set", shards=2, settings=SMALL)
+    assert (summary.images, summary.shards_skipped, len(summary.failures)) == (1, 1, 7)
+    for path, data in zip(broken, whole, strict=True):
+        path.write_bytes(data)
+    assert not pack(images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop").failures
+    assert contents(out) == contents(calm)
+
+
+class _HeldBack(Executor):
+    """The first task fails, the others never begin."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[packing.Summary]] = []
+
+    def submit(self, *_: object) -> Future[packing.Summary]:
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_exception(OSError("no space left"))
+        return self.futures[-1]
+
+
+def test_after_an_error_no_further_shard_is_begun(photos: Path, tmp_path: Path):
+    pool = _HeldBack()
+    with pytest.raises(OSError, match="no space left"):
+        pack(listed(photos), Folder(photos), tmp_path, "set", shards=4, executor=pool)
+    assert [future.cancelled() for future in pool.futures] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "text"),
+    [
+        ((3, 70_000), {}, "it would get 70,000 x 3 pixels; the limits are 65,500 a side"),
+        ((1, 300), {"resize": 256, "upscale": True}, "it would get 76,800 x 256 pixels; the limits"),
+        (
+            (1, 40),
+            {"resize": 1600, "upscale": True},
+            "it would get 64,000 x 1,600 pixels; .* 89,478,485 in all",
+        ),
+    ],
+)
+def test_a_picture_too_long_to_encode_is_left_out_and_its_neighbours_packed(
+    tmp_path: Path, shape: tuple[int, int], options: dict[str, object], text: str
+):
+    root = tmp_path / "in"
+    write(root / "n00" / "good.JPEG", photo(300, 300, 1))
+    write(root / "n00" / "long.JPEG", np.zeros((*shape, 3), np.uint8), "PNG")
+    summary = pack(
+        listed(root), Folder(root), tmp_path / "out", "set", shards=1, settings=Settings(**options)
+    )
+    ((name, reason),) = [(failure.path, failure.reason) for failure in summary.failures]
+    assert (name, summary.images) == ("n00/long.JPEG", 1)
+    assert re.match(text, reason)
+
+
+def test_a_sidecar_contradicted_by_its_files(photos: Path, tmp_path: Path):
+    pack(listed(photos), Folder(photos), tmp_path, "set", shards=1, settings=SMALL)
+    rec = tmp_path / "set-00000-of-00001.rec"
+    assert packing.check_sidecar(rec) == []
+    said = json.loads(rec.with_suffix(".json").read_bytes())
+    assert said["rec_crc32"] == zlib.crc32(rec.read_bytes())
+    spoilt = bytearray(rec.read_bytes())
+    spoilt[100] ^= 1
+    rec.write_bytes(spoilt)
+    rec.with_suffix(".idx").unlink()
+    assert packing.check_sidecar(rec) == [
+        f"{rec} is not as it was packed: its CRC-32 is {zlib.crc32(spoilt)}, "
+        f"{rec.with_suffix('.json')} says {said['rec_crc32']}",
+        f"{rec.with_suffix('.idx')} is missing, though {rec.with_suffix('.json')} tells of it",
+    ]
+    rec.with_suffix(".json").unlink()
+    assert packing.check_sidecar(rec) == []
 
 
 @pytest.mark.parametrize("encoding", [".jpg", ".png"])

@@ -447,10 +447,37 @@ def test_salvage_keeps_keys_and_writes_a_sound_file(tmp_path: Path) -> None:
     reader = recordio.MXIndexedRecordIO(out.with_suffix(".idx"), out, "r")
     assert {key: reader.read_idx(key) for key in reader.keys} == {n + 100: PAYLOADS[n] for n in kept}
     assert recordio_check.verify(out, out.with_suffix(".idx")).ok
-    recordio_check.salvage(path, out)
-    assert recordio.read_index(out.with_suffix(".idx"))[0].tolist() == list(range(len(PAYLOADS) - 1))
+    other = tmp_path / "out" / "c.rec"
+    recordio_check.salvage(path, other)
+    assert recordio.read_index(other.with_suffix(".idx"))[0].tolist() == list(range(len(PAYLOADS) - 1))
     with pytest.raises(ValueError, match="cannot be salvaged onto itself"):
         recordio_check.salvage(path, tmp_path / "out" / ".." / "a.rec")
+
+
+def test_salvage_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "train.rec"
+    write(path, PAYLOADS)
+    index = path.with_suffix(".idx")
+    before = path.read_bytes(), index.read_bytes()
+    with pytest.raises(ValueError, match=r"train\.saved cannot become a record file: .* ends in \.rec"):
+        recordio_check.salvage(path, tmp_path / "train.saved", index)
+    (tmp_path / "there.rec").write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match=r"there\.rec exists and is not overwritten"):
+        recordio_check.salvage(path, tmp_path / "there.rec", index)
+    moved = path.rename(tmp_path / "train.damaged")
+    with pytest.raises(FileExistsError, match=r"train\.idx exists and is not overwritten"):
+        recordio_check.salvage(moved, path, index)
+    assert (moved.read_bytes(), index.read_bytes()) == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["there.rec", "train.damaged", "train.idx"]
+
+
+def test_a_file_cut_between_records_is_not_called_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    offsets = write(path, PAYLOADS)
+    path.write_bytes(path.read_bytes()[: offsets[-3]])
+    report = recordio_check.salvage(path, tmp_path / "b.rec", tmp_path / "a.idx")
+    assert not len(report.lost)
+    assert report.problems == (f"in the index without a sound record: 2, first at byte {offsets[-3]:,}",)
 
 
 def test_salvage_goes_on_after_missing_bytes(tmp_path: Path) -> None:
@@ -473,19 +500,17 @@ def test_verify_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.idx lists 4 records, but there are 3 checksums"):
         recordio_check.verify(path, index, sums[:3])
     assert recordio_check.verify(path, index, sums ^ [0, 0, 0, 1]).problems == (
-        "12 bytes in 1 places hold no sound record, the first from byte 36 to 48",
-        "1 records contradict their checksums, the first at byte 36",
-        "1 entries of the index stand for no sound record, the first at byte 36",
+        "no sound record: 12 bytes, first from byte 36 to 48",
+        "contradicting their checksum: 1, first at byte 36",
+        "in the index without a sound record: 1, first at byte 36",
     )
     recordio.write_index(index, [1, 2, 3, 4], [0, 12, 12, 16])
     assert recordio_check.verify(path, index).problems == (
-        "1 entries of the index stand for no sound record, the first at byte 16",
-        "2 sound records are missing from the index, the first at byte 28",
-        "1 entries of the index repeat an offset, the first at byte 12",
+        "in the index without a sound record: 1, first at byte 16",
+        "sound records missing from the index: 2, first at byte 28",
+        "in the index more than once: 1, first at byte 12",
     )
     data = bytearray(path.read_bytes())
     data[offsets[1] - 1] = 7
     path.write_bytes(data)
-    assert recordio_check.verify(path).problems == (
-        "12 bytes in 1 places hold no sound record, the first from byte 0 to 12",
-    )
+    assert recordio_check.verify(path).problems == ("no sound record: 12 bytes, first from byte 0 to 12",)

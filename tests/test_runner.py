@@ -50,6 +50,13 @@ def test_all_chapters_in_order_without_names(course: Path):
     assert [path.stem for path in runner.find_chapters([])] == ["01_first", "02_second"]
 
 
+def test_without_chapters_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runner, "NOTEBOOKS", tmp_path)
+    done = CliRunner().invoke(main, ["run"])
+    assert done.exit_code == 2
+    assert "run this in a checkout of the course" in done.output
+
+
 def test_run_prints_a_line_with_what_the_chapter_showed(course: Path):
     done = CliRunner().invoke(main, ["run", "1", "-p", "wnid", "01440764", "-p", "rate", "2"])
     assert done.exit_code == 0, done.output
@@ -81,7 +88,7 @@ def test_a_wrong_request_is_refused_in_one_sentence_before_anything_runs(course:
 def test_a_failing_chapter_is_named_with_cell_and_error_and_the_exit_status_says_so(course: Path):
     done = CliRunner().invoke(main, ["run"])
     assert done.exit_code == 1
-    assert "02_second, cell 3: OSError: disk on fire" in done.output
+    assert "02_second, cell [3]: OSError: disk on fire" in done.output
     assert "1 of 2 chapters failed" in done.output
 
 

@@ -8,7 +8,7 @@ env=$1
 python=$env/bin/python
 stamp=$env/.imnetlib-lock
 
-wanted=$(cat requirements.lock pyproject.toml | cksum)
+wanted=$(cat requirements.lock pyproject.toml data/nltk_data/corpora/wordnet.zip | cksum)
 if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
   exit 0
 fi
@@ -36,6 +36,11 @@ made=
 log=$(mktemp)
 trap 'rm -f "$log"; [ -z "$made" ] || rm -rf "$env"' EXIT
 
+if [ -x "$python" ] && ! fits "$python"; then
+  echo "$env holds another Python than 3.11 or 3.12: remove that folder, then try again." >&2
+  exit 1
+fi
+
 have_uv() { command -v uv >/dev/null && uv --version >/dev/null 2>&1; }
 
 if [ ! -x "$python" ]; then
@@ -61,5 +66,6 @@ else
   run "$python" -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
   run "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 fi
+cp -R data/nltk_data "$env/" # one of the places where NLTK looks; it follows no links out of there
 echo "$wanted" >"$stamp"
 made=

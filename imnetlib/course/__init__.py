@@ -5,12 +5,11 @@ Nothing else imports it: an engineer who takes one helper of imnetlib never meet
 
 from imnetlib.course.exercises import check
 from imnetlib.course.report import record, table, verdicts
-from imnetlib.course.root import Root, image_lists, open_root, prepare, publication, site, tar_index
+from imnetlib.course.root import Root, open_root, prepare, publication, site, tar_index
 
 __all__ = [
     "Root",
     "check",
-    "image_lists",
     "open_root",
     "prepare",
     "publication",

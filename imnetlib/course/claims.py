@@ -189,7 +189,8 @@ def _pack_val(claim: Claim) -> Verdict:
 def _pack_train(claim: Claim) -> Verdict:
     rate = _train_packing_rate()
     return _open(
-        claim, f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU. Chapter 4 measures your machine's."
+        claim,
+        f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU. The bars of chapter 4 show the rate of your machine.",
     )
 
 

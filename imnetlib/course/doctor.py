@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from imnetlib.course.root import CHECKOUT
 
+MXNET_HAS_A_WHEEL = sys.platform == "linux" and platform.machine() == "x86_64"
 PYTHONS = ((3, 11), (3, 12))
 DISK_NEEDED = 3 * 10**9  # the sample, its folders, its shards and the executed notebooks
 
@@ -51,21 +51,22 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """One check for each direct dependency of the course that the lock holds for this platform."""
-    from packaging.requirements import Requirement
-
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    direct = [Requirement(line) for line in project["dependencies"] + extras["mxnet"] + extras["course"]]
+    """One check for each direct dependency of the course that is for this platform."""
     locked = locked_versions()
-    for requirement in direct:
-        if requirement.marker is None or requirement.marker.evaluate():
-            yield _package(requirement.name, locked[requirement.name])
+    for requirement in importlib.metadata.requires("imnetlib") or []:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        if re.search(r"extra == .(dev|cluster|torch)", requirement) or name not in locked:
+            continue
+        if name != "setuptools" and (name != "mxnet" or MXNET_HAS_A_WHEEL):
+            yield _package(name, locked[name])
 
 
 def locked_versions() -> dict[str, str]:
     """Package → version, from requirements.lock."""
-    lock = (CHECKOUT / "requirements.lock").read_text(encoding="utf-8")
+    path = CHECKOUT / "requirements.lock"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run this in a checkout of the course")
+    lock = path.read_text(encoding="utf-8")
     return dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", lock, flags=re.MULTILINE))
 
 
@@ -80,7 +81,7 @@ def _package(name: str, wanted: str) -> Check:
 
 def _mxnet() -> Check:
     """Import MXNet in a process of its own: a wheel that does not fit the processor kills the one it is in."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    if not MXNET_HAS_A_WHEEL:
         return Check(
             "MXNet imports", True, "no wheel for this platform: chapters 6 and 7 want Linux on x86-64"
         )
@@ -93,13 +94,20 @@ def _mxnet() -> Check:
 
 def _kernel() -> Check:
     """The kernel called python3 must be this environment's: another one in ~/.local can stand in its way."""
-    from jupyter_client.manager import KernelManager
-
-    python = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
+    remedy = f"make it: {sys.executable} -m ipykernel install --sys-prefix --name python3"
+    try:
+        from jupyter_client.kernelspec import NoSuchKernel
+        from jupyter_client.manager import KernelManager
+    except ImportError:
+        return Check(
+            "kernel python3", False, "jupyter_client is not installed", "install the course's extras"
+        )
+    try:
+        python = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
+    except NoSuchKernel:
+        return Check("kernel python3", False, "there is none", remedy)
     found = shutil.which(python) or python
-    same = Path(found).parent == Path(sys.executable).parent
-    remedy = f"replace it: {sys.executable} -m ipykernel install --sys-prefix --name python3"
-    return Check("kernel python3", same, found, remedy)
+    return Check("kernel python3", Path(found).parent == Path(sys.executable).parent, found, remedy)
 
 
 def _cores() -> Check:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from imnetlib import catalog, imagelist, organize, pack, sample
-from imnetlib.archive import TarIndex, index_tar
-from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR, Dataset, Layout
+from imnetlib import catalog, sample
+from imnetlib.archive import index_tar
+from imnetlib.catalog import Dataset, Layout
 from imnetlib.course import server
 from imnetlib.files import write_atomically
-from imnetlib.imagelist import ImageList
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
 OURS = {"mirror", "archives", "imagenet", "lists", "records"}
-SETS = ("train", "validation")
-# What chapter 4 does with the parameters it comes with.
-SEED = 100
-SHARDS = {"train": 4, "validation": 1}
-SETTINGS = pack.Settings(resize=256, quality=90)
 DATASETS = {"sample": catalog.SAMPLE, "ILSVRC2012": catalog.ILSVRC2012}
 
 
@@ -77,8 +72,8 @@ def open_root(root: str, dataset: str = "") -> Root:
     return Root(folder, DATASETS[chosen])
 
 
-def prepare(root: str, needs: str) -> Root:
-    """Open ``root`` and see to it that ``needs`` ("mirror", "archives" or "records") is there.
+def prepare(root: str, needs: Literal["mirror", "archives"]) -> Root:
+    """Open ``root`` and see to it that the sample's mirror, or the downloaded archives, are there.
 
     In a sample root whatever is missing is built, as the earlier chapters would have built it. In any other root
     nothing is built: FileNotFoundError says which chapter to run first.
@@ -86,23 +81,14 @@ def prepare(root: str, needs: str) -> Root:
     opened = open_root(root)
     if opened.is_sample:
         sample.draw(opened.mirror)
-    steps: dict[str, Callable[[Root], None]] = {"archives": _fetch, "records": _pack}
-    for number, (step, build) in enumerate(steps.items()):
-        if needs in list(steps)[number:] and (missing := _missing(opened, step)):
-            if not opened.is_sample:
-                chapter = {"archives": 1, "records": 4}[step]
-                raise FileNotFoundError(f"{missing} is missing: run chapter {chapter} with this root first")
-            build(opened)
+    if needs == "archives":
+        wanted = [opened.archives / archive.name for archive in opened.dataset.archives]
+        missing = next((path for path in wanted if not path.exists()), None)
+        if missing and not opened.is_sample:
+            raise FileNotFoundError(f"{missing} is missing: run chapter 1 with this root first")
+        if missing:
+            _fetch(opened)
     return opened
-
-
-def _missing(root: Root, step: str) -> Path | None:
-    """The first file that ``step`` should have left and that is not there."""
-    if step == "archives":
-        wanted = [root.archives / archive.name for archive in root.dataset.archives]
-    else:
-        wanted = [root.records / f"{name}-failures.tsv" for name in SETS]  # written when all shards are done
-    return next((path for path in wanted if not path.exists()), None)
 
 
 def _fetch(root: Root) -> None:
@@ -114,15 +100,8 @@ def _fetch(root: Root) -> None:
             try:
                 target.hardlink_to(root.mirror / archive.name)
             except OSError:
-                shutil.copyfile(root.mirror / archive.name, target)
-
-
-def _pack(root: Root) -> None:
-    """Both sets as chapter 4 packs them with the parameters it comes with."""
-    tars = {"train": TRAIN_TAR, "validation": VALIDATION_TAR}
-    for name, images in image_lists(root).items():
-        source = pack.Tar(tar_index(root, tars[name]))
-        pack.pack(images, source, root.records, name, shards=SHARDS[name], settings=SETTINGS)
+                with (root.mirror / archive.name).open("rb") as drawn, write_atomically(target) as out:
+                    shutil.copyfileobj(drawn, out)
 
 
 def tar_index(root: Root, name: str) -> Path:
@@ -131,17 +110,6 @@ def tar_index(root: Root, name: str) -> Path:
     if not path.exists():
         index_tar(root.archives / name).save(path)
     return path
-
-
-def image_lists(root: Root, seed: int = SEED) -> dict[str, ImageList]:
-    """The shuffled training list and the validation list in file-name order, labels by sorted wnid."""
-    train = TarIndex.load(tar_index(root, TRAIN_TAR))
-    validation = TarIndex.load(tar_index(root, VALIDATION_TAR))
-    wnids = organize.labels_from_devkit(root.archives / DEVKIT)
-    return {
-        "train": imagelist.shuffle(imagelist.from_archive(train), seed),
-        "validation": imagelist.from_archive(validation, wnids),
-    }
 
 
 def publication(root: Root) -> Dataset:

@@ -14,6 +14,7 @@ from typing import Any
 
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
+from imnetlib.files import write_atomically
 
 NOTEBOOKS = CHECKOUT / "notebooks"
 BUILD = CHECKOUT / "build"
@@ -35,6 +36,8 @@ class Outcome:
 def find_chapters(names: Sequence[str]) -> list[Path]:
     """The notebooks of ``names`` ("4", "04" or "04_recordio_packing"), all of them for none, in course order."""
     there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not there:
+        raise ValueError(f"There are no chapters in {NOTEBOOKS}: run this in a checkout of the course")
     if not names:
         return there
     chosen = []
@@ -121,7 +124,7 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
             )
     except papermill.PapermillExecutionError as error:
         raise ChapterFailedError(
-            f"{chapter.stem}, cell {error.exec_count}: {error.ename}: {error.evalue} (the whole notebook: {output})"
+            f"{chapter.stem}, cell [{error.exec_count}]: {error.ename}: {error.evalue} (the whole notebook: {output})"
         ) from None
     except DeadKernelError:
         raise ChapterFailedError(f"{chapter.stem}: its kernel died; was the memory used up?") from None
@@ -148,7 +151,8 @@ def store_chapter(chapter: Path, folder: Path) -> Outcome:
 
     outcome = _execute(chapter, folder / "notebooks" / chapter.name, {}, CHECKOUT / "figures")
     notebook = nbformat.read(outcome.notebook, as_version=4)
-    nbformat.write(clean(notebook), chapter)
+    with write_atomically(chapter) as out:
+        out.write((nbformat.writes(clean(notebook)) + "\n").encode())
     return outcome
 
 

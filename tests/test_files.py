@@ -1,0 +1,107 @@
+"""Files appear whole or not at all, whoever else writes; progress is a line now and then where nobody watches."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imnetlib import files, progress
+from imnetlib.files import write_atomically
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path):
+    with write_atomically(tmp_path / "new" / "file") as out:
+        out.write(b"whole")
+        assert not (tmp_path / "new" / "file").exists()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+    assert (tmp_path / "new" / "file").read_bytes() == b"whole"
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"old")
+
+    def stopped_halfway() -> None:
+        with write_atomically(tmp_path / "file") as out:
+            out.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stopped_halfway()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_of_two_writers_the_later_one_wins_whole(tmp_path: Path):
+    with write_atomically(tmp_path / "file") as first:
+        first.write(b"first, half")
+        with write_atomically(tmp_path / "file") as second:
+            second.write(b"second")
+        assert (tmp_path / "file").read_bytes() == b"second"
+        first.write(b" and half")
+    assert (tmp_path / "file").read_bytes() == b"first, half and half"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (done.append("rename"), replace(self, to)))
+    with write_atomically(tmp_path / "file") as out:
+        out.write(b"bytes")
+    assert done == ["fsync", "rename", "fsync"]  # the data, the name, the folder that holds the name
+
+
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    killed = tmp_path / f".file.{files.HOST}-{dead.pid}-00aa.tmp"
+    kept = {
+        f".file.{files.HOST}-{os.getpid()}-00bb.tmp",  # another thread's, say
+        f".file.elsewhere-{dead.pid}-00cc.tmp",  # of a machine that shares the disk
+        f".other.{files.HOST}-{dead.pid}-00dd.tmp",
+    }
+    for name in (killed.name, *kept):
+        (tmp_path / name).touch()
+    with write_atomically(tmp_path / "file"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"file"} | kept
+
+
+def test_read_at_reads_anywhere(tmp_path: Path):
+    (tmp_path / "file").write_bytes(bytes(range(10)))
+    with (tmp_path / "file").open("rb", buffering=0) as file:
+        assert files.read_at(file.fileno(), 3, 4) == b"\x04\x05\x06"
+        assert files.read_at(file.fileno(), 3, 9) == b"\x09"
+
+
+class TestProgress:
+    def lines(
+        self, capsys: pytest.CaptureFixture, quiet: float, monkeypatch: pytest.MonkeyPatch
+    ) -> list[str]:
+        monkeypatch.setattr(progress, "QUIET", quiet)
+        with progress.progress(1000, "pack", "images") as bar:
+            for _ in range(1000):
+                bar.update()
+        captured = capsys.readouterr()
+        assert captured.out == ""  # a verb's own output is not mixed with its progress
+        return captured.err.splitlines()
+
+    def test_a_line_per_tenth(self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+        lines = self.lines(capsys, 0, monkeypatch)
+        assert [line.split("%")[0].split()[-1] for line in lines] == [str(n) for n in range(10, 101, 10)]
+
+    def test_a_job_of_a_moment_writes_one(
+        self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ):
+        (line,) = self.lines(capsys, 3600, monkeypatch)
+        assert line.startswith("pack: 100%")
+        assert "1000/1000" in line
+
+    def test_a_server_s_variable_alone_makes_no_widget(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("JPY_SESSION_NAME", "x")
+        assert type(progress.progress(10, "work", "files")).__name__ == "_LinePerTenth"
