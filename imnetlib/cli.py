@@ -288,11 +288,11 @@ def pack_(
     on_error: Literal["report", "stop"], **settings: Any,
 ) -> None:  # fmt: skip
     """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's .npz index."""
-    from imnetlib import imagelist, pack
+    from imnetlib import imagelist, pack, sources
 
     done = pack.pack(
         imagelist.read_lst(lst),
-        pack.Folder(source) if source.is_dir() else pack.Tar(source),
+        sources.Folder(source) if source.is_dir() else sources.Tar(source),
         folder,
         name or lst.stem,
         shards=shards,

@@ -13,16 +13,15 @@ import importlib.metadata
 import json
 import os
 import time
-import warnings
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,16 +29,12 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import codec, recordio
-from imnetlib.archive import TarIndex
-from imnetlib.files import read_at, write_atomically
+from imnetlib.files import write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
+from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
-Names = npt.NDArray[np.bytes_]
-Integers = npt.NDArray[np.int64]
-Read = Callable[[int], bytes]
 Advance = Callable[[int], object]
-OnError = Literal["report", "stop"]
 Action = Literal["kept", "reencoded", "converted", "failed"]
 
 _CHUNK = 8  # images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap
@@ -86,70 +81,6 @@ class Settings:
 
 
 DEFAULTS = Settings()
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where images lie: in files under ``base``, or at ``ranges`` (n, 2: offset, size) of the archive ``base``."""
-
-    base: Path
-    paths: Names
-    ranges: Integers | None = None
-
-    def part(self, start: int, stop: int) -> Files:
-        """The images from ``start`` to ``stop``."""
-        ranges = None if self.ranges is None else self.ranges[start:stop]
-        return Files(self.base, self.paths[start:stop], ranges)
-
-    @contextmanager
-    def open(self) -> Iterator[Read]:
-        """Gives read(i), the bytes of image i, for any number of threads."""
-        ranges = self.ranges
-        if ranges is None:
-            yield lambda i: (self.base / os.fsdecode(self.paths[i])).read_bytes()
-            return
-        with self.base.open("rb", buffering=0) as archive:
-            yield lambda i: read_at(archive.fileno(), int(ranges[i, 1]), int(ranges[i, 0]))
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """Images in files under ``root``; the list's paths are relative to it."""
-
-    root: Path
-
-    def locate(self, paths: Names, on_error: OnError) -> Files:
-        """Missing files: FileNotFoundError, or with "report" a warning unless all are missing. Lists each folder."""
-        missing = list(_missing(self.root, paths))
-        if missing:
-            first = ", ".join(missing[:10])
-            what = f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: {first}"
-            if on_error == "stop" or len(missing) == len(paths):
-                raise FileNotFoundError(what)
-            warnings.warn(what, stacklevel=2)
-        return Files(self.root, paths)
-
-
-def _missing(root: Path, paths: Names) -> Iterator[str]:
-    """The paths that are not there, sorted, so that only one folder's names are in memory at a time."""
-    ordered = (os.path.split(os.fsdecode(path)) for path in np.sort(paths))
-    for folder, members in groupby(ordered, key=lambda split: split[0]):
-        where = root / folder
-        there = {entry.name for entry in os.scandir(where)} if where.is_dir() else set()
-        yield from (os.path.join(folder, name) for _, name in members if name not in there)  # noqa: PTH118
-
-
-@dataclass(frozen=True, slots=True)
-class Tar:
-    """Images inside a tar, or a tar of tars, read in place; ``index`` is the file that ``TarIndex.save`` wrote."""
-
-    index: Path
-
-    def locate(self, paths: Names, on_error: OnError) -> Files:
-        """Missing members: ValueError in any case, since the list then belongs to another archive."""
-        index = TarIndex.load(self.index)
-        positions = index.positions(paths)
-        return Files(index.path, paths, np.stack([index.offsets[positions], index.sizes[positions]], axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imnetlib import recordio
+from imnetlib.engines.mxnet import mx
 from imnetlib.loader import (
     Batch,
     Loader,
@@ -25,9 +26,6 @@ from imnetlib.loader import (
     epoch_order,
     random_numbers,
 )
-
-np.bool = bool  # type: ignore[attr-defined]  # mxnet 1.9.1 asks for it
-import mxnet as mx  # noqa: E402
 
 SIZES = (11, 20, 6)  # records of each shard
 N = sum(SIZES)

@@ -21,11 +21,10 @@ from PIL import Image
 from imnetlib import pack as packing
 from imnetlib import recordio
 from imnetlib.archive import index_tar
+from imnetlib.engines.mxnet import mx
 from imnetlib.imagelist import ImageList, from_archive, write_lst
-from imnetlib.pack import Folder, PackError, Settings, Tar, estimate_shards, pack
-
-np.bool = bool  # type: ignore[attr-defined]  # mxnet 1.9.1 asks for it
-import mxnet as mx  # noqa: E402
+from imnetlib.pack import PackError, Settings, estimate_shards, pack
+from imnetlib.sources import Folder, Tar
 
 SMALL = Settings(resize=64, quality=90)
 
@@ -155,7 +154,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from imnetlib.imagelist import read_lst
-from imnetlib.pack import Folder, Job, Settings, pack_shard, shard_tasks
+from imnetlib.pack import Job, Settings, pack_shard, shard_tasks
+from imnetlib.sources import Folder
 
 root, lst, out, last = sys.argv[1:]
 done = 0

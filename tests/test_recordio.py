@@ -17,11 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-np.bool = bool  # MXNet 1.9.1 still asks for it
-import mxnet as mx  # noqa: E402
-
-from imnetlib import recordio, recordio_check, recordio_format  # noqa: E402
-from imnetlib.recordio import IRHeader, RecordError, RecordReader, frame  # noqa: E402
+from imnetlib import recordio, recordio_check, recordio_format
+from imnetlib.engines.mxnet import mx
+from imnetlib.recordio import IRHeader, RecordError, RecordReader, frame
 
 MAGIC = b"\n#\xd7\xce"
 SEVERAL_PARTS = [

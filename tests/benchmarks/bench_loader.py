@@ -21,10 +21,8 @@ import numpy as np
 from bench_pack import photo
 
 from imnetlib import recordio
+from imnetlib.engines.mxnet import mx
 from imnetlib.loader import Loader, Transform
-
-np.bool = bool  # type: ignore[attr-defined]  # mxnet 1.9.1 asks for it
-import mxnet as mx  # noqa: E402
 
 BATCH = 128
 MEAN, STD = (123.68, 116.78, 103.94), (58.4, 57.12, 57.38)

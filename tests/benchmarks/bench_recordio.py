@@ -17,10 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-np.bool = bool  # MXNet 1.9.1 still asks for it
-import mxnet as mx  # noqa: E402
-
-from imnetlib import recordio, recordio_check  # noqa: E402
+from imnetlib import recordio, recordio_check
+from imnetlib.engines.mxnet import mx
 
 ROUNDS = 7
 
