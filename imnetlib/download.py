@@ -235,7 +235,7 @@ def _persist(session: requests.Session, state: _Transfer, bandwidth: int | None,
             failures, best = (1, state.have) if state.have > best else (failures + 1, best)
             if failures >= attempts:
                 raise DownloadError(
-                    f"{state.address} brought nothing new in {failures} attempts, lastly: {why}; "
+                    f"{state.address} brought nothing new, attempts: {failures}, lastly: {why}; "
                     f"run this again to go on from byte {state.have:,}"
                 ) from None
             pause = min(_LONGEST_PAUSE, 2.0**failures) * random.uniform(0.5, 1.0)
