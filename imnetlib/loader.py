@@ -237,8 +237,13 @@ class Loader:
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from ``state``, with any number of readers and any batch size. ValueError if the records differ."""
+        """Go on from ``state``, with any number of readers and any batch size. ValueError if the records differ.
+
+        A position at or beyond the last record is the end of its epoch: the next loop gives nothing and moves on.
+        """
         own = self.state_dict()
+        if lacking := own.keys() - state.keys():
+            raise ValueError(f"this is no saved position of a loader: it lacks {', '.join(sorted(lacking))}")
         other = [key for key in ("seed", "records", "ids_crc32") if state[key] != own[key]]
         if other:
             what = ", ".join(f"{key} {state[key]}, here {own[key]}" for key in other)

@@ -227,6 +227,21 @@ def test_resumed_by_another_number_of_readers(
     assert shown(before + after) == whole
 
 
+@pytest.mark.parametrize("state", [{}, {"epoch": 0}])
+def test_something_else_than_a_saved_position_is_refused(shards: list[Path], state: dict[str, int]):
+    with pytest.raises(
+        ValueError, match=r"no saved position of a loader: it lacks .*ids_crc32, position, records"
+    ):
+        Loader(shards, 4, TRAIN).load_state_dict(state)
+
+
+def test_the_end_of_an_epoch_is_a_position(shards: list[Path]):
+    loader = Loader(shards, 4, TRAIN, seed=4)
+    loader.load_state_dict(loader.state_dict() | {"position": 40})
+    assert list(loader) == []
+    assert loader.epoch == 1
+
+
 def test_a_position_among_other_records_is_refused(shards: list[Path]):
     state = Loader(shards, 4, TRAIN, seed=4).state_dict()
     with pytest.raises(ValueError, match="seed 4, here 5"):
