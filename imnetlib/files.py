@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-HOST = platform.node().replace("/", "_")
+HOST = platform.node().replace("/", "_")  # no host has a ~ in its name, but many a hyphen
 _one_at_a_time = threading.Lock()
 
 
@@ -32,12 +32,12 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` for writing; on success it takes that name, on error it goes.
 
     The data is on the disk before the name is, so a kill or a power cut leaves the old file or the new one. The
-    temporary name (``.NAME.HOST-PID-*.tmp``) is this writer's own: of two writers the later one wins, whole. What a
+    temporary name (``.NAME.HOST~PID~*.tmp``) is this writer's own: of two writers the later one wins, whole. What a
     killed one leaves is removed by the next write of the same path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    beside = path.with_name(f".{path.name}.{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    beside = path.with_name(f".{path.name}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
     try:
         with beside.open("xb") as out:
             yield out
@@ -51,8 +51,8 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary files of writers that were killed: processes of this machine that are no more."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{HOST}-*.tmp"):
-        pid = int(left.name.rsplit("-", 2)[1])
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
+        pid = int(left.name.rsplit("~", 2)[1])
         if not _alive(pid):
             left.unlink(missing_ok=True)
 

@@ -59,11 +59,12 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatc
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path: Path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    killed = tmp_path / f".file.{files.HOST}-{dead.pid}-00aa.tmp"
+    killed = tmp_path / f".file.{files.HOST}~{dead.pid}~00aa.tmp"
     kept = {
-        f".file.{files.HOST}-{os.getpid()}-00bb.tmp",  # another thread's, say
-        f".file.elsewhere-{dead.pid}-00cc.tmp",  # of a machine that shares the disk
-        f".other.{files.HOST}-{dead.pid}-00dd.tmp",
+        f".file.{files.HOST}~{os.getpid()}~00bb.tmp",  # another thread's, say
+        f".file.elsewhere~{dead.pid}~00cc.tmp",  # of a machine that shares the disk
+        f".file.{files.HOST}-2~{dead.pid}~00ee.tmp",  # and of one with a name that begins as ours
+        f".other.{files.HOST}~{dead.pid}~00dd.tmp",
     }
     for name in (killed.name, *kept):
         (tmp_path / name).touch()
