@@ -8,6 +8,7 @@ name: names repeat (two classes are called "crane").
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +120,18 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """The shards."""
+        """The shards, a folder for each setting they were packed with."""
         return self.root / "records"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trained networks."""
+        return self.root / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        """What a trained network says about the validation images."""
+        return self.root / "predictions"
 
 
 def data_file(name: str) -> Path:
@@ -175,6 +186,19 @@ def wnids_1k() -> tuple[str, ...]:
 def wnids_21k() -> tuple[str, ...]:
     """The 21,841 classes of the full set, sorted."""
     return tuple(c.wnid for c in classes().values() if c.in_21k)
+
+
+def check_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:
+    """ValueError where the classes ``found`` in the file ``where`` are not those of this root, in the same order.
+
+    A label is a position: the same number would mean another class, and nothing else would show it (chapter 8).
+    """
+    way_out = "make it again from this root, or give the root that it belongs to"
+    if len(found) != len(expected):
+        raise ValueError(f"{where} has {len(found):,} classes, this root {len(expected):,}: {way_out}")
+    for label, (there, here) in enumerate(zip(found, expected, strict=True)):
+        if there != here:
+            raise ValueError(f"{where}: class {label} is {there} there, {here} in this root: {way_out}")
 
 
 @functools.cache

@@ -49,6 +49,18 @@ def test_unknown_names_and_ids():
         catalog.label("valley")
 
 
+def test_classes_of_another_root_are_named():
+    here = ("n02510455", "n09468604", "n11620673")
+    where = Path("/data/net/synset.txt")
+    catalog.check_classes(list(here), here, where)
+    with pytest.raises(ValueError, match=r"^/data/net/synset\.txt has 2 classes, this root 3: make it again"):
+        catalog.check_classes(here[:2], here, where)
+    with pytest.raises(
+        ValueError, match=r"synset\.txt: class 1 is n11620673 there, n09468604 in this root: make it"
+    ):
+        catalog.check_classes((here[0], here[2], here[1]), here, where)
+
+
 def test_odd_files_belong_to_the_set():
     names = catalog.CMYK | catalog.PNG_CALLED_JPEG
     training = [name for name in names if not name.startswith("ILSVRC2012_val_")]

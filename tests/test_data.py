@@ -84,6 +84,32 @@ def test_every_class_is_a_noun_of_wordnet_by_the_same_names(wordnet: WordNetCorp
         assert known.gloss.startswith(synset.definition().split(";")[0])
 
 
+def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, wordnet: WordNetCorpusReader):
+    edges = [line.split("\t") for line in (checkout / "data/hypernyms.tsv").read_text("ascii").splitlines()]
+    assert edges.pop(0) == ["wnid", "hypernym"]
+    expected = {
+        (wnid, f"n{above.offset():08d}")
+        for wnid in {*catalog.classes(), *(end for edge in edges for end in edge)}
+        for synset in [wordnet.synset_from_pos_and_offset("n", int(wnid[1:]))]
+        for above in synset.hypernyms() + synset.instance_hypernyms()
+    }
+    assert len(edges) == len(expected) == 24_049  # one of them is the teddy's
+    assert {(node, above) for node, above in edges} == expected
+    assert {above for _, above in edges} - {node for node, _ in edges} == {"n00001740"}
+
+
+def test_the_nodes_that_are_no_classes_have_wordnets_names(checkout: Path, wordnet: WordNetCorpusReader):
+    text = (checkout / "data/inner_nodes.tsv").read_text("utf-8").splitlines()
+    rows = [line.split("\t") for line in text]
+    assert rows.pop(0) == ["wnid", "names", "gloss"]
+    above = (checkout / "data/hypernyms.tsv").read_text("ascii").split()[3::2]
+    assert [wnid for wnid, _, _ in rows] == sorted(set(above) - set(catalog.classes()))
+    for wnid, names, gloss in rows:
+        synset = wordnet.synset_from_pos_and_offset("n", int(wnid[1:]))
+        assert [name.replace("_", " ") for name in synset.lemma_names()] == names.split(", ")
+        assert gloss.startswith(synset.definition().split(";")[0])
+
+
 def test_wordnet_answers_about_nouns(wordnet: WordNetCorpusReader):
     panda = wordnet.synset_from_pos_and_offset("n", 2510455)
     assert panda.name() == "giant_panda.n.01"
@@ -144,11 +170,16 @@ def test_rebuilding_the_zip_gives_the_same_members(
         assert [(i.filename, i.date_time, i.external_attr, i.CRC) for i in archive.infolist()] == expected
 
 
-def test_class_table_is_rebuilt_byte_for_byte_from_wordnet(checkout: Path, build_data: ModuleType):
+def test_tables_are_rebuilt_byte_for_byte_from_wordnet(checkout: Path, build_data: ModuleType):
     with zipfile.ZipFile(checkout / "data/nltk_data/corpora/wordnet.zip") as archive:
         synsets = build_data.noun_synsets(archive.read("wordnet/data.noun").decode())
     table = build_data.class_table(list(catalog.wnids_1k()), list(catalog.wnids_21k()), synsets)
     assert table.encode() == (checkout / "data/classes.tsv").read_bytes()
+    nodes = build_data.with_ancestors(set(catalog.classes()), synsets)
+    edges = build_data.edge_table(nodes, synsets)
+    assert edges.encode() == (checkout / "data/hypernyms.tsv").read_bytes()
+    inner = build_data.inner_table(nodes - set(catalog.classes()), synsets)
+    assert inner.encode() == (checkout / "data/inner_nodes.tsv").read_bytes()
     labels = build_data.validation_labels(list(catalog.validation_wnids()), list(catalog.wnids_1k()))
     assert labels.encode() == (checkout / "data/ilsvrc2012_validation.txt").read_bytes()
 

@@ -32,8 +32,10 @@ DEBS = (
     ("wordnet-sense-index", "1:3.0-37", "b22c7d3100470d90f812acc224718e4bd362d7ca427766fa3e11013c8c7895cf"),
 )
 
-Synsets = dict[str, tuple[list[str], str]]
-"""wnid → (its words, its gloss)"""
+Synsets = dict[str, tuple[list[str], str, list[str]]]
+"""wnid → (its words, its gloss, the wnids of its hypernyms)"""
+
+HYPERNYM = ("@", "@i")  # the pointers "is a kind of" and "is an instance of"
 
 
 def main() -> None:
@@ -51,6 +53,9 @@ def main() -> None:
         labels = folder / "tensorflow_datasets/datasets/imagenet2012/validation_labels.txt"
         synsets = noun_synsets((dictionary / "data.noun").read_text("ascii"))
         write("classes.tsv", class_table(ids_1k, ids_21k, synsets))
+        nodes = with_ancestors({*ids_1k, *ids_21k}, synsets)
+        write("hypernyms.tsv", edge_table(nodes, synsets))
+        write("inner_nodes.tsv", inner_table(nodes - {*ids_1k, *ids_21k}, synsets))
         write("ilsvrc2012_validation.txt", validation_labels(labels.read_text("ascii").split(), ids_1k))
         write_zip("nltk_data/corpora/wordnet.zip", wordnet_for_nltk(dictionary, lexnames))
 
@@ -119,7 +124,9 @@ def noun_synsets(text: str) -> Synsets:
         fields = facts.split()
         end_of_words = 4 + 2 * int(fields[3], 16)  # each word is followed by its sense number
         words = [word.replace("_", " ") for word in fields[4:end_of_words:2]]
-        found[f"n{fields[0]}"] = (words, gloss.strip())
+        pointers = fields[end_of_words + 1 :]  # four fields each: symbol, offset, part of speech, words
+        hypernyms = [f"n{pointers[i + 1]}" for i in range(0, len(pointers), 4) if pointers[i] in HYPERNYM]
+        found[f"n{fields[0]}"] = (words, gloss.strip(), hypernyms)
     return found
 
 
@@ -128,9 +135,31 @@ def class_table(ids_1k: list[str], ids_21k: list[str], synsets: Synsets) -> str:
     in_1k, in_21k = set(ids_1k), set(ids_21k)
     rows = ["wnid\tin_1k\tin_21k\tnames\tgloss"]
     for wnid in sorted(in_1k | in_21k):
-        names, gloss = synsets[wnid]
+        names, gloss, _ = synsets[wnid]
         rows.append(f"{wnid}\t{int(wnid in in_1k)}\t{int(wnid in in_21k)}\t{', '.join(names)}\t{gloss}")
     return "\n".join(rows) + "\n"
+
+
+def with_ancestors(wnids: set[str], synsets: Synsets) -> set[str]:
+    """``wnids`` and everything above them."""
+    found, ahead = set(wnids), list(wnids)
+    while ahead:
+        above = set(synsets[ahead.pop()][2]) - found
+        found |= above
+        ahead += above
+    return found
+
+
+def edge_table(nodes: set[str], synsets: Synsets) -> str:
+    """``hypernyms.tsv``: one row an edge, sorted by the lower end; several of one node in WordNet's order."""
+    rows = [f"{wnid}\t{hypernym}" for wnid in sorted(nodes) for hypernym in synsets[wnid][2]]
+    return "\n".join(["wnid\thypernym", *rows]) + "\n"
+
+
+def inner_table(nodes: set[str], synsets: Synsets) -> str:
+    """``inner_nodes.tsv``: names and glosses of the nodes that are no classes, in the order of the ids."""
+    rows = [f"{wnid}\t{', '.join(synsets[wnid][0])}\t{synsets[wnid][1]}" for wnid in sorted(nodes)]
+    return "\n".join(["wnid\tnames\tgloss", *rows]) + "\n"
 
 
 def validation_labels(wnids: list[str], ids_1k: list[str]) -> str:
