@@ -1,0 +1,81 @@
+"""The networks of ``engines.inception`` as MXNet symbols (chapter 6)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from imnetlib.engines.inception import Block, Network, Stem
+from imnetlib.engines.mxnet import mx
+
+Symbol = Any  # mxnet has no types
+
+
+def symbol(network: Network) -> Symbol:
+    """``network`` from "data" (n, 3, height, width) to a softmax over its classes, held against "softmax_label" (n,).
+
+    Names of layers and parameters are the table's: ``3a_single_weight``, for instance.
+    """
+    x = mx.sym.Variable("data")
+    for layer, stride in zip(network.stem, (2, 1), strict=True):
+        x = _stem(x, layer, stride)
+    for block in network.blocks:
+        x = _block(x, block)
+    x = mx.sym.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg", name="global_pool")
+    x = mx.sym.FullyConnected(x, num_hidden=network.classes, name="fc1")
+    return mx.sym.SoftmaxOutput(x, name="softmax")
+
+
+def parameter_count(net: Symbol, size: int) -> int:
+    """How many numbers training learns; BatchNorm's running statistics are not counted. ``size``: pixels a side."""
+    shapes, _, _ = net.infer_shape(data=(1, 3, size, size))
+    named = zip(net.list_arguments(), shapes, strict=True)
+    return sum(math.prod(shape) for name, shape in named if name not in ("data", "softmax_label"))
+
+
+def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) -> Symbol:
+    """Convolution, BatchNorm, ReLU; the picture keeps its size but for the stride."""
+    x = mx.sym.Convolution(
+        x,
+        num_filter=filters,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(kernel // 2, kernel // 2),
+        name=name,
+    )
+    x = mx.sym.BatchNorm(x, eps=1e-3, momentum=0.9, fix_gamma=True, name=f"{name}_bn")
+    return mx.sym.Activation(x, act_type="relu", name=f"{name}_relu")
+
+
+def _pool(x: Symbol, name: str, kind: str, stride: int) -> Symbol:
+    """3x3; with stride 2 an odd row at the edge counts ("full": 112 to 56, not 55), as in the first MXNet."""
+    pad = 2 - stride
+    return mx.sym.Pooling(
+        x,
+        kernel=(3, 3),
+        stride=(stride, stride),
+        pad=(pad, pad),
+        pool_type=kind,
+        pooling_convention="full",
+        name=name,
+    )
+
+
+def _stem(x: Symbol, layer: Stem, stride: int) -> Symbol:
+    if layer.reduce:
+        x = _conv(x, f"{layer.name}_reduce", layer.reduce)
+    x = _conv(x, layer.name, layer.filters, layer.kernel, stride)
+    return x if layer.pool == "none" else _pool(x, f"{layer.name}_pool", layer.pool, 2)
+
+
+def _block(x: Symbol, block: Block) -> Symbol:
+    name, stride = block.name, 2 if block.halves else 1
+    branches = [] if block.halves else [_conv(x, f"{name}_single", block.single)]
+    triple = _conv(x, f"{name}_triple_reduce", block.triple_reduce)
+    branches.append(_conv(triple, f"{name}_triple", block.triple, 3, stride))
+    double = _conv(x, f"{name}_double_reduce", block.double_reduce)
+    double = _conv(double, f"{name}_double1", block.double, 3)
+    branches.append(_conv(double, f"{name}_double2", block.double, 3, stride))
+    pooled = _pool(x, f"{name}_pool", block.pool, stride)
+    branches.append(pooled if block.halves else _conv(pooled, f"{name}_projection", block.projection))
+    return mx.sym.Concat(*branches, name=name)

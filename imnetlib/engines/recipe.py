@@ -1,0 +1,68 @@
+"""What decides the result of a training, whatever the framework (chapter 7)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from imnetlib.loader import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A network, how its pictures are shown, and how it learns. ValueError for values that make no sense.
+
+    ``network``: a name in ``engines.inception``. ``size``: pixels a side. ``share``: of the short edge, as in
+    ``loader.Transform``. ``mean``, ``std``: of all channels, on the scale of 0 to 255. Stochastic gradient descent
+    with momentum; ``learning_rate`` is the highest. ``devices`` share each batch of
+    ``batch_size`` images, and count here since BatchNorm looks at a device's part alone.
+    """
+
+    network: str = "inception-64px"
+    size: int = 64
+    share: float = 0.9375
+    mean: float = 117.0
+    std: float = 58.0
+    batch_size: int = 32
+    devices: int = 2
+    epochs: int = 18
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for good, rule, value in (
+            (self.epochs >= 1, "epochs are 1 or more", self.epochs),
+            (self.devices >= 1, "devices are 1 or more", self.devices),
+            (self.learning_rate > 0, "the learning rate is above 0", self.learning_rate),
+            (0 <= self.momentum < 1, "momentum is 0 or more and below 1", self.momentum),
+            (self.weight_decay >= 0, "weight decay is not negative", self.weight_decay),
+            (
+                self.batch_size >= 1 and self.batch_size % self.devices == 0,
+                f"the batch size is a multiple of the {self.devices} devices",
+                self.batch_size,
+            ),
+        ):
+            if not good:
+                raise ValueError(f"{rule}, not {value!r}")
+        self.transform(training=True)
+
+    def transform(self, *, training: bool) -> Transform:
+        """Random crops, mirrored by chance, for ``training``; the centre for evaluation."""
+        return Transform(
+            size=self.size,
+            crop="random" if training else "center",
+            mirror=training,
+            share=self.share,
+            layout="NCHW",
+            mean=(self.mean,) * 3,
+            std=(self.std,) * 3,
+        )
+
+    def rate(self, progress: float) -> float:
+        """The learning rate after a share ``progress`` of all steps: half a cosine down to 0.
+
+        Loshchilov and Hutter, *SGDR*, ICLR 2017, without restarts.
+        """
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
