@@ -344,3 +344,50 @@ def salvage_(rec: Path, out: Path) -> None:
     click.echo(f"{len(report.offsets):,} records saved to {out}")
     if report.problems:
         sys.exit(LEFT_OUT)
+
+
+@main.command("backup")
+@click.argument("folder", type=FOLDER)
+@click.argument("url", metavar="s3://BUCKET/PREFIX")
+def backup_(folder: Path, url: str) -> None:
+    """Send FOLDER to S3 with checksums; what is there already is not sent again. The keys are those of boto3."""
+    from imnetlib import backup
+
+    done = backup.backup(folder, *_s3(url))
+    click.echo(
+        f"{done.files:,} files, {done.bytes:,} bytes; sent: {done.moved:,} files, {done.bytes_moved:,} bytes"
+    )
+
+
+@main.command("restore")
+@click.argument("url", metavar="s3://BUCKET/PREFIX")
+@click.argument("folder", type=FOLDER, required=False)
+def restore_(url: str, folder: Path | None) -> None:
+    """Fetch a backup into FOLDER and prove each file; without FOLDER, only say what is missing or wrong in S3."""
+    from imnetlib import backup
+
+    where = _s3(url)
+    if folder is None:
+        problems = backup.check(*where)
+        for problem in problems:
+            click.echo(problem)
+        click.echo(f"{len(problems):,} objects do not agree with the manifest")
+        sys.exit(bool(problems))
+    done = backup.restore(*where, folder)
+    click.echo(
+        f"{done.files:,} files, {done.bytes:,} bytes; fetched: {done.moved:,} files, {done.bytes_moved:,} bytes"
+    )
+
+
+def _s3(url: str) -> tuple[Any, str, str]:
+    """A client, the bucket and the prefix of s3://BUCKET/PREFIX."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
+    try:
+        return boto3.client("s3"), bucket, prefix
+    except BotoCoreError as error:  # a profile that does not exist, for one
+        raise click.ClickException(str(error)) from error
