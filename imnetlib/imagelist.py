@@ -111,6 +111,31 @@ def from_archive(index: TarIndex, wnids: Sequence[str] | None = None) -> ImageLi
     return ImageList(np.arange(len(wnids)), labels, index.names[order], tuple(classes.tolist()))
 
 
+def check_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:
+    """ValueError where the first labels in the list ``where`` are not those of the classes ``wnids`` (chapter 7).
+
+    A label must be a position in ``wnids``; and where the folder of a path is a wnid, that position.
+    """
+    labels = images.labels[:, 0]
+    wrong = (labels < 0) | (labels >= len(wnids)) | (labels != np.floor(labels))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{where}: image {images.ids[first]} has the label {labels[first]:g}, this root the classes "
+            f"0 to {len(wnids) - 1}: write the list again (chapter 4)"
+        )
+    parts = np.char.partition(images.paths, b"/")
+    folders, named = parts[:, 0], parts[:, 1] == b"/"
+    expected = np.asarray(wnids, "S")[labels.astype(np.int64)]
+    wrong = named & (folders != expected)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{where}: label {labels[first]:g} is {expected[first].decode()} in this root, but "
+            f"{images.paths[first].decode()} has it: write the list again (chapter 4)"
+        )
+
+
 def _from_classes(index: TarIndex, classes: Sequence[str]) -> ImageList:
     places = {name: place for place, name in enumerate(classes)}
     if len(places) != len(classes):

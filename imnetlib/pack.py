@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import codec, recordio
+from imnetlib.catalog import check_classes
 from imnetlib.files import write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
@@ -36,6 +37,8 @@ from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
 Advance = Callable[[int], object]
 Action = Literal["kept", "reencoded", "converted", "failed"]
+
+CLASSES = "synset.txt"  # beside the shards: the class of each label, one a line
 
 _CHUNK = 8  # images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap
 _CHUNKS_AHEAD = 3  # for each thread
@@ -395,17 +398,23 @@ def pack(
     ``executor`` runs whole shards, each with ``threads`` threads (1 if not given); without one they are packed here,
     one after the other, with all cores. With "report", bad images are left out, listed in the summary and in
     NAME-failures.tsv, and tried again by the next run; with "stop" the first raises PackError, and missing files
-    FileNotFoundError beforehand.
-    ValueError when the folder has shards of that name with other settings or from another list, and for a list that
-    does not fit. Time grows with the images' bytes; memory does not, beyond the list itself.
+    FileNotFoundError beforehand. Where the list knows its classes, they go into synset.txt.
+    ValueError when the folder has shards of that name with other settings or from another list, or shards of other
+    classes, and for a list that does not fit. Time grows with the images' bytes; memory does not, beyond the list.
     """
     started = time.perf_counter()
     job = Job(folder, name, shards, settings, threads or (1 if executor else os.cpu_count() or 1), on_error)
     tasks = shard_tasks(images, source, job)
     for sidecar in sorted(folder.glob(f"{glob.escape(name)}-?????-of-?????.json")):
         _read_sidecar(sidecar, job.identity())
+    classes = folder / CLASSES
+    if images.classes and classes.exists():
+        check_classes(classes.read_text(encoding="utf-8").splitlines(), images.classes, classes)
     with progress(len(images.ids), f"pack {name}", "images") as bar:
         done = _run(tasks, executor, bar.update)
+    if images.classes and not classes.exists():  # labels are numbers: what they mean goes with the shards
+        with write_atomically(classes) as out:
+            out.write("".join(f"{name}\n" for name in images.classes).encode())
     failures = tuple(failure for shard in done for failure in shard.failures)
     _write_failures(folder / f"{name}-failures.tsv", failures)
     return Summary(

@@ -48,6 +48,8 @@ def test_every_verdict_is_complete():
         ("fewer-rounds", 99.73, "differs"),
         ("pack-val", 3.51, "differs"),
         ("crop", 224, "differs"),
+        ("memory", 0.36, "differs"),
+        ("deploy", 476.84, "differs"),
     ],
 )
 def test_recomputed_figures(claim: str, computed: float, outcome: str):
@@ -70,7 +72,7 @@ def test_recomputed_figures(claim: str, computed: float, outcome: str):
         ("pack-val", ["417 images/s", "1.8 times"]),
         ("resize", ["1.28 times"]),
         ("accuracy", ["±0.4 points", "50 of them"]),
-        ("deploy", ["24 to 8 minutes"]),
+        ("deploy", ["8 to 24 minutes", "3.1 GB"]),
     ],
 )
 def test_reasons_carry_their_figures(claim: str, figures: list[str]):
@@ -80,7 +82,14 @@ def test_reasons_carry_their_figures(claim: str, figures: list[str]):
 
 def test_what_only_a_measurement_can_settle():
     waiting = [v.id for v in recompute() if v.verdict == "cannot be computed here"]
-    assert waiting == ["memory", "accuracy", "download", "pack-train", "resize", "deploy"]
+    assert waiting == ["accuracy", "download", "pack-train", "resize"]
+
+
+def test_without_mxnet_the_plan_cannot_be_computed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = verdict("memory")
+    assert (found.verdict, found.computed) == ("cannot be computed here", None)
+    assert "Linux on x86-64" in found.why
 
 
 def test_selection():

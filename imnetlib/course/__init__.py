@@ -3,19 +3,28 @@
 Nothing else imports it: an engineer who takes one helper of imnetlib never meets this package.
 """
 
+from imnetlib.course.cloud import Cloud, open_cloud
 from imnetlib.course.exercises import check
 from imnetlib.course.report import record, table, verdicts
-from imnetlib.course.root import Root, open_root, prepare, publication, site, tar_index
+from imnetlib.course.root import Root, open_root, publication, site, tar_index
+from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
 
 __all__ = [
+    "Cloud",
     "Root",
     "check",
+    "open_cloud",
     "open_root",
+    "predict",
+    "predicted",
     "prepare",
     "publication",
     "record",
+    "shard_folder",
+    "shards",
     "site",
     "table",
     "tar_index",
+    "trained",
     "verdicts",
 ]

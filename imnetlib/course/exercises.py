@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from imnetlib import catalog, recordio
+from imnetlib import catalog, recordio, wordnet
 from imnetlib import throughput as t
-from imnetlib.catalog import ILSVRC2012, IMAGENET21K
+from imnetlib.catalog import ILSVRC2012, IMAGENET21K, SAMPLE
 
 HDD = t.DEVICES[0]
 
@@ -26,6 +26,13 @@ def _cmyk_in_training() -> list[str]:
 def _shared_names() -> int:
     names = Counter(catalog.classes()[wnid].names[0] for wnid in catalog.wnids_1k())
     return sum(count for count in names.values() if count > 1)
+
+
+def _dog(field: str) -> float:
+    """What the hierarchy of the 1,000 classes says of the node dog."""
+    hierarchy = wordnet.load(catalog.wnids_1k())
+    (dog,) = hierarchy.nodes(["n02084071"])
+    return float(getattr(hierarchy, field)[dog])
 
 
 # Exercise → what works out its answer, and a hint for those who are not there yet.
@@ -51,6 +58,29 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     "4.1": (lambda: len(recordio.frame(bytes(11))), "a header of 8 bytes, and zeros up to a multiple of 4"),
     "4.2": (lambda: ILSVRC2012.train * 17.6e3 / 1e9, "1 KB is 1,000 bytes, 1 GB is 10**9"),
     "4.3": (lambda: ILSVRC2012.train / (1.5 * t.HOUR), "an hour and a half in seconds"),
+    "5.1": (lambda: 150 * t.GB / 10 / t.MIB, "bytes by seconds; 1 MiB is 2**20 bytes"),
+    "5.2": (lambda: math.ceil(600 * t.MB / (8 * t.MIB)), "the last part may be shorter, but it is a part"),
+    "6.1": (
+        lambda: 3 * 4 * 33_619_969 / t.MIB,
+        "a weight, its gradient and its momentum: three numbers of four bytes; 1 MiB is 2**20",
+    ),
+    "6.2": (lambda: 100 * 21_841 * (1_024 + 1) / 33_619_969, "a weight for each of 1,024 inputs, and a bias"),
+    "6.3": (lambda: (23 * 1_024 - 385) // 61.6, "the parameters come off first; 1 GiB is 1,024 MiB"),
+    "7.1": (lambda: -(-ILSVRC2012.train // 256), "images by images a step, rounded up"),
+    "7.2": (
+        lambda: -(-IMAGENET21K.train // 256) * 4 * 33_619_969 / 1e9,
+        "4 bytes a parameter, 33,619,969 parameters, once a step",
+    ),
+    "7.3": (lambda: math.acos(2 * 0.1 - 1) / math.pi, "solve (1 + cos(pi * share)) / 2 = 0.1 for share"),
+    "8.1": (lambda: 100 * 20 / SAMPLE.classes, "20 different classes of 36, drawn blindly"),
+    "8.2": (
+        lambda: ILSVRC2012.validation * (0.683 - 0.419),
+        "with fewer rivals no hit is lost, so the difference of 68.3 and 41.9 % is what is gained",
+    ),
+    "8.3": (lambda: 0.5 * 0.5 * (1.96 / 0.01) ** 2, "1.96 * sqrt(p * (1 - p) / n) is to be 0.01"),
+    "9.1": (lambda: _dog("counts"), "wordnet.load(catalog.wnids_1k()) counts the classes under each node"),
+    "9.2": (lambda: _dog("information"), "log2 of 1,000 less log2 of the dogs"),
+    "9.3": (lambda: 0.3 + 0.2, "amabilis fir is a fir, spruce is not; Hierarchy.mass adds them up"),
 }
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from imnetlib import catalog, sample
 from imnetlib.archive import index_tar
@@ -18,7 +16,7 @@ from imnetlib.files import write_atomically
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
-OURS = {"mirror", "archives", "imagenet", "lists", "records"}
+OURS = {"mirror", "archives", "imagenet", "lists", "records", "checkpoints", "predictions"}
 DATASETS = {"sample": catalog.SAMPLE, "ILSVRC2012": catalog.ILSVRC2012}
 
 
@@ -32,6 +30,11 @@ class Root(Layout):
     def is_sample(self) -> bool:
         """Does this root hold the miniature that the course draws itself?"""
         return self.dataset.name == "sample"
+
+    @property
+    def wnids(self) -> tuple[str, ...]:
+        """The class of each label."""
+        return sample.sample_wnids() if self.is_sample else catalog.wnids_1k()
 
     @property
     def mirror(self) -> Path:
@@ -70,38 +73,6 @@ def open_root(root: str, dataset: str = "") -> Root:
     with write_atomically(marker) as out:
         out.write(json.dumps({"dataset": chosen}).encode())
     return Root(folder, DATASETS[chosen])
-
-
-def prepare(root: str, needs: Literal["mirror", "archives"]) -> Root:
-    """Open ``root`` and see to it that the sample's mirror, or the downloaded archives, are there.
-
-    In a sample root whatever is missing is built, as the earlier chapters would have built it. In any other root
-    nothing is built: FileNotFoundError says which chapter to run first.
-    """
-    opened = open_root(root)
-    if opened.is_sample:
-        sample.draw(opened.mirror)
-    if needs == "archives":
-        wanted = [opened.archives / archive.name for archive in opened.dataset.archives]
-        missing = next((path for path in wanted if not path.exists()), None)
-        if missing and not opened.is_sample:
-            raise FileNotFoundError(f"{missing} is missing: run chapter 1 with this root first")
-        if missing:
-            _fetch(opened)
-    return opened
-
-
-def _fetch(root: Root) -> None:
-    """The sample's archives without the network: hard links to the mirror's, or copies where links cannot be."""
-    root.archives.mkdir(exist_ok=True)
-    for archive in root.dataset.archives:
-        target = root.archives / archive.name
-        if not target.exists():
-            try:
-                target.hardlink_to(root.mirror / archive.name)
-            except OSError:
-                with (root.mirror / archive.name).open("rb") as drawn, write_atomically(target) as out:
-                    shutil.copyfileobj(drawn, out)
 
 
 def tar_index(root: Root, name: str) -> Path:
