@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import base64
 import errno
-import os
 import shutil
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imnetlib.files import write_atomically
+from imnetlib.files import file_crc32, write_atomically
 from imnetlib.progress import progress
 
 MANIFEST = "MANIFEST.tsv"
@@ -220,11 +218,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _entry(path: Path, name: str) -> Entry:
     """What a file on this disk has in the manifest."""
-    crc32 = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            crc32 = zlib.crc32(block, crc32)
-        return Entry(name, os.fstat(file.fileno()).st_size, f"{crc32:08x}")
+    return Entry(name, path.stat().st_size, f"{file_crc32(path):08x}")
 
 
 def _inside(folder: Path, name: str) -> Path:

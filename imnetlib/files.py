@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,15 @@ def _alive(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def file_crc32(path: Path) -> int:
+    """The CRC-32 of a file's bytes, read once, a MiB in memory."""
+    checksum = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from imnetlib import codec, recordio
 from imnetlib.catalog import check_classes
-from imnetlib.files import write_atomically
+from imnetlib.files import file_crc32, write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
@@ -300,17 +300,9 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
                     advance(1)
     counts["images"] = len(ids)
     recordio.write_index(task.path(".idx"), np.array(ids, np.int64), np.array(offsets, np.int64))
-    checksums = {"rec_crc32": checksum, "idx_crc32": _file_crc32(task.path(".idx"))}
+    checksums = {"rec_crc32": checksum, "idx_crc32": file_crc32(task.path(".idx"))}
     versions = codec.VERSIONS | {"imnetlib": importlib.metadata.version("imnetlib")}
     return {**counts, **checksums, "failures": failures, "versions": versions}
-
-
-def _file_crc32(path: Path) -> int:
-    checksum = 0
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(1 << 20):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
 
 
 def _finished(task: ShardTask) -> dict[str, Any] | None:
@@ -344,7 +336,7 @@ def check_sidecar(rec: Path) -> list[str]:
         expected = said.get(f"{path.suffix[1:]}_crc32")
         if not path.exists():
             problems.append(f"{path} is missing, though {sidecar} tells of it")
-        elif (found := _file_crc32(path)) != expected:
+        elif (found := file_crc32(path)) != expected:
             problems.append(
                 f"{path} is not as it was packed: its CRC-32 is {found}, {sidecar} says {expected}"
             )

@@ -9,29 +9,15 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import nltk
 import pytest
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 from imnetlib import catalog
 
 NLTK_FILES = WordNetCorpusReader._FILES
-
-
-@pytest.fixture(scope="module")
-def wordnet(checkout: Path) -> Iterator[WordNetCorpusReader]:
-    """WordNet as a notebook gets it, from this data path alone."""
-    before = nltk.data.path[:]
-    nltk.data.path[:] = [str(checkout / "data/nltk_data")]
-    from nltk.corpus import wordnet as reader
-
-    reader.ensure_loaded()
-    yield reader
-    nltk.data.path[:] = before
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +63,20 @@ def test_tables_have_no_empty_and_no_extra_cell(checkout: Path):
     assert all(row[1] in "01" and row[2] in "01" and "1" in row[1:3] for row in rows[1:])
 
 
-def test_every_class_is_a_noun_of_wordnet_by_the_same_names(wordnet: WordNetCorpusReader):
+def test_every_class_is_a_noun_of_wordnet_by_the_same_names(nouns: WordNetCorpusReader):
     for known in catalog.classes().values():
-        synset = wordnet.synset_from_pos_and_offset("n", int(known.wnid[1:]))
+        synset = nouns.synset_from_pos_and_offset("n", int(known.wnid[1:]))
         assert tuple(name.replace("_", " ") for name in synset.lemma_names()) == known.names
         assert known.gloss.startswith(synset.definition().split(";")[0])
 
 
-def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, wordnet: WordNetCorpusReader):
+def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, nouns: WordNetCorpusReader):
     edges = [line.split("\t") for line in (checkout / "data/hypernyms.tsv").read_text("ascii").splitlines()]
     assert edges.pop(0) == ["wnid", "hypernym"]
     expected = {
         (wnid, f"n{above.offset():08d}")
         for wnid in {*catalog.classes(), *(end for edge in edges for end in edge)}
-        for synset in [wordnet.synset_from_pos_and_offset("n", int(wnid[1:]))]
+        for synset in [nouns.synset_from_pos_and_offset("n", int(wnid[1:]))]
         for above in synset.hypernyms() + synset.instance_hypernyms()
     }
     assert len(edges) == len(expected) == 24_049  # one of them is the teddy's
@@ -98,34 +84,34 @@ def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, wordnet: Wo
     assert {above for _, above in edges} - {node for node, _ in edges} == {"n00001740"}
 
 
-def test_the_nodes_that_are_no_classes_have_wordnets_names(checkout: Path, wordnet: WordNetCorpusReader):
+def test_the_nodes_that_are_no_classes_have_wordnets_names(checkout: Path, nouns: WordNetCorpusReader):
     text = (checkout / "data/inner_nodes.tsv").read_text("utf-8").splitlines()
     rows = [line.split("\t") for line in text]
     assert rows.pop(0) == ["wnid", "names", "gloss"]
     above = (checkout / "data/hypernyms.tsv").read_text("ascii").split()[3::2]
     assert [wnid for wnid, _, _ in rows] == sorted(set(above) - set(catalog.classes()))
     for wnid, names, gloss in rows:
-        synset = wordnet.synset_from_pos_and_offset("n", int(wnid[1:]))
+        synset = nouns.synset_from_pos_and_offset("n", int(wnid[1:]))
         assert [name.replace("_", " ") for name in synset.lemma_names()] == names.split(", ")
         assert gloss.startswith(synset.definition().split(";")[0])
 
 
-def test_wordnet_answers_about_nouns(wordnet: WordNetCorpusReader):
-    panda = wordnet.synset_from_pos_and_offset("n", 2510455)
+def test_wordnet_answers_about_nouns(nouns: WordNetCorpusReader):
+    panda = nouns.synset_from_pos_and_offset("n", 2510455)
     assert panda.name() == "giant_panda.n.01"
     path = [synset.name() for synset in panda.hypernym_paths()[0]]
     assert path[0] == "entity.n.01"
     assert path[-4:] == ["placental.n.01", "carnivore.n.01", "procyonid.n.01", "giant_panda.n.01"]
-    fir, spruce = wordnet.synset("fir.n.02"), wordnet.synset("spruce.n.02")
+    fir, spruce = nouns.synset("fir.n.02"), nouns.synset("spruce.n.02")
     assert fir.offset() == 11620673
     assert fir.lexname() == "noun.plant"
-    assert wordnet.synset("person.n.01").lexname() == "noun.Tops"
-    assert wordnet.synset("teacher.n.01").lexname() == "noun.person"
+    assert nouns.synset("person.n.01").lexname() == "noun.Tops"
+    assert nouns.synset("teacher.n.01").lexname() == "noun.person"
     assert [s.name() for s in fir.lowest_common_hypernyms(spruce)] == ["conifer.n.01"]
-    assert wordnet.lemma("dog.n.01.dog").count() == 42
-    assert wordnet.lemma_from_key("dog%1:05:00::").synset().name() == "dog.n.01"
-    assert wordnet.morphy("aardwolves", "n") == "aardwolf"
-    assert wordnet.get_version() == "3.0"
+    assert nouns.lemma("dog.n.01.dog").count() == 42
+    assert nouns.lemma_from_key("dog%1:05:00::").synset().name() == "dog.n.01"
+    assert nouns.morphy("aardwolves", "n") == "aardwolf"
+    assert nouns.get_version() == "3.0"
 
 
 def test_wordnet_zip_has_all_files_and_each_keeps_its_licence(checkout: Path):

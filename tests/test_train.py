@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,31 @@ def test_the_accuracy_on_the_way_is_that_of_the_saved_network(shards: list[Path]
     done = run(dataclasses.replace(SMALL, epochs=3), shards, tmp_path)
     found = [(labels == shares.argmax(axis=1)) for shares, labels, _ in checkpoint.predict(done, shards)]
     assert float(np.concatenate(found).mean()) == done.history[-1].validation_top1
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_no_bit(shards: list[Path], tmp_path: Path):
+    recipe = dataclasses.replace(SMALL, epochs=12)
+    code = (
+        "import sys; from pathlib import Path; from imnetlib.engines.mxnet import train\n"
+        "from imnetlib.engines.recipe import Recipe\n"
+        f"shards = sorted(Path(sys.argv[1]).glob('*.rec')); recipe = {recipe!r}\n"
+        f"train.train(recipe, {WNIDS!r}, shards, shards, Path(sys.argv[2]))\n"
+    )
+    run(recipe, shards, tmp_path / "whole")
+    command = [sys.executable, "-c", code, str(shards[0].parent), str(tmp_path / "killed")]
+    random, kills = np.random.default_rng(3), 0
+    while True:
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=random.uniform(1.5, 4))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert (process.returncode, kills > 2) == (0, True)
+    name = "inception-64px-0012.params"
+    assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    there = sorted(path.name for path in (tmp_path / "killed").iterdir())
+    assert there == sorted(path.name for path in (tmp_path / "whole").iterdir())

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import nltk
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,17 +22,6 @@ LITTLE = [("A", "R"), ("B", "R"), ("x", "A"), ("y", "A"), ("y", "B"), ("z", "B")
 @pytest.fixture(scope="module")
 def full() -> Hierarchy:
     return wordnet.load()
-
-
-@pytest.fixture(scope="module")
-def nouns(checkout: Path) -> Iterator[WordNetCorpusReader]:
-    before = nltk.data.path[:]
-    nltk.data.path[:] = [str(checkout / "data/nltk_data")]
-    from nltk.corpus import wordnet as reader
-
-    reader.ensure_loaded()
-    yield reader
-    nltk.data.path[:] = before
 
 
 @st.composite

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from imnetlib.engines import inception
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
 from imnetlib.engines.recipe import Recipe
-from imnetlib.files import write_atomically
+from imnetlib.files import file_crc32, write_atomically
 from imnetlib.loader import Loader
 
 Arrays = Mapping[str, Any]  # name → mx.nd.NDArray
@@ -75,7 +74,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         path = folder / f"{name}-{epoch:04}{suffix}"
         with write_atomically(path) as out:
             mx.nd.save(out.name, dict(arrays))
-        files[path.name] = zlib.crc32(path.read_bytes())
+        files[path.name] = file_crc32(path)
     said = {
         "recipe": dataclasses.asdict(checkpoint.recipe),
         "wnids": checkpoint.wnids,
@@ -109,7 +108,7 @@ def load(folder: Path, name: str) -> Checkpoint:
 
 
 def _arrays(path: Path, checksum: int) -> dict[str, Any]:
-    if zlib.crc32(path.read_bytes()) != checksum:
+    if file_crc32(path) != checksum:
         raise ValueError(f"{path.name} is not as it was written")
     arrays: dict[str, Any] = mx.nd.load(str(path))
     return arrays
