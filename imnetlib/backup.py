@@ -1,8 +1,9 @@
 """A folder in S3 and back, proved by checksums: what a plain copy does not tell (chapter 5).
 
 S3 keeps the CRC32 of a whole object, also of one sent in parts; an ETag is no such thing, it changes with the size
-of the parts. The manifest, a table of names, sizes and checksums, goes last: it is the mark of a whole backup. Every
-``s3`` is a client of boto3; its key needs s3:ListBucket too, for S3 answers 403 in place of 404 without it.
+of the parts. The manifest, a table of names, sizes and checksums, is the mark of a whole backup: it goes away before
+the first object changes, and comes last. Every ``s3`` is a client of boto3; its key needs s3:DeleteObject for that,
+and s3:ListBucket, for S3 answers 403 in place of 404 without it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Report:
 def backup(folder: Path, s3: Any, bucket: str, prefix: str, transfer: Any = None) -> Report:
     """Send every file below ``folder`` to ``bucket``/``prefix``/, then the manifest (chapter 5).
 
-    An object that has the file's size and CRC32 already is not sent again, so a killed call goes on where it was.
+    An object that has the file's size and CRC32 already is not sent again, so a killed call goes on where it was. If
+    anything has to go, an earlier manifest is deleted first: as long as none is there, the backup is not finished.
     S3 compares what arrives with the CRC32 computed here, and refuses the rest. ``transfer`` is a TransferConfig of
     boto3: size of the parts, connections, bandwidth. Names that begin with a dot, such as temporary files, are left
     out; a link to a file is sent as that file. Objects of files that are gone stay; the manifest forgets them.
@@ -76,7 +78,8 @@ def backup(folder: Path, s3: Any, bucket: str, prefix: str, transfer: Any = None
     """
     store, files = _Store(s3, bucket, prefix, transfer), _files(folder)
     total = sum(path.stat().st_size for path in files.values())
-    entries, moved = [], []
+    entries: list[Entry] = []
+    moved: list[Entry] = []
     with _explained(store), progress(total, "backup", "B") as bar:
         s3.head_bucket(Bucket=bucket)
         for name, path in files.items():
@@ -85,6 +88,8 @@ def backup(folder: Path, s3: Any, bucket: str, prefix: str, transfer: Any = None
             if store.stored(name) == entries[-1]:
                 bar.update(entries[-1].size)
                 continue
+            if not moved:  # from here on the objects are not those of an earlier manifest
+                s3.delete_object(Bucket=bucket, Key=store.key(MANIFEST))
             store.send(entries[-1], path, bar)
             after = path.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -132,7 +137,8 @@ def restore(s3: Any, bucket: str, prefix: str, folder: Path, transfer: Any = Non
     A file with the right bytes is left alone, so a killed call goes on; another one of that name is replaced. What
     comes gets a temporary name, is read back, and only then takes its place: boto3 does not check an object that it
     fetches in parts. What is wrong or missing is left out, the others go on, and a BackupError names it at the end.
-    Raises BackupError too for a full disk, and, before anything is fetched, for a name that leads out of ``folder``.
+    Raises BackupError too, before anything is fetched, for too little room and for a name that leads out of
+    ``folder``; a disk that fills meanwhile raises the bare OSError of the system.
     """
     entries = read_manifest(s3, bucket, prefix)
     paths = {entry: _inside(folder, entry.name) for entry in entries}

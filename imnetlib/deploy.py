@@ -138,8 +138,8 @@ def snapshot_volume(ec2: Any, name: str, volume: str, n_bytes: int, hours: float
     (state,) = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
     if state.get("FullSnapshotSizeInBytes", n_bytes) < n_bytes:
         raise ValueError(
-            f"{snapshot} holds {state['FullSnapshotSizeInBytes']:,} bytes, not the {n_bytes:,} of the shards: "
-            f"delete it, put them on {state['VolumeId']}, and take it again"
+            f"{snapshot} holds {state['FullSnapshotSizeInBytes']:,} bytes, not the {n_bytes:,} of the shards: put "
+            f"them on {volume}, delete {snapshot}, and run this again; or tidy_up(ec2, {name!r}), for both cost money"
         )
     return snapshot
 
@@ -159,20 +159,30 @@ def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
 
 
 def tidy_up(ec2: Any, name: str) -> dict[str, int]:
-    """Take down all that carries the tag of ``name`` and nothing else; how many of each kind (chapter 5)."""
+    """Take down all that carries the tag of ``name`` and nothing else; how many of each kind (chapter 5).
+
+    Volumes that their machine takes along are not counted. RuntimeError at the end names those that stay, for they
+    are still attached: to a machine without the tag, say.
+    """
     alive = [i["InstanceId"] for i in _instances(ec2, name) if i["State"]["Name"] != "terminated"]
-    volumes = [
-        v for v in _volumes(ec2, name) if v["State"] == "available"
-    ]  # the others go with their machine
+    ends = [a for v in _volumes(ec2, name) for a in v["Attachments"] if a["InstanceId"] in alive]
+    going = {end["VolumeId"] for end in ends if end.get("DeleteOnTermination")}  # moto leaves it out
     snapshots = list(_tagged(ec2, "describe_snapshots", "Snapshots", name))
     if alive:
         ec2.terminate_instances(InstanceIds=alive)
         _wait(ec2, "instance_terminated", 1, InstanceIds=alive)
-    for volume in volumes:
-        ec2.delete_volume(VolumeId=volume["VolumeId"])
+    volumes = [v for v in _volumes(ec2, name) if v["VolumeId"] not in going]
+    free, attached = (
+        [v["VolumeId"] for v in volumes if v["State"] == state] for state in ("available", "in-use")
+    )
+    for volume in free:
+        ec2.delete_volume(VolumeId=volume)
     for snapshot in snapshots:
         ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
-    return {"instances": len(alive), "volumes": len(volumes), "snapshots": len(snapshots)}
+    if attached:
+        listed = ", ".join(attached)
+        raise RuntimeError(f"still attached, and charged for: {listed}; detach them, then call tidy_up again")
+    return {"instances": len(alive), "volumes": len(free), "snapshots": len(snapshots)}
 
 
 def _tags(name: str, *kinds: str) -> list[dict[str, Any]]:

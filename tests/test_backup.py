@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,27 @@ def operations(s3: Any) -> Iterator[list[str]]:
     s3.meta.events.unregister("before-call.s3", note)
 
 
+@pytest.fixture
+def stored(s3: Any, bucket: str, folder: Path) -> str:
+    """A bucket with a whole backup under p/."""
+    backup.backup(folder, s3, bucket, "p", IN_PARTS)
+    return bucket
+
+
+@contextmanager
+def stopped_at(s3: Any, name: str) -> Iterator[None]:
+    """Expect a break just before an object of this name goes."""
+
+    def stop(params: Any, **_: Any) -> None:
+        if params["url_path"].endswith(f"/{name}"):
+            raise RuntimeError("stopped")
+
+    s3.meta.events.register("before-call.s3.PutObject", stop)
+    with pytest.raises(RuntimeError, match="stopped"):
+        yield
+    s3.meta.events.unregister("before-call.s3.PutObject", stop)
+
+
 class TestBackup:
     def test_round_trip_in_parts(self, s3, bucket, folder, tmp_path, operations):
         report = backup.backup(folder, s3, bucket, "imagenet/v1", IN_PARTS)
@@ -108,14 +130,8 @@ class TestBackup:
         assert backup.check(s3, bucket, "p") == []
 
     def test_a_stopped_backup_goes_on_and_has_no_manifest_before(self, s3, bucket, folder, operations):
-        def stop(params: Any, **_: Any) -> None:
-            if params["url_path"].endswith("/z"):
-                raise RuntimeError("stopped")
-
-        s3.meta.events.register("before-call.s3.PutObject", stop)
-        with pytest.raises(RuntimeError, match="stopped"):
+        with stopped_at(s3, "z"):
             backup.backup(folder, s3, bucket, "p")
-        s3.meta.events.unregister("before-call.s3.PutObject", stop)
         with pytest.raises(
             backup.BackupError, match=rf"{bucket}/p/{backup.MANIFEST} is missing: .* never finished"
         ):
@@ -124,6 +140,21 @@ class TestBackup:
         assert backup.backup(folder, s3, bucket, "p").moved == 1
         assert operations.count("PutObject") == 2  # the file that was missing and the manifest
         assert backup.check(s3, bucket, "p") == []
+
+    @pytest.mark.parametrize(("last", "left"), [("b%20c.idx", 2), ("z", 1)])
+    def test_a_stopped_second_backup_is_not_taken_for_the_first(
+        self, s3, stored, folder, tmp_path, last, left
+    ):
+        for name in ("more/b c.idx", "z"):
+            (folder / name).write_bytes(b"new")
+        with stopped_at(s3, last):
+            backup.backup(folder, s3, stored, "p", IN_PARTS)
+        for call in (backup.read_manifest, backup.check):
+            with pytest.raises(backup.BackupError, match="never finished"):
+                call(s3, stored, "p")
+        assert backup.backup(folder, s3, stored, "p", IN_PARTS).moved == left
+        backup.restore(s3, stored, "p", tmp_path / "back")
+        assert contents(tmp_path / "back") == contents(folder)
 
     def test_an_object_without_a_checksum_of_the_whole_is_sent_again(self, s3, bucket, folder):
         """As other tools leave it: right bytes in parts, with a checksum of checksums or none."""
@@ -210,13 +241,6 @@ class TestBackup:
         assert s3.head_object(Bucket=bucket, Key="more/b c.idx")["ContentLength"] == 4
         backup.restore(s3, bucket, "/", tmp_path / "back")
         assert contents(tmp_path / "back") == contents(folder)
-
-
-@pytest.fixture
-def stored(s3: Any, bucket: str, folder: Path) -> str:
-    """A bucket with a whole backup under p/."""
-    backup.backup(folder, s3, bucket, "p", IN_PARTS)
-    return bucket
 
 
 class TestRestore:
@@ -311,12 +335,42 @@ def test_a_checksum_of_checksums_is_none_of_the_object(s3: Any):
     assert problems == ["a has 9 bytes and CRC32 unknown, not 9 and 00000000"]
 
 
+TELLING = """
+import os
+from types import SimpleNamespace
+from imnetlib import backup, cli
+
+def told(transfer):
+    def telling(store, entry, path, _):
+        tell = lambda what: os.write(1, f"{what} {entry.name}\\n".encode())
+        transfer(store, entry, path, SimpleNamespace(update=lambda _: tell("some of")))
+        tell("all of")
+    return telling
+
+backup._Store.send, backup._Store.fetch = told(backup._Store.send), told(backup._Store.fetch)
+cli.main()
+"""
+
+
+def killed_in_the_second(command: list[str], environment: dict[str, str]) -> tuple[list[str], int]:
+    """The names that a call finished, and its exit status; killed when some of the second of them has gone."""
+    finished: list[str] = []
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("all of "):
+                finished.append(line[7:-1])
+            elif line.startswith("some of ") and finished:
+                process.kill()
+    return finished, process.returncode
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["backup", "restore"])
-def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path, verb: str):
+def test_killed_again_and_again_it_moves_no_finished_file_twice(tmp_path: Path, verb: str):
     sent, back = tmp_path / "sent", tmp_path / "back"
     sent.mkdir()
-    for number in range(8):
+    for number in range(5):
         (sent / f"{number}.rec").write_bytes(os.urandom(12 * MIB))
     with cloud.local_endpoint() as url:
         s3 = cloud.local_client("s3", url, "us-east-1")
@@ -324,16 +378,15 @@ def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path, verb
         if verb == "restore":
             backup.backup(sent, s3, "shards", "v1")
         made_up = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up")
+        environment = {**os.environ, "AWS_ENDPOINT_URL": url, **made_up}
         places = {"backup": [str(sent), "s3://shards/v1"], "restore": ["s3://shards/v1", str(back)]}
-        command = [sys.executable, "-c", "from imnetlib.cli import main; main()", verb, *places[verb]]
-        for attempt in itertools.count():
-            process = subprocess.Popen(command, env={**os.environ, "AWS_ENDPOINT_URL": url, **made_up})
-            try:
-                assert process.wait(timeout=0.4 + 0.1 * attempt) == 0
-                break
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        assert attempt > 1
+        command = [sys.executable, "-c", TELLING, verb, *places[verb]]
+        finished, status = killed_in_the_second(command, environment)
+        assert status < 0
+        while status < 0:
+            more, status = killed_in_the_second(command, environment)
+            assert set(finished).isdisjoint(more)
+            finished += more
+        assert status == 0
         backup.restore(s3, "shards", "v1", back)
     assert contents(back) == contents(sent)  # and no temporary file

@@ -92,6 +92,20 @@ class TestDeployment:
         states = {i["InstanceId"]: i["State"]["Name"] for one in left for i in one["Instances"]}
         assert states == dict.fromkeys(machines, "terminated") | dict.fromkeys(others[2], "running")
 
+    def test_a_volume_on_a_machine_of_someone_else_is_named_and_the_rest_taken_down(self, ec2, name):
+        volume, _, machines = deployed(ec2, name)
+        (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        ends = {"VolumeId": volume, "InstanceId": other["InstanceId"]}
+        ec2.attach_volume(**ends, Device="/dev/sdg")
+        with pytest.raises(
+            RuntimeError, match=rf"charged for: {volume}; detach them, then call tidy_up again"
+        ):
+            deploy.tidy_up(ec2, name)
+        (reservation,) = ec2.describe_instances(InstanceIds=machines)["Reservations"]
+        assert {one["State"]["Name"] for one in reservation["Instances"]} == {"terminated"}
+        ec2.detach_volume(**ends)
+        assert deploy.tidy_up(ec2, name) == {"instances": 0, "volumes": 1, "snapshots": 0}
+
     def test_a_rehearsal_makes_nothing(self, ec2, name):
         assert deploy.rehearse(ec2.create_volume, deploy.volume_request(name, GIB, "eu-west-1a")) == "allowed"
         assert deploy.rehearse(ec2.run_instances, launch_request(name)) == "allowed"
@@ -124,9 +138,8 @@ class TestWhatMotoLacks:
         with Stubber(ec2) as stub:
             for _ in range(3):  # the search, the wait, the look at its size
                 stub.add_response("describe_snapshots", {"Snapshots": [empty]})
-            with pytest.raises(
-                ValueError, match=r"snap-1 holds 4,096 bytes, not the 5,000 of the shards: .* vol-1"
-            ):
+            way_out = r"put them on vol-1, delete snap-1, and run this again; or tidy_up\(ec2, 'n'\)"
+            with pytest.raises(ValueError, match=rf"snap-1 holds 4,096 bytes, not the 5,000 .* {way_out}"):
                 deploy.snapshot_volume(ec2, "n", "vol-1", 5_000)
 
     def test_a_snapshot_that_failed_is_taken_again(self, ec2):
@@ -156,6 +169,25 @@ class TestWhatMotoLacks:
                 stub.add_response("describe_snapshots", {"Snapshots": [pending]})
             with pytest.raises(WaiterError, match="Max attempts exceeded"):
                 deploy.snapshot_volume(ec2, "n", "vol-1", 5_000, hours=0)
+
+    def test_a_copy_that_is_about_to_go_with_its_machine_is_not_left_over(self, ec2):
+        end = {"InstanceId": "i-1", "VolumeId": "vol-2", "DeleteOnTermination": True}
+        kept = {"InstanceId": "i-1", "VolumeId": "vol-1", "DeleteOnTermination": False}
+        before = [{"VolumeId": e["VolumeId"], "State": "in-use", "Attachments": [e]} for e in (end, kept)]
+        after = [before[0], {"VolumeId": "vol-1", "State": "available", "Attachments": []}]
+        machines = [
+            {"Reservations": [{"Instances": [{"InstanceId": "i-1", "State": {"Name": state}}]}]}
+            for state in ("running", "terminated")
+        ]
+        with Stubber(ec2) as stub:
+            stub.add_response("describe_instances", machines[0], OUR_TAG)
+            stub.add_response("describe_volumes", {"Volumes": before}, OUR_TAG)
+            stub.add_response("describe_snapshots", {"Snapshots": []}, OUR_TAG)
+            stub.add_response("terminate_instances", {}, {"InstanceIds": ["i-1"]})
+            stub.add_response("describe_instances", machines[1], {"InstanceIds": ["i-1"]})
+            stub.add_response("describe_volumes", {"Volumes": after}, OUR_TAG)
+            stub.add_response("delete_volume", {}, {"VolumeId": "vol-1"})
+            assert deploy.tidy_up(ec2, "n") == {"instances": 1, "volumes": 1, "snapshots": 0}
 
     def test_an_empty_volume_is_told_from_a_copy(self, ec2):
         """AWS gives an empty volume an empty SnapshotId, where moto gives none."""
