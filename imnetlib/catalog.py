@@ -189,16 +189,16 @@ def wnids_21k() -> tuple[str, ...]:
 
 
 def check_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:
-    """ValueError where the classes ``found`` in the file ``where`` are not those of this root, in the same order.
+    """ValueError where the classes ``found`` in the file ``where`` are not the ``expected`` ones, in the same order.
 
     A label is a position: the same number would mean another class, and nothing else would show it (chapter 8).
     """
-    way_out = "make it again from this root, or give the root that it belongs to"
+    way_out = "make it again, or take the one that belongs here"
     if len(found) != len(expected):
-        raise ValueError(f"{where} has {len(found):,} classes, this root {len(expected):,}: {way_out}")
+        raise ValueError(f"{where} has {len(found):,} classes, not {len(expected):,}: {way_out}")
     for label, (there, here) in enumerate(zip(found, expected, strict=True)):
         if there != here:
-            raise ValueError(f"{where}: class {label} is {there} there, {here} in this root: {way_out}")
+            raise ValueError(f"{where}: class {label} is {there} there, {here} here: {way_out}")
 
 
 @functools.cache

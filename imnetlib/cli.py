@@ -63,6 +63,10 @@ def run(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     failures = 0
+    if root and not root.exists() and "dataset" not in given:
+        click.echo(
+            f"{root} is a new folder: it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
+        )
     for path, values in chosen:
         click.echo(f"{path.stem:24}", nl=False)
         try:

@@ -23,6 +23,7 @@ Integers = NDArray[np.int64]
 BLOCK = 1 << 22  # probabilities looked at together: 16 MiB
 NEVER = int(np.iinfo(np.int64).max)  # the rank of a class that does not compete: no k reaches it
 _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")
+_SOURCE = "source.txt"
 _FINISHED = "synset.txt"  # written last
 _npy: Any = np.lib.format  # which has no types in NumPy 1.26
 
@@ -33,13 +34,14 @@ class Predictions:
 
     ``probabilities``: float32 (n, classes), possibly memory-mapped. ``labels``: int64 (n,), the true column, or -1
     where the image's class is none of them. ``ids``: int64 (n,), distinct, from the list of the images. ``wnids``:
-    the class of each column.
+    the class of each column. ``source``: what made them, in a line of the maker's own.
     """
 
     probabilities: Floats
     labels: Integers
     ids: Integers
     wnids: tuple[str, ...]
+    source: str = ""
 
     def __post_init__(self) -> None:
         _check(self.probabilities.shape, self.labels, self.ids, self.wnids)
@@ -58,8 +60,9 @@ class Predictions:
         try:
             wnids = (folder / _FINISHED).read_text(encoding="ascii").split()
             found = [np.load(path := folder / name, mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
+            source = (path := folder / _SOURCE).read_text(encoding="utf-8")
             path = folder
-            return cls(found[0], np.array(found[1]), np.array(found[2]), tuple(wnids))
+            return cls(found[0], np.array(found[1]), np.array(found[2]), tuple(wnids), source)
         except (ValueError, EOFError, FileNotFoundError) as error:
             way_out = f"remove {folder} and make the predictions again (chapter 8)"
             raise ValueError(f"{path}: {error}: {way_out}") from error
@@ -83,7 +86,11 @@ def _check(shape: tuple[int, ...], labels: Integers, ids: Integers, wnids: Seque
 
 
 def save_predictions(
-    folder: Path, wnids: Sequence[str], batches: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]], count: int
+    folder: Path,
+    wnids: Sequence[str],
+    batches: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    count: int,
+    source: str = "",
 ) -> Predictions:
     """Write ``count`` images' predictions as they come, whole or not at all, and load them (chapter 8).
 
@@ -98,7 +105,10 @@ def save_predictions(
         for probabilities, some_labels, some_ids in batches:
             block, rows = np.ascontiguousarray(probabilities, "<f4"), slice(done, done + np.size(some_ids))
             done = rows.stop
-            if done > count or block.shape != (rows.stop - rows.start, len(wnids)):
+            fits = block.shape == (np.size(some_ids), len(wnids)) and np.shape(some_labels) == np.shape(
+                some_ids
+            )
+            if done > count or not fits:
                 raise ValueError(f"{folder}: a batch {block.shape} that ends at image {done:,} of {shape}")
             labels[rows], ids[rows] = some_labels, some_ids
             _refuse_scores(block, ids[rows], folder)
@@ -110,6 +120,8 @@ def save_predictions(
     for name, array in zip(_ARRAYS[1:], (labels, ids), strict=True):
         with write_atomically(folder / name) as out:
             np.save(out, array, allow_pickle=False)
+    with write_atomically(folder / _SOURCE) as out:
+        out.write(source.encode())
     with write_atomically(folder / _FINISHED) as out:
         out.write("".join(f"{wnid}\n" for wnid in wnids).encode("ascii"))
     return Predictions.load(folder)
@@ -123,10 +135,11 @@ def rows_in(predictions: Predictions, images: ImageList, where: Path) -> Integer
     order = np.argsort(images.ids, kind="stable")
     place = np.searchsorted(images.ids, predictions.ids, sorter=order)
     rows: Integers = order[np.minimum(place, len(order) - 1)]
-    wrong = (images.ids[rows] != predictions.ids) | (images.labels[rows, 0] != predictions.labels)
+    known = predictions.labels >= 0
+    wrong = (images.ids[rows] != predictions.ids) | (known & (images.labels[rows, 0] != predictions.labels))
     if wrong.any():
         image = f"image {predictions.ids[wrong.argmax()]} with label {predictions.labels[wrong.argmax()]}"
-        raise ValueError(f"{where} has {image}, the list of this root has not: make the predictions again")
+        raise ValueError(f"{where} has {image}, the list has not: make the predictions again")
     return rows
 
 
@@ -217,6 +230,8 @@ def wilson(hits: int, images: int) -> tuple[float, float]:
     """
     if images < 1:
         raise ValueError("a share of no images has no interval: is the list empty?")
+    if not 0 <= hits <= images:
+        raise ValueError(f"{hits} of {images} images is no share")
     z2, share = 1.959964**2, hits / images
     middle = (share + z2 / (2 * images)) / (1 + z2 / images)
     half = (z2 * (share * (1 - share) / images + z2 / (4 * images**2))) ** 0.5 / (1 + z2 / images)

@@ -1,7 +1,8 @@
 """Predictions read with the hierarchy: one safe answer, a few diverse ones, accuracy against detail (chapter 9).
 
-Pure functions of a ``wordnet.Hierarchy`` of N classes and of probabilities, float (..., N) in its order. A node says
-"one of the classes under me"; its mass is the probability that this is right.
+Pure functions of a ``wordnet.Hierarchy`` of N classes and of probabilities in its order: (n, N) for many images, (N,)
+for one. A node says "one of the classes under me"; its mass is the probability that this is right. All
+raise ValueError for other shapes and for NaN.
 """
 
 from __future__ import annotations
@@ -23,18 +24,38 @@ def climb(hierarchy: Hierarchy, probabilities: Probabilities, theta: float) -> I
     """The node that tells most among those of mass ``theta`` or more, (n, N) to (n,) (chapter 9).
 
     Of several with equal information the likeliest, then the one with most ancestors. The root always qualifies, so
-    there is always an answer. Time and memory: those of the masses, of a block of rows at a time.
+    there is always an answer. Time and memory: those of the masses, of a block of rows at a time. ValueError for a
+    ``theta`` that is no share, 0 to 1.
     """
+    if not 0 <= theta <= 1:
+        raise ValueError(f"theta is a probability, 0 to 1, not {theta}")
     blocks = _blocks(hierarchy, probabilities)
     return np.concatenate([_answers(hierarchy, mass, theta) for _, mass in blocks])
 
 
 def _blocks(hierarchy: Hierarchy, probabilities: Probabilities) -> Iterator[tuple[slice, Floats]]:
     """Some rows at a time, with their masses."""
+    if probabilities.ndim != 2 or not len(probabilities):
+        raise ValueError(f"give a row for each image, (n, N), not the shape {probabilities.shape}")
     step = max(1, BLOCK // len(hierarchy))
     for start in range(0, len(probabilities), step):
         rows = slice(start, start + step)
-        yield rows, hierarchy.mass(probabilities[rows])
+        mass = hierarchy.mass(probabilities[rows])
+        if np.isnan(mass[:, 0]).any():
+            raise ValueError(
+                f"the probabilities of image {start + int(np.isnan(mass[:, 0]).argmax())} hold NaN"
+            )
+        yield rows, mass
+
+
+def _one(hierarchy: Hierarchy, probabilities: ArrayLike) -> Floats:
+    """The probabilities of one image."""
+    given = np.asarray(probabilities, np.float64)
+    if given.shape != hierarchy.classes.shape or np.isnan(given).any():
+        raise ValueError(
+            f"give {len(hierarchy.classes):,} probabilities, none of them NaN, not {given.shape}"
+        )
+    return given
 
 
 def _answers(hierarchy: Hierarchy, mass: Floats, theta: float) -> Integers:
@@ -57,7 +78,7 @@ def expected_information(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: 
 
     Each class counts with the information of the most specific of ``nodes`` above it, or with 0 where there is none.
     """
-    return float(np.asarray(probabilities, np.float64) @ _told(hierarchy, nodes))
+    return float(_one(hierarchy, probabilities) @ _told(hierarchy, nodes))
 
 
 def _told(hierarchy: Hierarchy, nodes: Iterable[int]) -> Floats:
@@ -76,7 +97,7 @@ def diverse(hierarchy: Hierarchy, probabilities: ArrayLike, k: int) -> list[int]
     tell (Nemhauser, Wolsey and Fisher 1978). Of equals the node that tells most. Fewer than ``k`` where more nodes
     add nothing. 3 ms a node for the 21,841 classes.
     """
-    weights = np.asarray(probabilities, np.float64)
+    weights = _one(hierarchy, probabilities)
     under, starts = hierarchy.members.indices, hierarchy.members.indptr
     information = np.repeat(hierarchy.information, hierarchy.counts)
     chosen: list[int] = []
@@ -92,6 +113,8 @@ def diverse(hierarchy: Hierarchy, probabilities: ArrayLike, k: int) -> list[int]
 
 def prune(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Sequence[int]) -> list[int]:
     """``nodes`` without those that repeat another: no node left is above another one (chapter 9).
+
+    What is left tells less, and no share of the best is certain any more.
 
     Of all nodes that stand above or below another, the one goes that costs least of ``expected_information``, of
     equals the more general; then again, until none does.

@@ -121,19 +121,20 @@ def check_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:
     if wrong.any():
         first = int(wrong.argmax())
         raise ValueError(
-            f"{where}: image {images.ids[first]} has the label {labels[first]:g}, this root the classes "
+            f"{where}: image {images.ids[first]} has the label {labels[first]:g}, classes are "
             f"0 to {len(wnids) - 1}: write the list again (chapter 4)"
         )
-    parts = np.char.partition(images.paths, b"/")
-    folders, named = parts[:, 0], parts[:, 1] == b"/"
-    expected = np.asarray(wnids, "S")[labels.astype(np.int64)]
-    wrong = named & (folders != expected)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(
-            f"{where}: label {labels[first]:g} is {expected[first].decode()} in this root, but "
-            f"{images.paths[first].decode()} has it: write the list again (chapter 4)"
-        )
+    for start in range(0, len(images), ROWS):
+        some = slice(start, start + ROWS)
+        paths, expected = images.paths[some], np.asarray(wnids, "S")[labels[some].astype(np.int64)]
+        parts = np.char.partition(paths, b"/")
+        wrong = (parts[:, 1] == b"/") & (parts[:, 0] != expected)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(
+                f"{where}: label {labels[start + first]:g} is {expected[first].decode()}, but "
+                f"{paths[first].decode()} has it: write the list again (chapter 4)"
+            )
 
 
 def _from_classes(index: TarIndex, classes: Sequence[str]) -> ImageList:

@@ -96,6 +96,18 @@ class TestExercises:
         assert wrong.startswith("Exercise 4.1: 11 is not it yet. Hint: a header of 8 bytes")
         assert missing == "Exercise 4.1: replace None by your answer and run the cell again."
 
+    def test_a_count_is_right_to_the_last_one(self, capsys: pytest.CaptureFixture):
+        course.check("7.1", 5004)  # forgot to round up
+        course.check("7.1", 5005)
+        course.check("8.1", "55")
+        wrong, right, text = capsys.readouterr().out.splitlines()
+        assert wrong.startswith("Exercise 7.1: 5,004 is not it yet")
+        assert (right, text) == ("Exercise 7.1: right.", "Exercise 8.1: '55' is no number.")
+
+
+def test_a_table_without_rows_says_so():
+    assert course.table([]).data == "(nothing to show)"
+
 
 def test_a_table_keeps_whole_numbers_whole_and_bars_harmless():
     rows = [{"name": "a|b", "n": 1281167, "x": 0.12345}, {"name": "c", "n": 2, "x": 12345.6}]

@@ -45,7 +45,7 @@ class TestStored:
             for found, given_ in zip((saved.probabilities, saved.labels, saved.ids), made, strict=True):
                 assert np.array_equal(found, given_)
         names = sorted(path.name for path in (tmp_path / "4").iterdir())
-        assert names == ["ids.npy", "labels.npy", "probabilities.npy", "synset.txt"]
+        assert names == ["ids.npy", "labels.npy", "probabilities.npy", "source.txt", "synset.txt"]
         for name in names:
             assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "10" / name).read_bytes()
 
@@ -76,7 +76,7 @@ class TestStored:
         with pytest.raises(OSError, match="gone"):
             save_predictions(tmp_path, WNIDS, broken(), 4)
         assert np.array_equal(Predictions.load(tmp_path).probabilities, made[0])
-        assert len(list(tmp_path.iterdir())) == 4
+        assert len(list(tmp_path.iterdir())) == 5
 
     def test_a_kill_leaves_nothing_that_looks_finished(self, tmp_path: Path):
         program = (
@@ -90,7 +90,7 @@ class TestStored:
         with pytest.raises(FileNotFoundError, match="holds no finished predictions: chapter 8 makes them"):
             Predictions.load(tmp_path)
         save_predictions(tmp_path, WNIDS, [outputs(4)], 4)
-        assert len(list(tmp_path.iterdir())) == 4  # what the killed one left is gone
+        assert len(list(tmp_path.iterdir())) == 5  # what the killed one left is gone
 
     def test_a_stop_between_the_files_is_not_taken_for_finished(self, tmp_path: Path, monkeypatch):
         save_predictions(tmp_path, WNIDS, [outputs(4)], 4)
@@ -175,7 +175,7 @@ def test_rows_in_the_list_and_images_of_another_list():
         ImageList(listed.ids, 2 - listed.labels, paths),
     ):
         with pytest.raises(
-            ValueError, match=r"^/data/predictions has image \d+ with label \d, the list of this"
+            ValueError, match=r"^/data/predictions has image \d+ with label \d, the list has not"
         ):
             evaluate.rows_in(made, unfit, Path("/data/predictions"))
 

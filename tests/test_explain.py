@@ -56,7 +56,8 @@ def test_climb_gives_the_most_informative_node_that_is_likely_enough(tree: Hiera
 @given(hierarchies())
 def test_climbing_to_the_top_and_not_at_all(tree: Hierarchy):
     p = np.stack([weights(tree, seed) for seed in range(3)]).astype(np.float32)
-    assert (tree.counts[explain.climb(tree, p, 1.1)] == len(tree.classes)).all()
+    top = explain.climb(tree, p, 1.0)
+    assert (tree.mass(p)[np.arange(3), top] > 1 - 1e-6).all()
     bottom = explain.climb(tree, p, 0.0)
     most = tree.information[bottom]
     assert (most == tree.information.max()).all()
@@ -151,3 +152,17 @@ def test_no_label_at_all_is_an_error():
     tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
     with pytest.raises(ValueError, match="no image has a label"):
         explain.accuracy_and_information(tree, np.full((2, 4), 0.25), np.array([-1, -1]), THETAS)
+
+
+def test_what_are_no_probabilities_is_refused():
+    tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
+    good, bad = np.array([0.2, 0.3, 0.4, 0.1]), np.array([0.2, np.nan, 0.4, 0.1])
+    with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
+        explain.climb(tree, good[None], 80)
+    with pytest.raises(ValueError, match="the probabilities of image 1 hold NaN"):
+        explain.climb(tree, np.stack([good, bad]), 0.5)
+    with pytest.raises(ValueError, match=r"give a row for each image, \(n, N\), not the shape \(4,\)"):
+        explain.climb(tree, good, 0.5)
+    for one in (bad, good[:2], np.append(good, 0)):
+        with pytest.raises(ValueError, match="give 4 probabilities, none of them NaN"):
+            explain.diverse(tree, one, 2)

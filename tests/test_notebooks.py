@@ -114,6 +114,7 @@ def shows_evaluation(values: dict, figures: set[str]) -> None:
     assert values["top1"] >= 85
     assert values["top5"] >= 97
     assert values["second_share"] >= 20
+    assert values["missing"] == 0
     assert all(n >= w for n, w in zip(values["narrow"], values["wide"], strict=True))
     assert {"08_top_k", "08_confusions", "08_confused_pair", "08_calibration"} <= figures
 

@@ -116,3 +116,10 @@ def test_a_stored_chapter_holds_outputs_and_no_trace_of_the_run(course: Path):
 )
 def test_text_becomes_the_declared_type(text: str, declared: str, value: object):
     assert runner._as_type("name", text, declared) == value
+
+
+def test_two_runs_at_once_have_sockets_of_their_own():
+    with runner._kernel_config() as one, runner._kernel_config() as other:
+        assert one.KernelManager.ip != other.KernelManager.ip
+        assert Path(one.KernelManager.ip).parent.is_dir()
+    assert not Path(one.KernelManager.ip).parent.exists()

@@ -29,7 +29,8 @@ def add_shards(root: Root, name: str, wnids: tuple[str, ...]) -> Path:
     folder.mkdir(parents=True)
     for part in ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"):
         (folder / f"{part}.rec").touch()
-        (folder / f"{part}.json").touch()
+        (folder / f"{part}.idx").touch()
+        (folder / f"{part}.json").write_text('{"rec_crc32": 0}')
     (folder / "synset.txt").write_text("".join(f"{wnid}\n" for wnid in wnids))
     return folder
 
@@ -55,19 +56,26 @@ class TestShards:
     def test_shards_of_other_classes_are_refused_by_name(self, root: Root):
         synset = root.records / "256px" / "synset.txt"
         synset.write_text("n02690373\nn02692877\n")
-        with pytest.raises(ValueError, match=r"256px/synset\.txt has 2 classes, this root 1,000"):
+        with pytest.raises(ValueError, match=r"256px/synset\.txt has 2 classes, not 1,000"):
             course.shards(root, "train")
 
     def test_shards_of_another_order_are_refused_by_name(self, root: Root):
         swapped = [root.wnids[1], root.wnids[0], *root.wnids[2:]]
         (root.records / "256px" / "synset.txt").write_text("\n".join(swapped))
-        with pytest.raises(ValueError, match=r"class 0 is n01443537 there, n01440764 in this root"):
+        with pytest.raises(ValueError, match=r"class 0 is n01443537 there, n01440764 here"):
             course.shards(root, "validation")
 
-    @pytest.mark.parametrize("lost", ["train-00001-of-00002.rec", "train-00001-of-00002.json"])
+    @pytest.mark.parametrize(
+        "lost", ["train-00001-of-00002.rec", "train-00001-of-00002.idx", "train-00001-of-00002.json"]
+    )
     def test_a_missing_or_unfinished_shard_is_noticed(self, root: Root, lost: str):
         (root.records / "256px" / lost).unlink()
         with pytest.raises(ValueError, match=r"lacks shards of train \(there are train-00000"):
+            course.shards(root, "train")
+
+    def test_shards_without_the_classes_of_their_labels_are_named(self, root: Root):
+        (root.records / "256px" / "synset.txt").unlink()
+        with pytest.raises(FileNotFoundError, match=r"256px/synset\.txt is missing: run chapter 4 again, or"):
             course.shards(root, "train")
 
 
@@ -82,16 +90,12 @@ class TestLists:
 
     def test_a_list_with_another_class_count_is_named(self, root: Root):
         self.write(root, "0\t5\ta.JPEG\n3\t1000\tb.JPEG\n")
-        with pytest.raises(
-            ValueError, match=r"train\.lst: image 3 has the label 1000, this root the classes 0 to 999"
-        ):
+        with pytest.raises(ValueError, match=r"train\.lst: image 3 has the label 1000, classes are 0 to 999"):
             course.prepare(str(root.root), "records")
 
     def test_a_list_of_another_order_is_named(self, root: Root):
         self.write(root, f"0\t0\t{root.wnids[1]}/x.JPEG\n")
-        with pytest.raises(
-            ValueError, match=r"train\.lst: label 0 is n01440764 in this root, but n01443537/x"
-        ):
+        with pytest.raises(ValueError, match=r"train\.lst: label 0 is n01440764, but n01443537/x"):
             course.prepare(str(root.root), "records")
 
 
@@ -100,7 +104,7 @@ class TestNetwork:
         history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
         recipe = Recipe(epochs=2)
         parameters = {"arg:fc1_bias": mx.nd.zeros(len(wnids))}
-        found = checkpoint.Checkpoint(recipe, wnids, history, {}, parameters, dict(parameters))
+        found = checkpoint.Checkpoint(recipe, wnids, 0, history, {}, parameters, dict(parameters))
         checkpoint.save(found, root.checkpoints)
 
     def test_a_finished_one_with_the_classes_of_the_root(self, root: Root):
@@ -109,7 +113,7 @@ class TestNetwork:
 
     def test_one_with_fewer_classes_is_named(self, root: Root):
         self.save(root, root.wnids[:36], epochs=2)
-        with pytest.raises(ValueError, match=r"inception-64px\.json has 36 classes, this root 1,000"):
+        with pytest.raises(ValueError, match=r"inception-64px\.json has 36 classes, not 1,000"):
             course.trained(root)
 
     def test_one_that_is_not_finished_is_named(self, root: Root):
@@ -118,10 +122,73 @@ class TestNetwork:
             course.trained(root)
 
 
+class TestOnTheSample:
+    """What is begun is finished; what the reader trained otherwise is left alone."""
+
+    @pytest.fixture
+    def sample(self, tmp_path: Path) -> Root:
+        opened = course.open_root(str(tmp_path / "sample"), "sample")
+        add_shards(opened, steps.RECORDS, opened.wnids)
+        return opened
+
+    def prepare(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        done: list[str] = []
+        monkeypatch.setattr(steps, "_train", lambda root: done.append("trained"))
+        course.prepare(str(root.root), "checkpoint")
+        return done
+
+    def save(self, root: Root, recipe: Recipe, epochs: int) -> None:
+        history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
+        bias = {"arg:fc1_bias": mx.nd.zeros(36)}
+        checkpoint.save(
+            checkpoint.Checkpoint(recipe, root.wnids, 0, history, {}, bias, bias), root.checkpoints
+        )
+
+    @pytest.mark.parametrize(("epochs", "done"), [(3, ["trained"]), (steps.RECIPE.epochs, [])])
+    def test_a_stopped_training_is_gone_on_with(
+        self, sample: Root, monkeypatch: pytest.MonkeyPatch, epochs: int, done: list[str]
+    ):
+        self.save(sample, steps.RECIPE, epochs)
+        assert self.prepare(sample, monkeypatch) == done
+
+    def test_the_reader_s_own_recipe_is_left_to_the_reader(
+        self, sample: Root, monkeypatch: pytest.MonkeyPatch
+    ):
+        self.save(sample, Recipe(epochs=40), 3)
+        assert self.prepare(sample, monkeypatch) == []
+        with pytest.raises(ValueError, match=r"has had 3 of 40 epochs: run chapter 7 again"):
+            course.trained(sample)
+
+    def test_other_folders_of_shards_do_not_stand_in_the_way(
+        self, sample: Root, monkeypatch: pytest.MonkeyPatch
+    ):
+        add_shards(sample, "128px", sample.wnids)
+        used: list[list[Path]] = []
+        monkeypatch.setattr(
+            "imnetlib.engines.mxnet.train.train", lambda *arguments: used.extend(arguments[2:4])
+        )
+        with pytest.raises(FileNotFoundError, match="checkpoints is missing"):
+            course.prepare(str(sample.root), "checkpoint")
+        assert {path.parent.name for paths in used for path in paths} == {steps.RECORDS}
+
+    def test_predictions_of_an_earlier_network_are_named(self, sample: Root):
+        self.save(sample, steps.RECIPE, steps.RECIPE.epochs)
+        source = f"{steps._weights(sample, steps.RECIPE.network)} 00000000"
+        shares = np.full((1, 36), 1 / 36, np.float32)
+        evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
+        assert course.predicted(sample).source == source
+        other = {"arg:fc1_bias": mx.nd.ones(36)}
+        history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * steps.RECIPE.epochs
+        again = checkpoint.Checkpoint(steps.RECIPE, sample.wnids, 0, history, {}, other, other)
+        checkpoint.save(again, sample.checkpoints)
+        with pytest.raises(ValueError, match="is of an earlier inception-64px: run chapter 8 again"):
+            course.predicted(sample)
+
+
 def test_predictions_of_other_classes_are_named(root: Root):
     shares = np.full((1, 3), 1 / 3, np.float32)
     evaluate.save_predictions(root.predictions, root.wnids[:3], [(shares, [0], [0])], 1)
-    with pytest.raises(ValueError, match=r"predictions has 3 classes, this root 1,000"):
+    with pytest.raises(ValueError, match=r"predictions has 3 classes, not 1,000"):
         course.predicted(root)
 
 

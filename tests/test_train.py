@@ -101,9 +101,9 @@ def test_mxnet_alone_reads_a_checkpoint_and_predicts_the_same(shards: list[Path]
     done = run(SMALL, shards, tmp_path)
     net, arguments, statistics = mx.model.load_checkpoint(str(tmp_path / SMALL.network), 2)
     module = mx.mod.Module(net)
-    module.bind([("data", (16, 3, 64, 64))], [("softmax_label", (16,))], for_training=False)
+    module.bind([("data", (8, 3, 64, 64))], [("softmax_label", (8,))], for_training=False)
     module.set_params(arguments, statistics)
-    with train.Loader(shards, 16, SMALL.transform(training=False), shuffle=False) as batches:
+    with train.Loader(shards, SMALL.part, SMALL.transform(training=False), shuffle=False) as batches:
         batch = next(iter(batches))
         module.forward(mx.io.DataBatch([mx.nd.array(batch.images)]), is_train=False)
         expected = module.get_outputs()[0].asnumpy()
@@ -115,27 +115,93 @@ def test_mxnet_alone_reads_a_checkpoint_and_predicts_the_same(shards: list[Path]
 
 def test_predictions_leave_the_padding_out(shards: list[Path], tmp_path: Path):
     found = list(checkpoint.predict(run(SMALL, shards, tmp_path), shards))
-    assert [len(ids) for _, _, ids in found] == [16, 16, 10]
+    assert [len(ids) for _, _, ids in found] == [8, 8, 8, 8, 8, 2]
     assert sorted(np.concatenate([ids for _, _, ids in found]).tolist()) == list(range(42))
 
 
 def test_a_network_trained_otherwise_is_not_gone_on_with(shards: list[Path], tmp_path: Path):
     run(SMALL, shards, tmp_path)
-    with pytest.raises(ValueError, match=r"was trained with seed=0, not 1: take another folder"):
+    with pytest.raises(ValueError, match=r"was trained with seed=0, not 1: remove it, or train in another"):
         run(dataclasses.replace(SMALL, seed=1), shards, tmp_path)
     other = (WNIDS[1], WNIDS[0], WNIDS[2])
-    with pytest.raises(ValueError, match=r"inception-64px\.json: class 0 is n00000001 there, n00000002 in"):
+    with pytest.raises(ValueError, match=r"inception-64px\.json: class 0 is n00000001 there, n00000002 here"):
         train.train(SMALL, other, shards, shards, tmp_path)
 
 
-def test_other_shards_are_not_gone_on_with(
-    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "finished", property(lambda found: len(found.history) == 1))
-        run(SMALL, shards, tmp_path)
-    with pytest.raises(ValueError, match="belongs to another order of records: records 42, here 21"):
+def test_other_shards_are_neither_gone_on_with_nor_taken_for_these(shards: list[Path], tmp_path: Path):
+    run(SMALL, shards, tmp_path)
+    with pytest.raises(ValueError, match=r"64px\.json was trained from other shards: remove it, or"):
         run(SMALL, shards[:1], tmp_path)
+
+
+def test_two_devices_make_one_step_with_the_sum_of_their_gradients(shards: list[Path]):
+    """Against each device's own gradients, found alone, and the step in NumPy; twice, for the momentum."""
+    recipe = dataclasses.replace(SMALL, weight_decay=0.1)  # enough to show
+    start = train.initial(recipe, WNIDS)
+    replicas = train.Replicas(start, [mx.cpu(0), mx.cpu(1)])
+    with train.Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
+        some = list(batches)[:2]
+    weights = {name: start.parameters[f"arg:{name}"].asnumpy() for name in replicas.names}
+    speed = {name: np.zeros_like(weight) for name, weight in weights.items()}
+    for batch in some:
+        alone = [
+            gradients(start, weights, batch, slice(0, 8)),
+            gradients(start, weights, batch, slice(8, 16)),
+        ]
+        replicas.step(batch, 0.05)
+        for name, weight in weights.items():
+            decay = recipe.weight_decay if name.endswith("weight") else 0.0
+            mean = (alone[0][name] + alone[1][name]) / 16
+            speed[name] = recipe.momentum * speed[name] - 0.05 * (mean + decay * weight)
+            weights[name] = weight + speed[name]
+    for executor in replicas.executors:
+        for name, weight in weights.items():
+            moved = np.linalg.norm(weight - start.parameters[f"arg:{name}"].asnumpy())
+            apart = np.linalg.norm(weight - executor.arg_dict[name].asnumpy())
+            assert apart <= 0.01 * moved + 1e-5 * weight.size**0.5, name
+
+
+def gradients(start: checkpoint.Checkpoint, weights: dict, batch: train.Batch, rows: slice) -> dict:
+    """The sum of the gradients over some images, from a network of its own."""
+    bound = start.symbol.simple_bind(mx.cpu(), data=batch.images[rows].shape)
+    checkpoint.fill(bound, start.parameters)
+    for name, weight in weights.items():
+        bound.arg_dict[name][:] = weight
+    bound.arg_dict["data"][:], bound.arg_dict["softmax_label"][:] = batch.images[rows], batch.labels[rows]
+    bound.forward(is_train=True)
+    bound.backward()
+    return {name: bound.grad_dict[name].asnumpy() for name in weights}
+
+
+def test_the_statistics_are_the_mean_over_the_devices(shards: list[Path]):
+    replicas = train.Replicas(train.initial(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
+    with train.Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
+        replicas.step(next(iter(batches)), 0.05)
+    mx.nd.waitall()
+    name = "conv1_bn_moving_mean"
+    apart = [executor.aux_dict[name].asnumpy() for executor in replicas.executors]
+    assert not np.allclose(*apart, atol=1e-6)
+    assert np.array_equal(replicas.parameters()[f"aux:{name}"].asnumpy(), np.mean(apart, axis=0))
+    assert np.array_equal(*(executor.aux_dict[name].asnumpy() for executor in replicas.executors))
+
+
+def test_a_training_that_diverges_says_so(shards: list[Path], tmp_path: Path):
+    wild = dataclasses.replace(SMALL, learning_rate=1e30)
+    with pytest.raises(train.DivergedError, match=r"diverged in epoch 1, at a learning rate of .*: lower"):
+        run(wild, shards, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("gpus", "found"), [(0, ["cpu", "cpu"]), (2, ["gpu", "gpu"]), (4, ["gpu", "gpu"])])
+def test_devices_are_all_of_one_kind(monkeypatch: pytest.MonkeyPatch, gpus: int, found: list[str]):
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: gpus)
+    assert [device.device_type for device in checkpoint.devices(2)] == found
+
+
+def test_too_few_gpus_are_not_filled_up_with_cpus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 2)
+    with pytest.raises(ValueError, match="there are 2 GPUs, not 4: set devices to 2"):
+        checkpoint.devices(4)
 
 
 def test_damage_is_named(shards: list[Path], tmp_path: Path):

@@ -162,7 +162,7 @@ def _memory(claim: Claim) -> Verdict:
         sum(planner.plan(steps, in_place=own, sharing=shared).buffers) / t.MIB
         for own, shared in ((False, False), (True, False), (True, True))
     )
-    why = f"With both, 32 images take {both:,.0f} MiB beside {nothing:,.0f} with neither: more than half is saved."
+    why = f"With both, the results for 32 images take {both:,.0f} MiB beside {nothing:,.0f}: more than half is saved."
     half = f"Half it is for sharing beside in-place alone: {both / in_place:.2f} of {in_place:,.0f} MiB."
     return _compare(claim, both / nothing, f"{why} {half}")
 
@@ -221,7 +221,8 @@ def _deploy(claim: Claim) -> Verdict:
     there = _value(claim.id) * RATES[-1] * t.MIB / t.GB
     why = f"There in seconds, but each block still comes from S3: 150 GB take {fast / 60:.0f} to {slow / 60:.0f}"
     rates = f"minutes at the {RATES[1]} to {RATES[0]} MiB/s that one can order."
-    return _compare(claim, fast, f"{why} {rates} Ten seconds suffice for {there:.1f} GB.")
+    enough = f"Taking ten seconds for a few, {there:.1f} GB would be there in time."
+    return _compare(claim, fast, f"{why} {rates} {enough}")
 
 
 _READING = (_random_hdd, _random_ssd, _seek_per_file, _packed_rate, _raw_size)

@@ -83,7 +83,7 @@ def _mxnet() -> Check:
     """Import MXNet in a process of its own: a wheel that does not fit the processor kills the one it is in."""
     if not MXNET_HAS_A_WHEEL:
         return Check(
-            "MXNet imports", True, "no wheel for this platform: chapters 6 and 7 want Linux on x86-64"
+            "MXNet imports", True, "no wheel for this platform: chapters 6 to 9 want Linux on x86-64"
         )
     code = "from imnetlib.engines.mxnet import mx; print(mx.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections import Counter
 from collections.abc import Callable
 
@@ -28,14 +29,14 @@ def _shared_names() -> int:
     return sum(count for count in names.values() if count > 1)
 
 
-def _dog(field: str) -> float:
-    """What the hierarchy of the 1,000 classes says of the node dog."""
+def _dogs() -> tuple[int, float]:
+    """How many of the 1,000 classes are dogs, and how many bits it tells to say so."""
     hierarchy = wordnet.load(catalog.wnids_1k())
     (dog,) = hierarchy.nodes(["n02084071"])
-    return float(getattr(hierarchy, field)[dog])
+    return int(hierarchy.counts[dog]), float(hierarchy.information[dog])
 
 
-# Exercise → what works out its answer, and a hint for those who are not there yet.
+# Exercise → what works out its answer, whole where it is a count, and a hint for those who are not there yet.
 ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     "0.1": (lambda: ILSVRC2012.train / ILSVRC2012.classes, "divide images by classes"),
     "0.2": (_shared_names, "count the first names of catalog.wnids_1k() with a Counter; keep those above 1"),
@@ -65,7 +66,7 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
         "a weight, its gradient and its momentum: three numbers of four bytes; 1 MiB is 2**20",
     ),
     "6.2": (lambda: 100 * 21_841 * (1_024 + 1) / 33_619_969, "a weight for each of 1,024 inputs, and a bias"),
-    "6.3": (lambda: (23 * 1_024 - 385) // 61.6, "the parameters come off first; 1 GiB is 1,024 MiB"),
+    "6.3": (lambda: int((23 * 1_024 - 385) / 61.6), "the parameters come off first; 1 GiB is 1,024 MiB"),
     "7.1": (lambda: -(-ILSVRC2012.train // 256), "images by images a step, rounded up"),
     "7.2": (
         lambda: -(-IMAGENET21K.train // 256) * 4 * 33_619_969 / 1e9,
@@ -78,18 +79,20 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
         "with fewer rivals no hit is lost, so the difference of 68.3 and 41.9 % is what is gained",
     ),
     "8.3": (lambda: 0.5 * 0.5 * (1.96 / 0.01) ** 2, "1.96 * sqrt(p * (1 - p) / n) is to be 0.01"),
-    "9.1": (lambda: _dog("counts"), "wordnet.load(catalog.wnids_1k()) counts the classes under each node"),
-    "9.2": (lambda: _dog("information"), "log2 of 1,000 less log2 of the dogs"),
+    "9.1": (lambda: _dogs()[0], "wordnet.load(catalog.wnids_1k()) counts the classes under each node"),
+    "9.2": (lambda: _dogs()[1], "log2 of 1,000 less log2 of the dogs"),
     "9.3": (lambda: 0.3 + 0.2, "amabilis fir is a fir, spruce is not; Hierarchy.mass adds them up"),
 }
 
 
 def check(exercise: str, answer: float | None) -> None:
-    """Print whether ``answer`` is right to within 1 %, and give a hint where it is not."""
+    """Print whether ``answer`` is right, a count exactly, others to within 1 %; and give a hint where it is not."""
     worked_out, hint = ANSWERS[exercise]
     if answer is None:
         print(f"Exercise {exercise}: replace None by your answer and run the cell again.")
-    elif math.isclose(answer, worked_out(), rel_tol=0.01):
+    elif not isinstance(answer, numbers.Real):
+        print(f"Exercise {exercise}: {answer!r} is no number.")
+    elif math.isclose(answer, expected := worked_out(), rel_tol=0 if isinstance(expected, int) else 0.01):
         print(f"Exercise {exercise}: right.")
     else:
         print(f"Exercise {exercise}: {answer:,.4g} is not it yet. Hint: {hint}.")

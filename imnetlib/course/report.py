@@ -33,6 +33,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
     """``rows`` as a Markdown table, columns named by the first row's keys, numbers to the right."""
     from IPython.display import Markdown
 
+    if not rows:
+        return Markdown("(nothing to show)")
     rules = ["---:" if isinstance(value, int | float) else ":---" for value in rows[0].values()]
     lines = [list(rows[0]), rules, *([_cell(value) for value in row.values()] for row in rows)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
-        with _environment(IMNETLIB_FIGURES=str(figures)):
+        with _environment(IMNETLIB_FIGURES=str(figures)), _kernel_config() as config:
             papermill.execute_notebook(
                 str(chapter),
                 str(output),
@@ -117,7 +118,7 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=str(NOTEBOOKS),
-                config=_kernel_config(),
+                config=config,
                 extra_arguments=[
                     "--log-level=CRITICAL"
                 ],  # a chapter's errors come back as ChapterFailedError
@@ -132,11 +133,19 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
     return Outcome(output, time.perf_counter() - started, values)
 
 
-def _kernel_config() -> Any:
-    """Talk to the kernel through sockets in the file system: over TCP it warns that others could listen."""
+@contextmanager
+def _kernel_config() -> Iterator[Any]:
+    """Talk to the kernel through sockets in the file system: over TCP it warns that others could listen.
+
+    They lie in a folder of this run's own: another run at the same time has the same names for its sockets.
+    """
     from traitlets.config import Config
 
-    return Config() if os.name == "nt" else Config(KernelManager={"transport": "ipc"})
+    if os.name == "nt":
+        yield Config()
+        return
+    with tempfile.TemporaryDirectory(prefix="imnetlib-") as folder:
+        yield Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
 
 
 def source_hash(notebook: Mapping[str, Any]) -> str:

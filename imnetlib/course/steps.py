@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imnetlib import catalog, evaluate, imagelist, organize, pack, recordio, sample, sources
 from imnetlib.archive import TarIndex
@@ -13,6 +15,7 @@ from imnetlib.engines.recipe import Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import write_atomically
 from imnetlib.imagelist import ImageList
+from imnetlib.loader import fingerprint
 
 if TYPE_CHECKING:  # MXNet is not everywhere
     from imnetlib.engines.mxnet.checkpoint import Checkpoint
@@ -21,6 +24,7 @@ Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
 
 RECIPE = Recipe()  # chapter 7's parameters, as they are unless told otherwise
 RESIZE, QUALITY, SHARDS, SEED = 256, 90, 4, 100  # chapter 4's
+RECORDS = f"{RESIZE}px-q{QUALITY}-{SHARDS}shards"
 SETS = ("train", "validation")
 
 
@@ -61,12 +65,13 @@ def _build(root: Root, needs: Step) -> None:
     elif needs == "records" and not any(map(_whole, root.records.glob("*"))):
         _build(root, "archives")
         _pack(root)
-    elif needs == "checkpoint" and not (root.checkpoints / f"{RECIPE.network}.json").exists():
+    elif needs == "checkpoint":
         _build(root, "records")
-        _train(root)
+        if not _is_trained(root):
+            _train(root)
     elif needs == "predictions" and not (root.predictions / "synset.txt").exists():
         _build(root, "checkpoint")
-        predict(root, trained(root))
+        predict(root, trained(root), _default_records(root))
 
 
 def _fetch(root: Root) -> None:
@@ -82,21 +87,23 @@ def _fetch(root: Root) -> None:
                     shutil.copyfileobj(drawn, out)
 
 
-def lists(root: Root, seed: int) -> dict[str, ImageList]:
-    """The training images, shuffled by ``seed``, and the validation images in the order of their numbers."""
-    train = TarIndex.load(tar_index(root, catalog.TRAIN_TAR))
-    validation = TarIndex.load(tar_index(root, catalog.VALIDATION_TAR))
-    wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
-    return {
-        "train": imagelist.shuffle(imagelist.from_archive(train), seed),
-        "validation": imagelist.from_archive(validation, wnids),
-    }
+def _validation(root: Root) -> ImageList:
+    """The validation images in the order of their numbers."""
+    index = TarIndex.load(tar_index(root, catalog.VALIDATION_TAR))
+    return imagelist.from_archive(index, organize.labels_from_devkit(root.archives / catalog.DEVKIT))
+
+
+def _default_records(root: Root) -> str:
+    """The folder that chapter 4 makes unless told otherwise; "" where it is not there."""
+    return RECORDS if (root.records / RECORDS).exists() else ""
 
 
 def _pack(root: Root) -> None:
-    folder = root.records / f"{RESIZE}px-q{QUALITY}-{SHARDS}shards"
+    folder = root.records / RECORDS
     archives = dict(zip(SETS, (catalog.TRAIN_TAR, catalog.VALIDATION_TAR), strict=True))
-    for name, images in lists(root, SEED).items():
+    train = imagelist.from_archive(TarIndex.load(tar_index(root, catalog.TRAIN_TAR)))
+    lists = {"train": imagelist.shuffle(train, SEED), "validation": _validation(root)}
+    for name, images in lists.items():
         imagelist.write_lst(images, root.lists / f"{name}.lst")
         source = sources.Tar(tar_index(root, archives[name]))
         shards = SHARDS if name == "train" else 1
@@ -118,7 +125,6 @@ def shards(root: Root, part: Literal["train", "validation"], records: str = "") 
     this root, and where there are several folders and none is named.
     """
     folder = shard_folder(root, records)
-    catalog.check_classes(_classes(folder), root.wnids, folder / pack.CLASSES)
     found = _shards(folder, part)
     if not found:
         there = ", ".join(path.name for path in sorted(folder.glob("*.rec"))[:10]) or "none"
@@ -129,7 +135,7 @@ def shards(root: Root, part: Literal["train", "validation"], records: str = "") 
 def _shards(folder: Path, part: str) -> list[Path]:
     """All shards of a set, or an empty list where one is missing or not finished."""
     found = sorted(folder.glob(f"{part}-?????-of-?????.rec"))
-    finished = all(path.with_suffix(".json").exists() for path in found)
+    finished = all(path.with_suffix(suffix).exists() for path in found for suffix in (".json", ".idx"))
     return found if finished and {int(path.stem[-5:]) for path in found} == {len(found)} else []
 
 
@@ -138,26 +144,41 @@ def _whole(folder: Path) -> bool:
 
 
 def shard_folder(root: Root, records: str = "") -> Path:
-    """The folder ``records`` of shards, or the only one there is."""
-    there = sorted(path.parent.name for path in root.records.glob(f"*/{pack.CLASSES}"))
-    if records in there:
-        return root.records / records
-    if records or not there:
+    """The folder ``records`` of shards, or the only one there is; see ``shards`` for the errors."""
+    there = sorted({path.parent.name for path in root.records.glob("*/*.rec")})
+    if not there or records not in (*there, ""):
         known = f"; there are {', '.join(there)}" if there else ""
         raise FileNotFoundError(f"{root.records / records} holds no shards: run chapter 4 first{known}")
-    if len(there) > 1:
+    if len(there) > 1 and not records:
         raise ValueError(f"{root.records} has {', '.join(there)}: choose one with the parameter records")
-    return root.records / there[0]
+    classes = root.records / (records or there[0]) / pack.CLASSES
+    if not classes.exists():
+        raise FileNotFoundError(
+            f"{classes} is missing: run chapter 4 again, or write the wnid of each label there"
+        )
+    catalog.check_classes(classes.read_text(encoding="utf-8").splitlines(), root.wnids, classes)
+    return classes.parent
 
 
-def _classes(folder: Path) -> list[str]:
-    return (folder / pack.CLASSES).read_text(encoding="utf-8").splitlines()
+def _said(root: Root, network: str) -> dict[str, Any]:
+    """The .json of a checkpoint, for which MXNet is not needed; empty where there is none."""
+    path = root.checkpoints / f"{network}.json"
+    return json.loads(path.read_bytes()) if path.exists() else {}
+
+
+def _is_trained(root: Root) -> bool:
+    """Whether there is a network that need not, or must not, be trained any further here."""
+    said = _said(root, RECIPE.network)
+    begun = said and len(said["history"]) < said["recipe"]["epochs"]
+    return bool(said) and not (begun and said["recipe"] == dataclasses.asdict(RECIPE))
 
 
 def _train(root: Root) -> None:
     from imnetlib.engines.mxnet.train import train
 
-    train(RECIPE, root.wnids, shards(root, "train"), shards(root, "validation"), root.checkpoints)
+    records = _default_records(root)
+    both = shards(root, "train", records), shards(root, "validation", records)
+    train(RECIPE, root.wnids, *both, root.checkpoints)
 
 
 def trained(root: Root, network: str = RECIPE.network) -> Checkpoint:
@@ -174,17 +195,36 @@ def trained(root: Root, network: str = RECIPE.network) -> Checkpoint:
 
 
 def predict(root: Root, network: Checkpoint, records: str = "", threads: int = 2) -> Predictions:
-    """What ``network`` says about each validation image, kept under the root."""
+    """What ``network`` says about each validation image, kept under the root; made anew only where it must be."""
     from imnetlib.engines.mxnet import checkpoint
 
     found = shards(root, "validation", records)
+    source = f"{_weights(root, network.recipe.network)} {fingerprint(found):08x}"
+    if (root.predictions / "synset.txt").exists():
+        there = Predictions.load(root.predictions)
+        if there.source == source:
+            return there
     count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in found)
     batches = checkpoint.predict(network, found, threads)
-    return evaluate.save_predictions(root.predictions, network.wnids, batches, count)
+    return evaluate.save_predictions(root.predictions, network.wnids, batches, count, source)
+
+
+def _weights(root: Root, network: str) -> str:
+    """The name of a network and the checksum of its present weights; only the name where they are not here."""
+    files: dict[str, int] = _said(root, network).get("files", {})
+    return " ".join([network, *(f"{crc:08x}" for name, crc in files.items() if name.endswith(".params"))])
 
 
 def predicted(root: Root) -> Predictions:
-    """The predictions that chapter 8 has left; ValueError where their classes are not this root's."""
+    """The predictions that chapter 8 has left.
+
+    ValueError where classes or labels are not this root's, or where the network has been trained anew since.
+    """
     found = Predictions.load(root.predictions)
     catalog.check_classes(found.wnids, root.wnids, root.predictions)
+    network = found.source.partition(" ")[0]
+    if _said(root, network) and not found.source.startswith(_weights(root, network)):
+        raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
+    if all((root.archives / name).exists() for name in (catalog.VALIDATION_TAR, catalog.DEVKIT)):
+        evaluate.rows_in(found, _validation(root), root.predictions)
     return found

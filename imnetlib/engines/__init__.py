@@ -1,1 +1,1 @@
-"""Frameworks that train: each folder has the same modules and the same function names."""
+"""Frameworks that train: what any of them shares lies here, a folder holds one."""

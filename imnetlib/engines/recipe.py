@@ -48,6 +48,11 @@ class Recipe:
                 raise ValueError(f"{rule}, not {value!r}")
         self.transform(training=True)
 
+    @property
+    def part(self) -> int:
+        """Images of a batch on each device."""
+        return self.batch_size // self.devices
+
     def transform(self, *, training: bool) -> Transform:
         """Random crops, mirrored by chance, for ``training``; the centre for evaluation."""
         return Transform(

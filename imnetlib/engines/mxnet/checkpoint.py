@@ -39,11 +39,13 @@ class Checkpoint:
     """A network after ``len(history)`` epochs.
 
     ``wnids``: the class of each output. ``parameters``: weights as "arg:NAME", BatchNorm's running statistics as
-    "aux:NAME". ``momentum``: by the weights' names. ``position``: where the loader of the training set stands.
+    "aux:NAME". ``momentum``: by the weights' names. ``shards``: the fingerprint of those it learned from.
+    ``position``: where the loader of the training set stands.
     """
 
     recipe: Recipe
     wnids: tuple[str, ...]
+    shards: int
     history: tuple[Epoch, ...]
     position: dict[str, int]
     parameters: Arrays
@@ -78,6 +80,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     said = {
         "recipe": dataclasses.asdict(checkpoint.recipe),
         "wnids": checkpoint.wnids,
+        "shards": checkpoint.shards,
         "history": [dataclasses.asdict(epoch) for epoch in checkpoint.history],
         "position": checkpoint.position,
         "files": files,
@@ -102,9 +105,10 @@ def load(folder: Path, name: str) -> Checkpoint:
         found = [_arrays(folder / file, checksum) for file, checksum in said["files"].items()]
         history = tuple(Epoch(**epoch) for epoch in said["history"])
         recipe, wnids = Recipe(**said["recipe"]), tuple(said["wnids"])
+        shards, position = int(said["shards"]), dict(said["position"])
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         raise ValueError(f"{path} is no sound checkpoint ({error}): remove it and train again") from error
-    return Checkpoint(recipe, wnids, history, said["position"], *found)
+    return Checkpoint(recipe, wnids, shards, history, position, *found)
 
 
 def _arrays(path: Path, checksum: int) -> dict[str, Any]:
@@ -114,9 +118,17 @@ def _arrays(path: Path, checksum: int) -> dict[str, Any]:
     return arrays
 
 
-def device(number: int) -> Any:
-    """GPU ``number`` where MXNet sees that many, else CPU ``number``: to MXNet, CPUs with numbers are devices too."""
-    return mx.gpu(number) if mx.context.num_gpus() > number else mx.cpu(number)
+def devices(count: int) -> list[Any]:
+    """So many GPUs, or CPUs where MXNet sees no GPU: to MXNet, CPUs with numbers are devices too.
+
+    ValueError where it sees GPUs, but too few: a CPU among them would make all of them wait.
+    """
+    gpus = mx.context.num_gpus()
+    if 0 < gpus < count:
+        raise ValueError(
+            f"there are {gpus} GPUs, not {count}: set devices to {gpus}, or hide them to use CPUs"
+        )
+    return [mx.gpu(number) if gpus else mx.cpu(number) for number in range(count)]
 
 
 def fill(executor: Any, parameters: Arrays) -> None:
@@ -127,13 +139,13 @@ def fill(executor: Any, parameters: Arrays) -> None:
 
 
 def bound(net: Symbol, recipe: Recipe, parameters: Arrays) -> Any:
-    """``net`` with these parameters, ready to predict on the first device.
+    """``net`` with these parameters, ready to predict a device's part of a batch on the first device.
 
     Bind again for other parameters: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the BatchNorm
     of its first batch whatever it is given later.
     """
-    shape = (recipe.batch_size, 3, recipe.size, recipe.size)
-    executor = net.simple_bind(device(0), data=shape, grad_req="null")
+    shape = (recipe.part, 3, recipe.size, recipe.size)
+    executor = net.simple_bind(devices(1)[0], data=shape, grad_req="null")
     fill(executor, parameters)
     return executor
 
@@ -150,10 +162,10 @@ def outputs(executor: Any, batches: Loader) -> Iterator[Predicted]:
 def predict(checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2) -> Iterator[Predicted]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in their order (chapter 8).
 
-    From the centre crop of each image, on one device. Memory: a batch of the recipe's size.
+    From the centre crop of each image, on one device. Memory: a device's part of a batch.
     """
     recipe = checkpoint.recipe
     executor = bound(checkpoint.symbol, recipe, checkpoint.parameters)
     transform = recipe.transform(training=False)
-    with Loader(shards, recipe.batch_size, transform, shuffle=False, threads=threads) as batches:
+    with Loader(shards, recipe.part, transform, shuffle=False, threads=threads) as batches:
         yield from outputs(executor, batches)

@@ -31,8 +31,8 @@ def planned(net: Symbol, batch: int, size: int, *, sharing: bool = True, mirror:
     """Bytes in MXNet's plan for training ``net`` on ``batch`` pictures of ``size`` pixels a side, in whole MiB.
 
     Without ``sharing`` no result gets a buffer that others have done with; that an operation overwrites its input
-    cannot be switched off. ``mirror``: the backward pass computes cheap results again. Takes under a second and
-    hardly any memory, whatever the batch.
+    cannot be switched off. ``mirror``: the backward pass computes cheap results again. Takes under a second; of
+    all that it plans, only the pictures and their gradient are written, 1.15 MB for one of 224 pixels.
     """
     report = _report(net, batch, size, MATCH_RANGE if sharing else 0, mirror)
     (total,) = re.findall(r"^Total (\d+) MB allocated", report, re.MULTILINE)

@@ -27,7 +27,10 @@ def symbol(network: Network) -> Symbol:
 
 
 def parameter_count(net: Symbol, size: int) -> int:
-    """How many numbers training learns; BatchNorm's running statistics are not counted. ``size``: pixels a side."""
+    """How many numbers the weights file holds beside BatchNorm's running statistics. ``size``: pixels a side.
+
+    BatchNorm's gammas are among them, though they stay 1.
+    """
     shapes, _, _ = net.infer_shape(data=(1, 3, size, size))
     named = zip(net.list_arguments(), shapes, strict=True)
     return sum(math.prod(shape) for name, shape in named if name not in ("data", "softmax_label"))

@@ -19,11 +19,17 @@ from imnetlib.engines.mxnet.checkpoint import Checkpoint, Epoch
 from imnetlib.engines.mxnet.network import symbol
 from imnetlib.engines.recipe import Recipe
 from imnetlib.evaluate import ranks
-from imnetlib.loader import Batch, Loader
+from imnetlib.loader import Batch, Loader, fingerprint
 from imnetlib.progress import progress
 
+_LOOK = 100  # steps from one look at the loss to the next
 
-def initial(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
+
+class DivergedError(ArithmeticError):
+    """The weights have grown beyond all numbers."""
+
+
+def initial(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
     """The network before its first step: weights after He et al. 2015, drawn from the recipe's seed (chapter 7)."""
     net = symbol(inception.network(recipe.network, len(wnids)))
     shapes, _, statistics = net.infer_shape(data=_shape(recipe, recipe.batch_size))
@@ -34,7 +40,7 @@ def initial(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
         parameters[f"aux:{name}"] = _initial(name, shape, random)
     momentum = {name: mx.nd.zeros(shape) for name, shape in learned.items()}
-    return Checkpoint(recipe, tuple(wnids), (), {}, parameters, momentum)
+    return Checkpoint(recipe, tuple(wnids), shards, (), {}, parameters, momentum)
 
 
 def _initial(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Any:
@@ -57,11 +63,11 @@ class Replicas:
 
     def __init__(self, start: Checkpoint, devices: Sequence[Any]) -> None:
         self.recipe = recipe = start.recipe
-        net, self.part = start.symbol, recipe.batch_size // len(devices)
+        net = start.symbol
         fixed = ("data", "softmax_label")
         self.names = [name for name in net.list_arguments() if name not in fixed]
         needs = dict.fromkeys(self.names, "write") | dict.fromkeys(fixed, "null")
-        shape = _shape(recipe, self.part)
+        shape = _shape(recipe, recipe.part)
         self.executors = [net.simple_bind(device, data=shape, grad_req=needs) for device in devices]
         self.momentum = [
             {name: array.as_in_context(device).copy() for name, array in start.momentum.items()}
@@ -79,7 +85,7 @@ class Replicas:
         Gives an array (2, images) per device: the probability of the true class, before the step, and the highest.
         """
         for number, executor in enumerate(self.executors):
-            rows = slice(number * self.part, (number + 1) * self.part)
+            rows = slice(number * self.recipe.part, (number + 1) * self.recipe.part)
             executor.arg_dict["data"][:] = batch.images[rows]
             executor.arg_dict["softmax_label"][:] = batch.labels[rows]
             executor.forward(is_train=True)
@@ -132,17 +138,18 @@ def train(
     """Train a network, or go on where an earlier run was stopped, and give its last checkpoint (chapter 7).
 
     ``wnids``: the class of each label in the shards. ``folder`` gets a checkpoint after each epoch; run again after a
-    stop, training goes on from there, and ends with the same bits as without the stop. The same recipe, shards and
-    processor give the same bits. ValueError when ``folder`` holds a network of that name trained otherwise.
+    stop, training goes on from there: a stop costs the epoch it falls into. On CPUs the end has the same bits as
+    without the stop, and as every run with the same recipe, shards and kind of processor. Raises ValueError when
+    ``folder`` holds a network of that name trained otherwise, DivergedError when the loss is no number any more.
     """
-    start = _begin(recipe, wnids, folder)
+    start = _begin(recipe, wnids, fingerprint([*train_shards, *validation_shards]), folder)
     if start.finished:
         return start
-    replicas = Replicas(start, [files.device(number) for number in range(recipe.devices)])
+    replicas = Replicas(start, files.devices(recipe.devices))
     show, look = recipe.transform(training=True), recipe.transform(training=False)
     with (
         Loader(train_shards, recipe.batch_size, show, seed=recipe.seed, threads=threads) as batches,
-        Loader(validation_shards, recipe.batch_size, look, shuffle=False, threads=threads) as held_out,
+        Loader(validation_shards, recipe.part, look, shuffle=False, threads=threads) as held_out,
         progress(recipe.epochs * len(batches), "train", "batches") as bar,
     ):
         if start.history:
@@ -157,25 +164,34 @@ def train(
             epoch = Epoch(loss, top1, *validation, seconds=time.perf_counter() - started)
             momentum = {name: array.copy() for name, array in replicas.momentum[0].items()}
             history = (*done.history, epoch)
-            done = Checkpoint(recipe, start.wnids, history, batches.state_dict(), parameters, momentum)
+            done = dataclasses.replace(
+                start,
+                history=history,
+                position=batches.state_dict(),
+                parameters=parameters,
+                momentum=momentum,
+            )
             files.save(done, folder)
             bar.set_postfix_str(f"epoch {len(history)}, validation top-1 {epoch.validation_top1:.1%}")
     return done
 
 
-def _begin(recipe: Recipe, wnids: Sequence[str], folder: Path) -> Checkpoint:
+def _begin(recipe: Recipe, wnids: Sequence[str], shards: int, folder: Path) -> Checkpoint:
     """The checkpoint to go on from: the one in ``folder``, or a network that has learned nothing yet."""
     path = folder / f"{recipe.network}.json"
     if not path.exists():
-        return initial(recipe, wnids)
+        return initial(recipe, wnids, shards)
     there = files.load(folder, recipe.network)
     catalog.check_classes(there.wnids, wnids, path)
+    way_out = "remove it, or train in another folder"
     if there.recipe != recipe:
         ours = dataclasses.asdict(recipe)
         differ = ", ".join(
             f"{k}={v}, not {ours[k]}" for k, v in dataclasses.asdict(there.recipe).items() if v != ours[k]
         )
-        raise ValueError(f"{path} was trained with {differ}: take another folder, or remove that one")
+        raise ValueError(f"{path} was trained with {differ}: {way_out}")
+    if there.shards != shards:
+        raise ValueError(f"{path} was trained from other shards: {way_out}")
     return there
 
 
@@ -193,11 +209,21 @@ def _epoch(
     for number, batch in enumerate(batches):
         rate = replicas.recipe.rate((epoch * steps + number) / (epochs * steps))
         seen.append(replicas.step(batch, rate))
+        if number % _LOOK == _LOOK - 1:  # at a step long done, so as not to wait
+            _refuse_divergence(seen[number - _LOOK // 2], epoch, rate)
         good.append(len(batch.ids) - batch.padding)
         advance()
+    _refuse_divergence(seen[-1], epoch, rate)
     parts = [np.concatenate([part.asnumpy() for part in parts], axis=1) for parts in seen]
     truth, highest = np.concatenate([part[:, :n] for part, n in zip(parts, good, strict=True)], axis=1)
     return float(-np.log(np.maximum(truth, 1e-30)).mean()), float((truth == highest).mean())
+
+
+def _refuse_divergence(seen: list[Any], epoch: int, rate: float) -> None:
+    if not all(np.isfinite(part.asnumpy()).all() for part in seen):
+        raise DivergedError(
+            f"the training diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: lower learning_rate"
+        )
 
 
 def _accuracy(network: Any, batches: Loader) -> tuple[float, float]:
