@@ -116,6 +116,15 @@ class TestNetwork:
         with pytest.raises(ValueError, match=r"inception-64px\.json has 36 classes, not 1,000"):
             course.trained(root)
 
+    def test_a_damaged_one_is_named(self, root: Root):
+        self.save(root, root.wnids, epochs=2)
+        path = root.checkpoints / "inception-64px.json"
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
+            course.trained(root)
+        with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
+            steps._weights(root, "inception-64px")
+
     def test_one_that_is_not_finished_is_named(self, root: Root):
         self.save(root, root.wnids, epochs=1)
         with pytest.raises(ValueError, match=r"has had 1 of 2 epochs: run chapter 7 again"):

@@ -163,7 +163,11 @@ def shard_folder(root: Root, records: str = "") -> Path:
 def _said(root: Root, network: str) -> dict[str, Any]:
     """The .json of a checkpoint, for which MXNet is not needed; empty where there is none."""
     path = root.checkpoints / f"{network}.json"
-    return json.loads(path.read_bytes()) if path.exists() else {}
+    try:
+        said: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is no sound checkpoint ({error}): remove it and train again") from error
+    return said
 
 
 def _is_trained(root: Root) -> bool:
