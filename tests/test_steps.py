@@ -99,13 +99,17 @@ class TestLists:
             course.prepare(str(root.root), "records")
 
 
+def save_network(root: Root, wnids: tuple[str, ...], recipe: Recipe, epochs: int, bias: float = 0.0) -> None:
+    """A checkpoint after so many epochs, with next to nothing in it."""
+    history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
+    parameters = {"arg:fc1_bias": mx.nd.full(len(wnids), bias)}
+    found = checkpoint.Checkpoint(recipe, wnids, 0, history, {}, parameters, parameters)
+    checkpoint.save(found, root.checkpoints)
+
+
 class TestNetwork:
     def save(self, root: Root, wnids: tuple[str, ...], epochs: int) -> None:
-        history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
-        recipe = Recipe(epochs=2)
-        parameters = {"arg:fc1_bias": mx.nd.zeros(len(wnids))}
-        found = checkpoint.Checkpoint(recipe, wnids, 0, history, {}, parameters, dict(parameters))
-        checkpoint.save(found, root.checkpoints)
+        save_network(root, wnids, Recipe(epochs=2), epochs)
 
     def test_a_finished_one_with_the_classes_of_the_root(self, root: Root):
         self.save(root, root.wnids, epochs=2)
@@ -146,24 +150,17 @@ class TestOnTheSample:
         course.prepare(str(root.root), "checkpoint")
         return done
 
-    def save(self, root: Root, recipe: Recipe, epochs: int) -> None:
-        history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
-        bias = {"arg:fc1_bias": mx.nd.zeros(36)}
-        checkpoint.save(
-            checkpoint.Checkpoint(recipe, root.wnids, 0, history, {}, bias, bias), root.checkpoints
-        )
-
     @pytest.mark.parametrize(("epochs", "done"), [(3, ["trained"]), (steps.RECIPE.epochs, [])])
     def test_a_stopped_training_is_gone_on_with(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch, epochs: int, done: list[str]
     ):
-        self.save(sample, steps.RECIPE, epochs)
+        save_network(sample, sample.wnids, steps.RECIPE, epochs)
         assert self.prepare(sample, monkeypatch) == done
 
     def test_the_reader_s_own_recipe_is_left_to_the_reader(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch
     ):
-        self.save(sample, Recipe(epochs=40), 3)
+        save_network(sample, sample.wnids, Recipe(epochs=40), 3)
         assert self.prepare(sample, monkeypatch) == []
         with pytest.raises(ValueError, match=r"has had 3 of 40 epochs: run chapter 7 again"):
             course.trained(sample)
@@ -181,15 +178,12 @@ class TestOnTheSample:
         assert {path.parent.name for paths in used for path in paths} == {steps.RECORDS}
 
     def test_predictions_of_an_earlier_network_are_named(self, sample: Root):
-        self.save(sample, steps.RECIPE, steps.RECIPE.epochs)
+        save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
         source = f"{steps._weights(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
         evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
         assert course.predicted(sample).source == source
-        other = {"arg:fc1_bias": mx.nd.ones(36)}
-        history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * steps.RECIPE.epochs
-        again = checkpoint.Checkpoint(steps.RECIPE, sample.wnids, 0, history, {}, other, other)
-        checkpoint.save(again, sample.checkpoints)
+        save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs, bias=1.0)
         with pytest.raises(ValueError, match="is of an earlier inception-64px: run chapter 8 again"):
             course.predicted(sample)
 

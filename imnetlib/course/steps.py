@@ -171,10 +171,13 @@ def _said(root: Root, network: str) -> dict[str, Any]:
 
 
 def _is_trained(root: Root) -> bool:
-    """Whether there is a network that need not, or must not, be trained any further here."""
+    """Whether there is a network that is finished, or whose recipe is the reader's own: not ours to go on with."""
     said = _said(root, RECIPE.network)
-    begun = said and len(said["history"]) < said["recipe"]["epochs"]
-    return bool(said) and not (begun and said["recipe"] == dataclasses.asdict(RECIPE))
+    if not said:
+        return False
+    recipe: dict[str, Any] = said["recipe"]
+    finished: bool = len(said["history"]) >= recipe["epochs"]
+    return finished or recipe != dataclasses.asdict(RECIPE)
 
 
 def _train(root: Root) -> None:

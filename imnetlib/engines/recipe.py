@@ -53,6 +53,11 @@ class Recipe:
         """Images of a batch on each device."""
         return self.batch_size // self.devices
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of a device's part: images, channels, height, width."""
+        return self.part, 3, self.size, self.size
+
     def transform(self, *, training: bool) -> Transform:
         """Random crops, mirrored by chance, for ``training``; the centre for evaluation."""
         return Transform(

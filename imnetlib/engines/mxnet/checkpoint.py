@@ -144,8 +144,7 @@ def bound(net: Symbol, recipe: Recipe, parameters: Arrays) -> Any:
     Bind again for other parameters: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the BatchNorm
     of its first batch whatever it is given later.
     """
-    shape = (recipe.part, 3, recipe.size, recipe.size)
-    executor = net.simple_bind(devices(1)[0], data=shape, grad_req="null")
+    executor = net.simple_bind(devices(1)[0], data=recipe.shape, grad_req="null")
     fill(executor, parameters)
     return executor
 

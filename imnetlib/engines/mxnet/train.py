@@ -32,7 +32,7 @@ class DivergedError(ArithmeticError):
 def initial(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
     """The network before its first step: weights after He et al. 2015, drawn from the recipe's seed (chapter 7)."""
     net = symbol(inception.network(recipe.network, len(wnids)))
-    shapes, _, statistics = net.infer_shape(data=_shape(recipe, recipe.batch_size))
+    shapes, _, statistics = net.infer_shape(data=recipe.shape)
     named = zip(net.list_arguments(), shapes, strict=True)
     learned = {name: shape for name, shape in named if name not in ("data", "softmax_label")}
     random = np.random.default_rng(recipe.seed)
@@ -50,10 +50,6 @@ def _initial(name: str, shape: tuple[int, ...], random: np.random.Generator) -> 
     return mx.nd.ones(shape) if name.endswith(("gamma", "moving_var")) else mx.nd.zeros(shape)
 
 
-def _shape(recipe: Recipe, images: int) -> tuple[int, int, int, int]:
-    return images, 3, recipe.size, recipe.size
-
-
 class Replicas:
     """The network once a device, with equal weights; each learns from its part of every batch.
 
@@ -67,8 +63,7 @@ class Replicas:
         fixed = ("data", "softmax_label")
         self.names = [name for name in net.list_arguments() if name not in fixed]
         needs = dict.fromkeys(self.names, "write") | dict.fromkeys(fixed, "null")
-        shape = _shape(recipe, recipe.part)
-        self.executors = [net.simple_bind(device, data=shape, grad_req=needs) for device in devices]
+        self.executors = [net.simple_bind(device, data=recipe.shape, grad_req=needs) for device in devices]
         self.momentum = [
             {name: array.as_in_context(device).copy() for name, array in start.momentum.items()}
             for device in devices
