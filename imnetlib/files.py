@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import platform
 import secrets
+import shutil
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 HOST = platform.node().replace("/", "_")  # no host has a ~ in its name, but many a hyphen
 _one_at_a_time = threading.Lock()
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # no disk left, or no quota
 
 
 def fsync_folder(folder: Path) -> None:
@@ -26,6 +29,25 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Make the folder; OSError when its disk has less than ``needed`` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{folder} has {free:,} bytes free and {needed:,} are needed: make room")
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Say which disk is full: the system's own error names no file once that is open."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(error.errno, f"the disk of {path} is full: make room and run this again") from error
 
 
 @contextmanager
@@ -40,7 +62,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     _remove_leftovers(path)
     beside = path.with_name(f".{path.name}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as out:
+        with full_disk_named(path), beside.open("xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
@@ -79,10 +101,12 @@ def file_crc32(path: Path) -> int:
     return checksum
 
 
-def read_at(fd: int, size: int, offset: int) -> bytes:
-    """Up to ``size`` bytes from ``offset`` on, fewer only at the file's end; from any thread."""
-    if hasattr(os, "pread"):
-        return os.pread(fd, size, offset)
-    with _one_at_a_time:  # Windows has no pread
+def _seek_and_read(fd: int, size: int, offset: int) -> bytes:
+    with _one_at_a_time:
         os.lseek(fd, offset, os.SEEK_SET)
         return os.read(fd, size)
+
+
+# Up to ``size`` bytes of ``fd`` from ``offset`` on, fewer only at the file's end; from any thread. No function
+# around pread: its call would cost a third of it. Windows has none.
+read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)

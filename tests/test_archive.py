@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imnetlib.archive import TarIndex, TarReader, TarTruncatedError, index_tar
+from imnetlib.archive import TarIndex, TarReader, TarScanner, TarTruncatedError, gunzip_tar, index_tar
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
@@ -254,6 +255,98 @@ def test_what_is_no_tar(tmp_path: Path):
         index_tar(written(tmp_path, b"<!DOCTYPE html><title>Please log in</title>" * 40))
     with pytest.raises(ValueError, match="holds no file"):
         index_tar(written(tmp_path, make_tar({})))
+
+
+def scanned(data: bytes, path: Path, sizes: list[int]) -> TarIndex:
+    """The index by a scanner to which the bytes come in pieces of ``sizes``, over and over."""
+    scanner, at = TarScanner(path), 0
+    for size in itertools.cycle(sizes):
+        if at >= len(data):
+            return scanner.index()
+        scanner.update(data[at : at + size])
+        at += size
+    raise AssertionError
+
+
+def same(one: TarIndex, other: TarIndex) -> bool:
+    return (
+        as_rows(one) == as_rows(other)
+        and one.classes.tolist() == other.classes.tolist()
+        and (one.class_names, one.archive_bytes) == (other.class_names, other.archive_bytes)
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    form=st.sampled_from(["gnu", "pax"]),
+    classes=st.dictionaries(
+        st.sampled_from(["n1", "n2", "n3"]),
+        st.dictionaries(safe_name, st.binary(max_size=1500), max_size=4),
+        min_size=1,
+    ),
+    loose=st.dictionaries(safe_name, st.binary(max_size=1500), min_size=1, max_size=3),
+    sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=6),
+)
+def test_bytes_that_pass_by_give_the_same_index(
+    tmp_path_factory: pytest.TempPathFactory,
+    form: str,
+    classes: dict[str, dict[str, bytes]],
+    loose: dict[str, bytes],
+    sizes: list[int],
+):
+    data = make_tar({f"{wnid}.tar": make_tar(files, form) for wnid, files in classes.items()} | loose, form)
+    path = written(tmp_path_factory.mktemp("scan"), data)
+    index = index_tar(path)
+    assert as_rows(index) == by_tarfile(path)
+    assert same(scanned(data, path, sizes), index)
+
+
+@pytest.mark.parametrize("size", [1, 512, 700, 1 << 20])
+def test_a_scanner_says_of_a_cut_or_damaged_archive_what_the_index_says(
+    tmp_path: Path, nested: Path, size: int
+):
+    whole, index = nested.read_bytes(), index_tar(nested)
+    end, at = int(index.offsets[-1] + index.sizes[-1]), int(index.offsets[1]) - 512
+    hole, link = bytearray(whole), of_entries(entry("a"), entry("b", type=tarfile.SYMTYPE, linkname="/etc"))
+    hole[at : at + 512] = bytes(512)
+    cases = [whole[:cut] for cut in range(0, end, 1709 if size > 1 else 7717)]
+    for data in [*cases, bytes(hole), link, b"<html>" * 100, make_tar({}), make_tar({"n1.tar": link})]:
+        path = written(tmp_path, data)
+        with pytest.raises(ValueError) as said:
+            index_tar(path)
+        with pytest.raises(ValueError) as scanner_said:
+            scanned(data, path, [size])
+        assert (str(scanner_said.value), scanner_said.type) == (str(said.value), said.type)
+
+
+def test_a_gzip_compressed_archive_is_unpacked_and_indexed_in_one_pass(tmp_path: Path, nested: Path):
+    data, steps = nested.read_bytes(), list[int]()
+    packed = written(tmp_path, gzip.compress(data), "whole.tar.gz")
+    with pytest.raises(
+        ValueError, match=r"gzip-compressed: imnet index .*whole\.tar\.gz unpacks and indexes it"
+    ):
+        index_tar(packed)
+    index = gunzip_tar(packed, tmp_path / "new" / "whole.tar", steps.append)
+    assert same(index, index_tar(tmp_path / "new" / "whole.tar"))
+    assert index.path.read_bytes() == data
+    assert sum(steps) == packed.stat().st_size
+
+
+def test_a_gzip_file_that_is_cut_or_damaged_leaves_nothing(tmp_path: Path, nested: Path):
+    packed = gzip.compress(nested.read_bytes())
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 0xFF
+    link = of_entries(entry("b", type=tarfile.SYMTYPE, linkname="/etc"))
+    for data, said in [
+        (packed[:-20], "cut short or damaged"),
+        (bytes(flipped), "cut short or damaged"),
+        (packed[:-8] + bytes(8), "cut short or damaged"),  # its own checksum
+        (gzip.compress(nested.read_bytes()[:3000]), r"c\.tar\.gz is cut short: 1 members are whole"),
+        (gzip.compress(link), r"c\.tar\.gz holds b, a symbolic link"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            gunzip_tar(written(tmp_path, data, "c.tar.gz"), tmp_path / "c.tar")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "c.tar.gz"]
 
 
 def test_save_and_load(tmp_path: Path, nested: Path):

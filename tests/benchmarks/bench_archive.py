@@ -1,0 +1,181 @@
+"""The index of a tar, and reading its members shuffled: ours, tarfile and extracted files, in one run.
+
+    python tests/benchmarks/bench_archive.py [--members 14197087]
+
+20,000 members of 60 KB in 20 class tars and in one flat tar, best of five in turns, the files in the page cache. With
+--members, also the time and the peak memory of indexing so many empty members in 21,841 class tars (one of 14 million
+takes 7.5 GB of disk).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from imnetlib.archive import TarReader, TarScanner, index_tar
+
+CLASSES, FILES, SIZE = 20, 1000, 60_000
+ALL_CLASSES = 21_841  # of the full ImageNet
+ROUNDS = 5
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+END = bytes(1024)
+
+
+def header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def class_tar(wnid: str, data: bytes, files: int) -> bytes:
+    padded = data + bytes(-len(data) % 512)
+    return b"".join(header(f"{wnid}_{i}.JPEG", len(data)) + padded for i in range(files)) + END
+
+
+def write_nested(path: Path, data: bytes, classes: int, members: int) -> None:
+    """A tar of ``classes`` class tars that hold ``members`` copies of ``data`` between them."""
+    with path.open("wb") as out:
+        for number in range(classes):
+            wnid = f"n{number:08d}"
+            inner = class_tar(wnid, data, (number + 1) * members // classes - number * members // classes)
+            out.write(header(f"{wnid}.tar", len(inner)) + inner + bytes(-len(inner) % 512))
+        out.write(END)
+
+
+def walk_tarfile(outer: tarfile.TarFile) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    for member in outer:
+        if member.name.endswith(".tar"):
+            inner = tarfile.open(fileobj=outer.extractfile(member))  # noqa: SIM115  # lives as long as outer
+            yield from ((inner, each) for each in inner)
+        else:
+            yield outer, member
+
+
+def by_tarfile(path: Path) -> int:
+    with tarfile.open(path) as outer:
+        return sum(1 for _ in walk_tarfile(outer))
+
+
+def by_scanner(path: Path) -> int:
+    """As in a download: every byte passes by."""
+    scanner = TarScanner(path)
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            scanner.update(block)
+    return len(scanner.index())
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def in_turns(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
+    rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(ROUNDS)]
+    return {name: min(each[name] for each in rounds) for name in ways}
+
+
+def index_table(path: Path, kind: str) -> None:
+    best = in_turns(
+        {
+            "tarfile": lambda: by_tarfile(path),
+            "our index_tar": lambda: index_tar(path),
+            "our TarScanner, all bytes read": lambda: by_scanner(path),
+        }
+    )
+    print(f"\nindex, {kind:25} members/s   x tarfile")
+    for name, took in best.items():
+        print(f"{name:32} {CLASSES * FILES / took:10,.0f} {best['tarfile'] / took:11.2f}")
+
+
+def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
+    """Every member once, in one shuffled order for all."""
+    index = index_tar(path)
+    order = list(range(len(index)))
+    random.Random(1).shuffle(order)
+    files, members = [], []
+    for number, (tar, member) in enumerate(walk_tarfile(outer)):
+        extracted = folder / "extracted" / index.names[number].decode()
+        extracted.parent.mkdir(parents=True, exist_ok=True)
+        extracted.write_bytes(tar.extractfile(member).read())
+        files.append(str(extracted))
+        members.append((tar, member))
+
+    def read_file(number: int) -> bytes:
+        with open(files[number], "rb", buffering=0) as file:  # noqa: PTH123  # the quickest way there is
+            return file.read()
+
+    def read_tarfile() -> None:
+        for number in order:
+            tar, member = members[number]
+            tar.extractfile(member).read()
+
+    def all_of(read: Callable[[int], bytes], threads: int) -> None:
+        if threads == 1:
+            for number in order:
+                read(number)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [order[start::threads] for start in range(threads)]
+            list(pool.map(lambda part: [len(read(number)) for number in part], parts))
+
+    with TarReader(index) as reader:
+        ways: dict[str, Callable[[], object]] = {
+            f"{name}, {threads} thread{'s' * (threads > 1)}": lambda r=read, t=threads: all_of(r, t)
+            for threads in (1, 2)
+            for name, read in (("extracted files", read_file), ("our TarReader", reader.read))
+        }
+        best = in_turns({"tarfile": read_tarfile, **ways})
+    base = best["extracted files, 1 thread"]
+    print("\nshuffled reading, tar of tars        files/s   x extracted files, 1 thread")
+    for name, took in best.items():
+        print(f"{name:32} {len(order) / took:10,.0f} {base / took:11.2f}")
+
+
+PEAK = """
+import resource, sys, time
+from pathlib import Path
+from imnetlib.archive import TarIndex, index_tar
+started, path = time.perf_counter(), Path(sys.argv[1])
+index = index_tar(path)
+took = time.perf_counter() - started
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * int(sys.argv[2]) / 1e9
+index.save(path.with_suffix(".npz"))
+size = path.with_suffix(".npz").stat().st_size / 1e9
+print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {peak:.2f} GB at most; saved as {size:.2f} GB")
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--members", type=int, default=0)
+    members = parser.parse_args().members
+    data = np.random.default_rng(1).bytes(SIZE)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # /tmp may be small, or memory
+        folder = Path(name)
+        write_nested(folder / "nested.tar", data, CLASSES, CLASSES * FILES)
+        (folder / "flat.tar").write_bytes(class_tar("ILSVRC2012_val", data, CLASSES * FILES))
+        index_table(folder / "nested.tar", "tar of tars")
+        index_table(folder / "flat.tar", "flat tar")
+        with tarfile.open(folder / "nested.tar") as outer:
+            read_table(folder / "nested.tar", folder, outer)
+    if members:
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+            path = Path(name) / "many.tar"
+            write_nested(path, b"", ALL_CLASSES, members)
+            subprocess.run([sys.executable, "-c", PEAK, str(path), str(UNIT)], check=True)
+
+
+if __name__ == "__main__":
+    main()
