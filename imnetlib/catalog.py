@@ -24,7 +24,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The counts a data set must show, and the archives it comes in."""
+    """The counts a data set must show, the archives it comes in, and others beside them that the course can spare."""
 
     name: str
     classes: int
@@ -32,15 +32,14 @@ class Dataset:
     validation: int
     archives: tuple[Archive, ...]
     url: str = ""
+    others: tuple[Archive, ...] = ()
 
     def archive(self, name: str) -> Archive:
         """The archive called ``name``; ValueError lists those there are."""
-        for archive in self.archives:
-            if archive.name == name:
-                return archive
-        raise ValueError(
-            f"{self.name} has no archive {name!r}; it has {', '.join(a.name for a in self.archives)}"
-        )
+        known = {archive.name: archive for archive in (*self.archives, *self.others)}
+        if name not in known:
+            raise ValueError(f"{self.name} has no archive {name!r}; it has {', '.join(known)}")
+        return known[name]
 
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
@@ -58,6 +57,18 @@ ILSVRC2012 = Dataset(
         Archive(DEVKIT, 2_568_634, "fa75699e90414af021442c21a62c3abf"),
     ),
     url="https://image-net.org/data/ILSVRC/2012/",
+    others=(
+        Archive("ILSVRC2012_img_test_v10102019.tar", None, "e1b8681fff3d63731c599df9b4b6fc02"),
+        Archive("ILSVRC2012_img_train_t3.tar", None, "ccaf1013018ac1037801578038d370da"),
+    ),
+)
+WINTER21 = Dataset(
+    name="ImageNet 21k (winter 2021)",  # without most of the classes of people
+    classes=19_167,
+    train=13_153_500,
+    validation=0,
+    archives=(Archive("winter21_whole.tar.gz", None, "ab313ce03179fd803a401b02c651c0a2"),),
+    url="https://image-net.org/data/",
 )
 IMAGENET21K = Dataset(
     name="ImageNet 21k (fall 2011)",
@@ -77,6 +88,19 @@ SAMPLE = Dataset(
         Archive(DEVKIT, None, None),
     ),
 )
+
+
+def published(name: str) -> tuple[str, Archive]:
+    """The address and the facts of the archive ``name`` of today's ImageNet; ValueError lists those there are."""
+    known = {
+        a.name: (dataset, a)
+        for dataset in (ILSVRC2012, WINTER21)
+        for a in (*dataset.archives, *dataset.others)
+    }
+    if name not in known:
+        raise ValueError(f"ImageNet has no archive {name!r}; it has {', '.join(known)}")
+    dataset, archive = known[name]
+    return dataset.url + name, archive
 
 
 PNG_CALLED_JPEG = frozenset({"n02105855_2933.JPEG"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import click
 
@@ -114,39 +115,58 @@ def sample_(folder: Path, train: int, validation: int, seed: int) -> None:
 @main.command("download")
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
-@click.option("--url", default=ILSVRC2012.url, show_default=True, help="The address they lie under.")
+@click.option("--url", help="The address they lie under, where that is not image-net.org.")
+@click.option("--size", type=int, help="Of a file given by its address: its length in bytes.")
+@click.option("--md5", help="Of a file given by its address: its MD5.")
 @click.option(
     "--credentials", type=FILE, help="A file of mode 600 with IMAGENET_USER and IMAGENET_KEY lines."
 )
-@click.option("--bandwidth", type=float, help="At most so many MB/s.")
+@click.option("--bandwidth", type=click.FloatRange(min=0, min_open=True), help="At most so many MB/s.")
 def download_(
-    archives: tuple[str, ...], folder: Path, url: str, credentials: Path | None, bandwidth: float | None
-) -> None:
-    """Fetch ILSVRC2012's ARCHIVES (all three for none), resuming what an earlier call began."""
+    archives: tuple[str, ...], folder: Path, url: str | None, size: int | None, md5: str | None,
+    credentials: Path | None, bandwidth: float | None,
+) -> None:  # fmt: skip
+    """Fetch ARCHIVES, resuming what an earlier call began, and index each tar on the way.
+
+    Each is the name of an archive of ImageNet (the three of ILSVRC2012 for none), or the address of any other file.
+    """
+    from imnetlib.catalog import Archive, published
     from imnetlib.download import download
 
+    if (size or md5) and [("://" in name) for name in archives] != [True]:
+        raise click.UsageError("--size and --md5 are of one file that is given by its address")
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
-        archive = ILSVRC2012.archive(name)
+        if "://" in name:
+            address, archive = name, Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
+        else:
+            address, archive = published(name)
+            address = address if url is None else f"{url.rstrip('/')}/{name}"
         done = download(
-            url + archive.name,
+            address,
             folder / archive.name,
             size=archive.size,
             md5=archive.md5,
             bandwidth=round(bandwidth * 1e6) if bandwidth else None,
             credentials=credentials,
+            index=archive.name.endswith(".tar"),
         )
-        click.echo(
-            f"{name}: whole, MD5 {done.md5}, {done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s"
-        )
+        proof = "as published" if archive.md5 else "which nobody has stated: compare it"
+        click.echo(f"{archive.name}: whole, MD5 {done.md5}, {proof}")
+        click.echo(f"{done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s")
+        if done.index is not None:
+            click.echo(f"indexed: {done.index}")
 
 
 @main.command("verify-archives")
 @click.argument("folder", type=FOLDER)
-def verify_archives_(folder: Path) -> None:
+@click.option(
+    "--index", is_flag=True, help="Leave the index of each whole tar beside it, from the same pass."
+)
+def verify_archives_(folder: Path, index: bool) -> None:
     """Say which of ILSVRC2012's archives in FOLDER are whole, partial, damaged or missing."""
     from imnetlib.download import verify_archives
 
-    states = verify_archives(ILSVRC2012, folder)
+    states = verify_archives(ILSVRC2012, folder, index=index)
     for state in states:
         click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes)")
     sys.exit(any(state.state != "whole" for state in states))
@@ -155,15 +175,24 @@ def verify_archives_(folder: Path) -> None:
 @main.command("index")
 @click.argument("tar", type=FILE)
 def index_(tar: Path) -> None:
-    """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place."""
-    from imnetlib.archive import index_tar
+    """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
+
+    A .tar.gz is unpacked beside itself and indexed, in one pass.
+    """
+    from imnetlib.archive import gunzip_tar, index_path, index_tar
     from imnetlib.progress import progress
 
+    unpacked = tar.with_suffix("") if tar.suffix == ".gz" else tar
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
-        index = index_tar(tar, bar.update)
-    index.save(tar.with_name(f"{tar.name}.npz"))
+        if unpacked == tar:
+            index = index_tar(tar, bar.update)
+        elif unpacked.exists():
+            raise ValueError(f"{unpacked} is there already: index that, or move it away")
+        else:
+            index = gunzip_tar(tar, unpacked, bar.update)
+    index.save(index_path(unpacked))
     classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
-    click.echo(f"{len(index):,} files{classes}: {tar}.npz")
+    click.echo(f"{len(index):,} files{classes}: {index_path(unpacked)}")
 
 
 @main.group("organize")

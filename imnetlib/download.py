@@ -1,4 +1,4 @@
-"""Downloads that survive days: resumed after any break, verified while they are written (chapter 1).
+"""Downloads that survive days: resumed after any break, verified and indexed while they are written (chapter 1).
 
 A download is ``NAME.part`` with a small ``NAME.part.json`` beside it (address, size, ETag, Last-Modified) until
 its length and its MD5 are right; only then it gets its name. Protocol: RFC 9110, sections 13 to 15.
@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -27,8 +26,9 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from imnetlib.catalog import Dataset
-from imnetlib.files import fsync_folder, write_atomically
+from imnetlib.archive import TarScanner, index_path
+from imnetlib.catalog import Archive, Dataset
+from imnetlib.files import fsync_folder, full_disk_named, require_space, write_atomically
 from imnetlib.progress import progress
 
 _BLOCK = 1 << 16
@@ -49,7 +49,10 @@ class _BreakError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one call of ``download`` did; ``notes`` has a line for each break and each start from zero."""
+    """What one call of ``download`` did; ``notes`` has a line for each break and each start from zero.
+
+    ``index`` is where the index of the tar lies, None if there was none to make.
+    """
 
     path: Path
     bytes_fetched: int
@@ -58,18 +61,58 @@ class Result:
     seconds: float
     md5: str
     notes: tuple[str, ...]
+    index: Path | None = None
+
+
+class _Pass:
+    """The one pass over a file's bytes, in order: its MD5 and, of a ``tar``, the index."""
+
+    def __init__(self, tar: Path | None) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._scanner = TarScanner(tar) if tar is not None else None
+
+    def update(self, block: bytes) -> None:
+        """Take the next bytes."""
+        self._md5.update(block)
+        if self._scanner is not None:
+            self._scanner.update(block)
+
+    def over(self, path: Path) -> _Pass:
+        """Take all bytes of a file; 0.9 GB/s."""
+        with path.open("rb") as file, progress(path.stat().st_size, f"MD5 of {path.name}", "B") as bar:
+            while block := file.read(1 << 20):
+                self.update(block)
+                bar.update(len(block))
+        return self
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of the bytes so far, in hexadecimal digits."""
+        return self._md5.hexdigest()
+
+    def save_index(self, path: Path) -> Path | None:
+        """Save the index there; None, and a warning that says why, if there is none: the file itself is fine."""
+        if self._scanner is None:
+            return None
+        try:
+            self._scanner.index().save(path)
+        except ValueError as problem:
+            _log.warning("no index: %s", problem)
+            return None
+        return path
 
 
 @dataclass(slots=True)
 class _Transfer:
-    """One download under way: the first ``have`` bytes lie in ``part``, and ``md5`` has seen them."""
+    """One download under way: the first ``have`` bytes lie in ``part``, and ``seen`` has seen them."""
 
     url: str
     part: Path
     size: int | None  # what the caller expects
+    tar: Path | None  # the name it gets, if it is to be indexed
+    seen: _Pass
     have: int = 0
     known: dict[str, Any] = field(default_factory=dict)  # address, size, etag, modified: the sidecar
-    md5: Any = field(default_factory=hashlib.md5)  # hashlib's type has no public name
     fetched: int = 0
     restarts: int = 0
     notes: list[str] = field(default_factory=list)
@@ -98,25 +141,30 @@ def download(
     bandwidth: int | None = None,
     attempts: int = 8,
     credentials: Path | None = None,
+    index: bool = False,
 ) -> Result:
     """Fetch ``url`` to ``destination``, going on where an earlier call stopped (chapter 1).
 
     ``size`` (bytes) and ``md5`` are checked if given; ``bandwidth`` caps the rate in bytes per second. Gives up
     after ``attempts`` in a row that bring nothing new, with growing pauses between. Log-in data come from the
     environment, IMAGENET_COOKIE or IMAGENET_USER and IMAGENET_KEY, or as NAME=VALUE lines from the file
-    ``credentials``, of mode 600. Raises DownloadError for a refusal, a web page in place of the file, a full
-    disk, a second process on the same file, a wrong size or MD5 (the bytes are then kept as NAME.damaged);
-    FileExistsError when ``destination`` is another file. One pass over the data; what an earlier call left is
-    read once for its MD5.
+    ``credentials``, of mode 600. With ``index`` the index of a tar is left as NAME.npz, made while its bytes arrive
+    (``archive.TarIndex``). Raises DownloadError for a refusal, a web page in place of the file, a second process on
+    the same file, a wrong size or MD5 (the bytes are then kept as NAME.damaged); OSError for a disk that is too
+    small or fills up; FileExistsError when ``destination`` is another file. One pass over the data; what an earlier
+    call left is read once for its MD5.
     """
     began = time.monotonic()
     if urlsplit(url).password:
         raise ValueError("the address holds a password: give IMAGENET_USER and IMAGENET_KEY instead")
-    state = _Transfer(url, destination.with_name(destination.name + ".part"), size)
+    tar, table = destination if index else None, index_path(destination)
+    state = _Transfer(url, destination.with_name(destination.name + ".part"), size, tar, _Pass(tar))
     if destination.exists():
-        found = _already_there(destination, size, md5)
+        there = destination.stat().st_size
+        _check_there(destination, state.seen, size, md5)
         _tidy(state)  # a kill right after the last rename leaves something
-        return Result(destination, 0, destination.stat().st_size, 0, time.monotonic() - began, found, ())
+        seconds, found = time.monotonic() - began, state.seen.md5
+        return Result(destination, 0, there, 0, seconds, found, (), state.seen.save_index(table))
     destination.parent.mkdir(parents=True, exist_ok=True)
     with _alone(state.lock, destination), requests.Session() as session:
         _pick_up(state)
@@ -125,12 +173,11 @@ def download(
         session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
         _log_in(session, url, credentials)
         _persist(session, state, bandwidth, attempts)
-        found = state.md5.hexdigest()
+        found = state.seen.md5
         _finish(state, destination, found, md5)
-    seconds = time.monotonic() - began
-    return Result(
-        destination, state.fetched, resumed_from, state.restarts, seconds, found, tuple(state.notes)
-    )
+        saved = state.seen.save_index(table)
+    seconds, notes = time.monotonic() - began, tuple(state.notes)
+    return Result(destination, state.fetched, resumed_from, state.restarts, seconds, found, notes, saved)
 
 
 @contextmanager
@@ -160,25 +207,13 @@ def _alone(lock: Path, destination: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)  # while it is held: nobody else can hold it yet
 
 
-def _already_there(destination: Path, size: int | None, md5: str | None) -> str:
-    """The MD5 of a file that is there and is the one wanted, else FileExistsError."""
+def _check_there(destination: Path, seen: _Pass, size: int | None, md5: str | None) -> None:
+    """Let ``seen`` see a file that is there; FileExistsError if it is not the one wanted."""
     there = destination.stat().st_size
     if size not in (None, there):
         raise FileExistsError(f"{destination} has {there:,} bytes, not {size:,}: move it away, then download")
-    found: str = _md5_of(destination).hexdigest()
-    if md5 not in (None, found):
+    if md5 not in (None, found := seen.over(destination).md5):
         raise FileExistsError(f"{destination} has MD5 {found}, not {md5}: move it away, then download")
-    return found
-
-
-def _md5_of(path: Path) -> Any:
-    """The MD5 of a file as an object that can go on; 0.9 GB/s."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file, progress(path.stat().st_size, f"MD5 of {path.name}", "B") as bar:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            bar.update(len(block))
-    return digest
 
 
 def _pick_up(state: _Transfer) -> None:
@@ -190,7 +225,8 @@ def _pick_up(state: _Transfer) -> None:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         ours = False  # no record, or none that makes sense
     if ours:
-        state.have, state.known, state.md5 = have, known, _md5_of(state.part)
+        state.have, state.known = have, known
+        state.seen.over(state.part)
     elif state.part.exists():
         _start_over(state, f"{state.part.name} belonged to another download: started over")
 
@@ -201,7 +237,7 @@ def _start_over(state: _Transfer, why: str) -> None:
     state.sidecar.unlink(missing_ok=True)
     state.restarts += 1
     state.notes.append(why)
-    state.have, state.known, state.md5 = 0, {}, hashlib.md5(usedforsecurity=False)
+    state.have, state.known, state.seen = 0, {}, _Pass(state.tar)
 
 
 def _log_in(session: requests.Session, url: str, credentials: Path | None) -> None:
@@ -315,17 +351,12 @@ def _check_whole(response: requests.Response, state: _Transfer) -> None:
 def _receive(body: Any, state: _Transfer, bandwidth: int | None) -> None:
     """Append the body, never beyond the file's size. _BreakError when it ends early."""
     size, before, began = state.known["size"], state.have, time.monotonic()
-    free = shutil.disk_usage(state.part.parent).free
-    if size - before > free:
-        raise DownloadError(
-            errno.ENOSPC,
-            f"{state.part.parent} has {free:,} bytes free and {size - before:,} are needed: make room",
-        )
+    require_space(state.part.parent, size - before)
     with state.part.open("ab", buffering=0) as out, progress(size, state.part.stem, "B") as bar:
         bar.n = bar.initial = bar.last_print_n = before  # the rate counts this attempt alone
         while block := body.read(min(_BLOCK, size - state.have)):
             _store(block, out, state.part)
-            state.md5.update(block)
+            state.seen.update(block)
             state.have += len(block)
             state.fetched += len(block)
             bar.update(len(block))
@@ -336,17 +367,10 @@ def _receive(body: Any, state: _Transfer, bandwidth: int | None) -> None:
 
 
 def _store(block: bytes, out: FileIO, part: Path) -> None:
-    """Write all of a block, or say that the disk is full: a full disk may take a part of it without an error."""
-    try:
-        written = out.write(block)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        written = 0
-    if written != len(block):
-        raise DownloadError(
-            errno.ENOSPC, f"the disk of {part} is full: make room and run this again, it goes on"
-        )
+    """Write all of a block: a full disk may take a part of it without an error."""
+    with full_disk_named(part):
+        while block:
+            block = block[out.write(block) :]
 
 
 def _finish(state: _Transfer, destination: Path, found: str, expected: str | None) -> None:
@@ -387,55 +411,30 @@ class ArchiveState:
     bytes: int
 
 
-def verify_archives(dataset: Dataset, folder: Path) -> list[ArchiveState]:
-    """Compare the archives in ``folder`` with what their publisher states; reads each once (chapter 1)."""
-    states = []
-    for archive in dataset.archives:
-        path, part = folder / archive.name, folder / f"{archive.name}.part"
-        if not path.exists():
-            there = part.stat().st_size if part.exists() else 0
-            states.append(ArchiveState(archive.name, "partial" if part.exists() else "missing", there))
-            continue
-        there = path.stat().st_size
-        if archive.size not in (None, there):
-            state = "wrong size"
-        elif archive.md5 is None:
-            state = "unchecked"
-        else:
-            state = "whole" if _md5_of(path).hexdigest() == archive.md5 else "wrong MD5"
-        states.append(ArchiveState(archive.name, state, there))
-    return states
+def verify_archives(dataset: Dataset, folder: Path, *, index: bool = False) -> list[ArchiveState]:
+    """Compare the archives in ``folder`` with what their publisher states; reads each once (chapter 1).
 
-
-@dataclass(frozen=True, slots=True)
-class BudgetRow:
-    """``needs`` bytes for one step, ``total`` with the steps before it; does that fit?"""
-
-    step: str
-    needs: int
-    total: int
-    fits: bool
-
-
-def disk_budget(
-    images: int, archive_bytes: int, free: int, *, record_bytes: float | None = None, keep_backup: bool = True
-) -> tuple[BudgetRow, ...]:
-    """What each step of the course adds to the disk, against ``free`` bytes of it (chapter 1).
-
-    A tar member costs its data and on average 768 bytes of header and padding, a file half a 4,096-byte block, a
-    record 32 bytes of header; ``record_bytes`` is the mean image in a shard if the images are made smaller.
+    Those the course can spare are looked at where they are there. With ``index`` the same pass leaves the index of
+    each whole tar that has none, as NAME.npz.
     """
-    pixels = archive_bytes - 768 * images
-    records = round(images * record_bytes) if record_bytes is not None else pixels
-    steps = {
-        "archives": archive_bytes,
-        "class folders": pixels + 2048 * images,
-        "records": records + 32 * images,
-    }
-    if keep_backup:
-        steps["backup of the records"] = steps["records"]
-    rows, total = [], 0
-    for step, needs in steps.items():
-        total += needs
-        rows.append(BudgetRow(step, needs, total, total <= free))
-    return tuple(rows)
+    begun = {path.name.removesuffix(".part") for path in folder.iterdir()} if folder.is_dir() else set()
+    wanted = (*dataset.archives, *(archive for archive in dataset.others if archive.name in begun))
+    return [_state(archive, folder, index) for archive in wanted]
+
+
+def _state(archive: Archive, folder: Path, index: bool) -> ArchiveState:
+    path, part = folder / archive.name, folder / f"{archive.name}.part"
+    if not path.exists():
+        there = part.stat().st_size if part.exists() else 0
+        return ArchiveState(archive.name, "partial" if part.exists() else "missing", there)
+    there = path.stat().st_size
+    if archive.size not in (None, there):
+        return ArchiveState(archive.name, "wrong size", there)
+    if archive.md5 is None:
+        return ArchiveState(archive.name, "unchecked", there)
+    table = index_path(path)
+    seen = _Pass(path if index and path.suffix == ".tar" and not table.exists() else None).over(path)
+    if seen.md5 != archive.md5:
+        return ArchiveState(archive.name, "wrong MD5", there)
+    seen.save_index(table)
+    return ArchiveState(archive.name, "whole", there)

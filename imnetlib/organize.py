@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib import catalog
-from imnetlib.archive import TarIndex, TarReader, index_tar
+from imnetlib.archive import TarIndex, TarReader, open_index
 from imnetlib.files import fsync_folder, write_atomically
 from imnetlib.progress import progress
 
@@ -92,7 +92,7 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
     many and as long as the archive's. Reads the archive once, in its own order.
     """
     began = time.monotonic()
-    index = tar if isinstance(tar, TarIndex) else index_tar(tar)
+    index = tar if isinstance(tar, TarIndex) else open_index(tar)
     _check_names(index, _TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
     wnids = index.names.astype("S9")
     order = np.argsort(wnids, kind="stable")
@@ -181,7 +181,7 @@ def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
     and a folder that ``sort_validation`` has begun to sort is left as it is. ValueError as ``extract_train``.
     """
     began = time.monotonic()
-    index = tar if isinstance(tar, TarIndex) else index_tar(tar)
+    index = tar if isinstance(tar, TarIndex) else open_index(tar)
     _check_names(index, _VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
     names, sizes = [name.decode() for name in index.names.tolist()], index.sizes.tolist()
     _make_room(folder, 0)

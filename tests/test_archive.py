@@ -14,7 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imnetlib.archive import TarIndex, TarReader, TarScanner, TarTruncatedError, gunzip_tar, index_tar
+from imnetlib import archive
+from imnetlib.archive import (
+    TarIndex,
+    TarReader,
+    TarScanner,
+    TarTruncatedError,
+    gunzip_tar,
+    index_path,
+    index_tar,
+    open_index,
+)
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
@@ -388,6 +398,19 @@ def test_an_index_without_its_archive(tmp_path: Path, nested: Path):
         TarIndex.load(tmp_path / "index.npz")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
         TarIndex.load(tmp_path / "nowhere.npz")
+
+
+def test_the_index_kept_beside_an_archive_is_used_while_it_fits(
+    nested: Path, monkeypatch: pytest.MonkeyPatch
+):
+    index_tar(nested).save(index_path(nested))
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "index_tar", None)  # not called
+        assert len(open_index(nested)) == 5
+    nested.write_bytes(make_tar({"a": b"1"}))
+    assert as_rows(open_index(nested)) == [("a", 512, 1)]
+    index_path(nested).write_bytes(b"damaged")
+    assert as_rows(open_index(nested)) == [("a", 512, 1)]
 
 
 def test_positions(nested: Path):

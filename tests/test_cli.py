@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from imnetlib import catalog, recordio
 from imnetlib.cli import main
-from imnetlib.course import cloud
+from imnetlib.course import cloud, server
 
 
 def imnet(*arguments: object) -> Result:
@@ -126,7 +128,42 @@ def test_verify_archives_tells_wrong_from_missing(mirror: Path, tmp_path: Path):
 def test_download_of_an_unknown_archive_names_those_there_are(tmp_path: Path):
     done = imnet("download", "train.tar", "--to", tmp_path)
     assert done.exit_code == 1
-    assert "ILSVRC2012 has no archive 'train.tar'; it has ILSVRC2012_img_train.tar" in done.output
+    assert "ImageNet has no archive 'train.tar'; it has ILSVRC2012_img_train.tar" in done.output
+    assert "winter21_whole.tar.gz" in done.output
+
+
+def test_any_file_is_downloaded_by_its_address_and_a_tar_is_indexed(mirror: Path, tmp_path: Path):
+    data = (mirror / catalog.VALIDATION_TAR).read_bytes()
+    stated = ("--size", len(data), "--md5", hashlib.md5(data).hexdigest())
+    with server.serve(mirror) as url:
+        done = imnet("download", f"{url}{catalog.VALIDATION_TAR}?a=b", "--to", tmp_path / "a", *stated)
+        assert done.exit_code == 0, done.output
+        wrong = imnet("download", f"{url}{catalog.DEVKIT}", "--to", tmp_path / "a", *stated)
+        named = imnet("download", catalog.DEVKIT, "--to", tmp_path / "a", "--url", url)
+        refused = imnet("download", catalog.DEVKIT, "--to", tmp_path / "a", *stated)
+    assert f"whole, MD5 {stated[-1]}, as published\n{len(data):,} bytes fetched" in done.output
+    assert (
+        "72 images"
+        in imnet(
+            *("list", tmp_path / "a" / f"{catalog.VALIDATION_TAR}.npz", tmp_path / "v.lst"),
+            *("--labels", mirror / catalog.DEVKIT),
+        ).output
+    )
+    assert "it is another file" in wrong.output
+    assert "not 2,568,634: it is another file" in named.output  # the name's own size, at another address
+    assert refused.exit_code == 2
+    assert "--size and --md5 are of one file that is given by its address" in refused.output
+
+
+def test_a_compressed_tar_is_unpacked_and_indexed(mirror: Path, tmp_path: Path):
+    data = (mirror / catalog.VALIDATION_TAR).read_bytes()
+    (tmp_path / "v.tar.gz").write_bytes(gzip.compress(data, 1))
+    assert "72 files" in imnet("index", tmp_path / "v.tar.gz").output
+    assert (tmp_path / "v.tar").read_bytes() == data
+    again = imnet("index", tmp_path / "v.tar.gz")
+    assert again.exit_code == 1
+    assert "v.tar is there already: index that, or move it away" in again.output
+    assert "72 files" in imnet("index", tmp_path / "v.tar").output
 
 
 def test_probe_measures_and_leaves_nothing(tmp_path: Path):

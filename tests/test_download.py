@@ -4,12 +4,14 @@ import errno
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +21,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from imnetlib import download
+from imnetlib import download, files
+from imnetlib.archive import TarIndex, index_tar
 from imnetlib.catalog import Archive, Dataset
 from imnetlib.course.server import Fault, serve
-from imnetlib.download import DownloadError, Result, disk_budget, verify_archives
+from imnetlib.download import DownloadError, Result, verify_archives
 
 DATA = random.Random(5).randbytes(700_001)
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -243,8 +246,8 @@ def test_the_bandwidth_cap(site: Path, target: Path, pauses: list[float]):
 
 
 def test_free_space_is_checked_first(site: Path, target: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 700_000}))
-    with pytest.raises(DownloadError, match=r"700,000 bytes free and 700,001 are needed") as caught:
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 700_000}))
+    with pytest.raises(OSError, match=r"here has 700,000 bytes free and 700,001 are needed: make") as caught:
         fetch(site, target)
     assert caught.value.errno == errno.ENOSPC
     assert f"{NAME}.part" not in left(target)
@@ -272,9 +275,7 @@ def test_a_disk_that_fills_up(site: Path, target: Path, monkeypatch: pytest.Monk
                 ),
             )
             for _ in range(2):
-                with pytest.raises(
-                    DownloadError, match=r"set.tar.part is full: make room and run this again"
-                ):
+                with pytest.raises(OSError, match=r"set.tar.part is full: make room and run this again"):
                     download.download(base + NAME, target)
                 assert part.read_bytes() == DATA[:250_000]
         result = download.download(base + NAME, target)
@@ -315,7 +316,7 @@ def test_a_part_without_a_sensible_record(site: Path, target: Path, record: byte
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from imnetlib import download
+from imnetlib import download, files
 left = int(sys.argv[3])
 def step(*_):
     global left
@@ -572,6 +573,68 @@ def test_an_occupied_port(site: Path):
             pass
 
 
+def tar_of(files: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number in range(files):
+            info = tarfile.TarInfo(f"{number}.JPEG")
+            info.size = 7_000
+            tar.addfile(info, io.BytesIO(DATA[number * 7_000 :]))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("breaks", [[], [Fault(drop_after=1)], [Fault(drop_after=300_000)]], ids=len)
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_tar_is_indexed_while_it_arrives(site: Path, target: Path, breaks: list[Fault], ranges: bool):
+    """The same index as that of the whole file, also when bytes came in two calls, or twice."""
+    (site / NAME).write_bytes(tar_of(90))
+    with serve(site, [*breaks, Fault(ignore_range=not ranges)]) as base:
+        if breaks:
+            with pytest.raises(DownloadError):
+                download.download(base + NAME, target, attempts=1, index=True)
+        result = download.download(base + NAME, target, index=True)
+    assert result.index == target.with_name("set.tar.npz")
+    kept, made = TarIndex.load(result.index), index_tar(target)
+    assert kept.path == target
+    assert kept.names.tolist() == made.names.tolist()
+    assert kept.offsets.tolist() == made.offsets.tolist()
+    assert left(target) == [NAME, f"{NAME}.npz"]
+    result.index.unlink()
+    with serve(site) as base:  # killed before the index was saved
+        again = download.download(base + NAME, target, index=True)
+    assert (again.bytes_fetched, again.index) == (0, target.with_name("set.tar.npz"))
+    assert again.index.exists()
+
+
+def test_a_file_that_cannot_be_indexed_is_a_download_all_the_same(
+    site: Path, target: Path, caplog: pytest.LogCaptureFixture
+):
+    result = fetch(site, target, index=True, md5=MD5)
+    is_whole(result, target)
+    assert result.index is None
+    assert f"no index: {target} has no valid tar header at byte 0" in caplog.text
+    with pytest.raises(DownloadError):
+        fetch(site, target.with_name("b.tar"), Fault(flip=5000), index=True, md5=MD5)
+    assert not target.with_name("b.tar.npz").exists()
+
+
+def test_verify_archives_leaves_an_index_where_asked(site: Path):
+    data, others = tar_of(9), (Archive("spare.tar", None, MD5), Archive("absent.tar", None, MD5))
+    for name in ("whole.tar", "damaged.tar"):
+        (site / name).write_bytes(data)
+    (site / "spare.tar.part").write_bytes(b"123")
+    md5 = hashlib.md5(data).hexdigest()
+    archives = (Archive("whole.tar", len(data), md5), Archive("damaged.tar", len(data), MD5))
+    states = verify_archives(Dataset("test", 1, 1, 1, archives, others=others), site, index=True)
+    assert [(state.name, state.state) for state in states] == [
+        ("whole.tar", "whole"),
+        ("damaged.tar", "wrong MD5"),
+        ("spare.tar", "partial"),
+    ]
+    assert len(TarIndex.load(site / "whole.tar.npz")) == 9
+    assert not (site / "damaged.tar.npz").exists()
+
+
 def test_verify_archives(site: Path):
     known = {
         "whole": MD5,
@@ -589,17 +652,6 @@ def test_verify_archives(site: Path):
     states = verify_archives(Dataset("test", 1, 1, 1, archives), site)
     assert [state.name for state in states] == [state.state for state in states] == list(known)
     assert [state.bytes for state in states] == [700_001, 700_001, 700_000, 700_001, 0, 5]
-
-
-def test_the_disk_budget_of_ilsvrc2012():
-    """The archives are 147.9 + 6.7 GB; the records of untouched images need about as much as the images."""
-    rows = disk_budget(images=1_331_167, archive_bytes=154_642_401_280, free=400 * 10**9)
-    assert [row.step for row in rows] == ["archives", "class folders", "records", "backup of the records"]
-    assert [round(row.total / 1e9) for row in rows] == [155, 311, 465, 618]
-    assert [row.fits for row in rows] == [True, True, False, False]
-    small = disk_budget(1_331_167, 154_642_401_280, 10**12, record_bytes=17_600, keep_backup=False)
-    assert small[-1].needs == 1_331_167 * (17_600 + 32)
-    assert all(row.fits for row in small)
 
 
 def test_mode_of_new_files_is_left_to_the_umask(site: Path, target: Path):
