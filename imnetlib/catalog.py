@@ -8,9 +8,12 @@ name: names repeat (two classes are called "crane").
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+WNID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,24 @@ def wnids_1k() -> tuple[str, ...]:
 def wnids_21k() -> tuple[str, ...]:
     """The 21,841 classes of the full set, sorted."""
     return tuple(c.wnid for c in classes().values() if c.in_21k)
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The wnid of label 0, 1, …: the first word of each line, as in a ``synset.txt`` or LOC_synset_mapping.txt.
+
+    ValueError names the line that begins with no wnid or with one that has been there, and a file without lines.
+    """
+    found: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        wnid = line.partition(" ")[0]
+        if not WNID.fullmatch(wnid):
+            raise ValueError(f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455")
+        if wnid in found:
+            raise ValueError(f"{path}, line {number}: {wnid} stands in line {found[wnid]} too")
+        found[wnid] = number
+    if not found:
+        raise ValueError(f"{path} names no class: it is empty")
+    return tuple(found)
 
 
 def check_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:

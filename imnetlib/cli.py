@@ -7,6 +7,7 @@ be left out, and the report names it. Modules are imported inside the verbs, so 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -212,43 +213,93 @@ def organize_train(tar: Path, folder: Path) -> None:
 
 
 @organize_.command("validation")
-@click.argument("tar", type=FILE)
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("labels", type=FILE)
 @click.argument("folder", type=FOLDER)
 @click.option("--link", is_flag=True, help="Hard links: the flat files stay.")
-def organize_validation(tar: Path, labels: Path, folder: Path, link: bool) -> None:
-    """Unpack the validation archive TAR and sort it by LABELS: the devkit .tar.gz or Kaggle's .csv."""
+def organize_validation(source: Path, labels: Path, folder: Path, link: bool) -> None:
+    """Put the validation images of SOURCE into class folders in FOLDER.
+
+    SOURCE is their archive, which is unpacked there first, or a folder of the flat files (FOLDER itself will do).
+    LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
+    """
     from imnetlib import organize
 
     wnids = organize.read_labels(labels)  # first: a wrong file should not cost the unpacking
-    organize.extract_validation(tar, folder)
-    done = organize.sort_validation(folder, wnids, link=link)
+    if source.is_dir():
+        flat = source
+    else:
+        organize.extract_validation(source, folder)
+        flat = folder
+    _tell_sorted(organize.sort_validation(folder, wnids, link=link, flat=flat))
+
+
+def _tell_sorted(done: Any) -> None:
     click.echo(f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there")
+
+
+@organize_.command("kaggle")
+@click.argument("download", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("root", type=FOLDER)
+@click.option("--link", is_flag=True, help="Hard links: the download stays as it is.")
+def organize_kaggle(download: Path, root: Path, link: bool) -> None:
+    """Put Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
+    from imnetlib import kaggle
+    from imnetlib.catalog import Layout
+
+    layout = Layout(root)
+    for done in kaggle.adopt(download, layout.train, layout.validation, link=link):
+        click.echo(f"{done.folder}: ", nl=False)
+        _tell_sorted(done)
 
 
 @organize_.command("undo")
 @click.argument("folder", type=FOLDER)
 def organize_undo(folder: Path) -> None:
-    """Make the validation FOLDER flat again."""
+    """Make the validation images in FOLDER flat again, where they came from."""
     from imnetlib import organize
 
-    click.echo(f"{organize.undo_validation(folder).moved:,} images moved back")
+    done = organize.undo_validation(folder)
+    click.echo(f"{done.moved:,} images moved back")
+    for name in done.missing:
+        click.echo(f"{name} is gone")
+    sys.exit(LEFT_OUT if done.missing else 0)
 
 
 @organize_.command("check")
 @click.argument("folder", type=FOLDER)
-def organize_check(folder: Path) -> None:
-    """Count the classes of FOLDER and name the files that are no plain colour JPEG."""
-    from imnetlib import organize
+@click.option(
+    "--labels", type=FILE, help="For the validation set: its labels, devkit .tar.gz or Kaggle's .csv."
+)
+@click.option(
+    "--counts",
+    type=FILE,
+    help="For the training set: the archive's .npz, the devkit, or Kaggle's train_cls.txt.",
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write the report here, with every file named."
+)
+def organize_check(folder: Path, labels: Path | None, counts: Path | None, report: Path | None) -> None:
+    """Count the classes of FOLDER, compare with what should be there, and name the files that are strange.
 
-    found = organize.check(folder)
+    Strange is what is no plain colour JPEG. Exit status 3: a count is wrong, or a file is no image that can be read.
+    """
+    from imnetlib import organize, survey
+    from imnetlib.files import write_atomically
+
+    if labels and counts:
+        raise click.UsageError("--labels are for the validation set, --counts for the training set: give one")
+    expected = (
+        Counter(organize.read_labels(labels)) if labels else survey.train_counts(counts) if counts else None
+    )
+    found = survey.check(folder, expected)
     if not found.counts:
         raise click.ClickException(f"{folder} holds no class folders")
-    click.echo(f"{len(found.counts):,} classes, {sum(found.counts.values()):,} files, {found.bytes:,} bytes")
-    for odd in found.strange:
-        click.echo(f"{odd.path}: {odd.what}")
-    unreadable = found.kinds.keys() - {"PNG", "CMYK", "grayscale"}
-    sys.exit(LEFT_OUT if unreadable else 0)
+    click.echo(survey.report(found), nl=False)
+    if report is not None:
+        with write_atomically(report) as out:
+            out.write(survey.report(found, most=None).encode())
+    sys.exit(0 if found.sound else LEFT_OUT)
 
 
 @main.command("probe")
@@ -267,23 +318,35 @@ def probe_(folder: Path, seconds: float) -> None:
 @main.command("list")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("lst", type=click.Path(path_type=Path))
+@click.option("--labels", type=FILE, help="For flat validation images: the devkit .tar.gz or Kaggle's .csv.")
 @click.option(
-    "--labels", type=FILE, help="For a flat validation archive: the devkit .tar.gz or Kaggle's .csv."
+    "--classes", type=FILE, help="The order of the labels: a synset.txt, or Kaggle's LOC_synset_mapping.txt."
 )
 @click.option("--seed", type=int, help="Shuffle with this seed.")
 @click.option("--train-ratio", type=float, help="Split, class by class, into LST's NAME_train and NAME_val.")
-def list_(source: Path, lst: Path, labels: Path | None, seed: int | None, train_ratio: float | None) -> None:
-    """Write LST, an image list of SOURCE: a folder of class folders, or an archive's .npz index."""
-    from imnetlib import imagelist, organize
+def list_(
+    source: Path,
+    lst: Path,
+    labels: Path | None,
+    classes: Path | None,
+    seed: int | None,
+    train_ratio: float | None,
+) -> None:
+    """Write LST, an image list of SOURCE: a folder of class folders or of flat images, or an archive's .npz index."""
+    from imnetlib import catalog, imagelist, organize
     from imnetlib.archive import TarIndex
 
-    if source.is_dir() and labels:
-        raise click.UsageError("--labels are for a flat archive: a folder's class folders are its labels")
-    if source.is_dir():
-        images = imagelist.scan(source)
-    else:
-        wnids = organize.read_labels(labels) if labels else None
+    if labels and classes:
+        raise click.UsageError(
+            "--labels are for flat validation images, --classes for class folders: give one"
+        )
+    wnids = organize.read_labels(labels) if labels else catalog.read_classes(classes) if classes else None
+    if not source.is_dir():
         images = imagelist.from_archive(TarIndex.load(source), wnids)
+    elif labels:
+        images = imagelist.scan_flat(source, wnids or ())
+    else:
+        images = imagelist.scan(source, wnids)
     if seed is not None:
         images = imagelist.shuffle(images, seed)
     parts = {lst: images}

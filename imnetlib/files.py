@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +37,31 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{folder} has {free:,} bytes free and {needed:,} are needed: make room")
+
+
+def require_one_disk(source: Path, folder: Path) -> None:
+    """Make ``folder``; OSError unless files of ``source`` can be moved and linked into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if _disk_of(source) != _disk_of(folder):
+        raise OSError(
+            errno.EXDEV, f"{source} and {folder} are on different disks: choose a folder on that of {source}"
+        )
+
+
+def _disk_of(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def sync() -> None:
+    """Put everything written on the disk: one call for thousands of files, where an fsync each takes hours."""
+    if hasattr(os, "sync"):  # not on Windows
+        os.sync()
+
+
+def first_names(names: Iterable[str]) -> str:
+    """The first ten of ``names``, sorted, for a message."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
 
 
 @contextmanager

@@ -51,27 +51,55 @@ def select(images: ImageList, positions: NDArray[np.int64] | NDArray[np.bool_] |
     return ImageList(images.ids[positions], images.labels[positions], images.paths[positions], images.classes)
 
 
-def scan(folder: Path) -> ImageList:
-    """The images under ``folder``, one subfolder per class: classes sorted, the label is the position (chapter 4).
+def scan(folder: Path, wnids: Sequence[str] | None = None) -> ImageList:
+    """The images under ``folder``, one subfolder per class: the label is the position among them, sorted (chapter 4).
 
-    JPEG, JPG and PNG in any case, files whose names hold numbers in the order of the numbers; names that
-    begin with a dot are left out. Raises OSError for a folder that cannot be read and ValueError where there
-    is no class or, since an empty folder would shift all labels after it, a class without images.
+    Or the position in ``wnids``, if given. JPEG, JPG and PNG in any case, files whose names hold numbers in the
+    order of the numbers; names that begin with a dot are left out. Raises OSError for a folder that cannot be read
+    and ValueError where there is no class, one that is not in ``wnids`` or, since an empty folder would shift all
+    labels after it, one without images.
     """
     with os.scandir(folder) as entries:
         classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    found = [_images(folder / name) for name in classes]
-    empty = [name for name, images in zip(classes, found, strict=True) if not images]
     if not classes:
         raise ValueError(f"{folder} holds no folders: put the images of each class in one named after it")
+    places = _places(folder, classes, classes if wnids is None else wnids)
+    found = [_images(folder / name) for name in classes]
+    empty = [name for name, images in zip(classes, found, strict=True) if not images]
     if empty:
         raise ValueError(
             f"{folder}: {len(empty)} of {len(classes)} class folders hold no image ({', '.join(empty[:10])}): "
             f"fill them or take them away"
         )
-    labels = np.repeat(np.arange(len(classes), dtype=np.float32), [len(images) for images in found])
+    labels = np.repeat(np.array(places, np.float32), [len(images) for images in found])
     paths = np.concatenate([np.array(images) for images in found])
-    return ImageList(np.arange(len(paths)), labels[:, None], paths, tuple(classes))
+    return ImageList(np.arange(len(paths)), labels[:, None], paths, tuple(wnids or classes))
+
+
+def _places(where: Path, classes: Sequence[str], wnids: Sequence[str]) -> list[int]:
+    """The position of each of the ``classes`` in ``wnids``; ValueError where one has none, or two."""
+    places = {name: place for place, name in enumerate(wnids)}
+    if len(places) != len(wnids):
+        raise ValueError(
+            f"{where} has classes, so its wnids name each class once, in the order of the labels; "
+            f"of these {len(wnids):,} only {len(places):,} differ: are they the validation labels?"
+        )
+    unknown = [name for name in classes if name not in places]
+    if unknown:
+        raise ValueError(
+            f"{where} holds {len(unknown)} classes that have no label: {', '.join(unknown[:10])}"
+        )
+    return [places[name] for name in classes]
+
+
+def scan_flat(folder: Path, wnids: Sequence[str]) -> ImageList:
+    """The flat validation images in ``folder``: ``wnids`` gives the class of image 1, 2, … (chapter 4).
+
+    As a flat archive in :func:`from_archive`; names that begin with a dot are left out.
+    """
+    with os.scandir(folder) as entries:
+        names = [os.fsencode(e.name) for e in entries if not e.name.startswith(".") and not e.is_dir()]
+    return _numbered(folder, names, wnids)
 
 
 def _images(folder: Path) -> list[bytes]:
@@ -98,17 +126,23 @@ def from_archive(index: TarIndex, wnids: Sequence[str] | None = None) -> ImageLi
         return _from_classes(index, index.class_names if wnids is None else wnids)
     if wnids is None:
         raise ValueError(f"{index.path} has no classes in it: give the class of each image as wnids")
-    numbered = [re.search(rb"(\d+)\.\w+$", name) for name in index.names.tolist()]
-    numbers = np.array([int(digits[1]) if digits else -1 for digits in numbered])
+    return _numbered(index.path, index.names.tolist(), wnids)
+
+
+def _numbered(where: Path, names: Sequence[bytes], wnids: Sequence[str]) -> ImageList:
+    """Images in the order of the numbers at the end of their names, one for each of the ``wnids``."""
+    found = [re.search(rb"(\d+)\.\w+$", name) for name in names]
+    numbers = np.array([int(digits[1]) if digits else -1 for digits in found], np.int64)
     order = np.argsort(numbers, kind="stable")
     if not np.array_equal(numbers[order], np.arange(1, len(wnids) + 1)):
+        between = f", from {names[order[0]].decode()} to {names[order[-1]].decode()}" if names else ""
         raise ValueError(
-            f"{index.path} should hold {len(wnids)} images numbered from 1, one for each wnid; it holds "
-            f"{len(index)}, from {index.names[order[0]].decode()} to {index.names[order[-1]].decode()}"
+            f"{where} should hold {len(wnids)} images numbered from 1, one for each wnid; it holds "
+            f"{len(names)}{between}"
         )
     classes, labels = np.unique(np.asarray(wnids), return_inverse=True)
     labels = labels.astype(np.float32)[:, None]
-    return ImageList(np.arange(len(wnids)), labels, index.names[order], tuple(classes.tolist()))
+    return ImageList(np.arange(len(wnids)), labels, np.array(names)[order], tuple(classes.tolist()))
 
 
 def check_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:
@@ -138,20 +172,11 @@ def check_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:
 
 
 def _from_classes(index: TarIndex, classes: Sequence[str]) -> ImageList:
-    places = {name: place for place, name in enumerate(classes)}
-    if len(places) != len(classes):
-        raise ValueError(
-            f"{index.path} is a tar of tars, so its wnids name each class once, in the order of the labels; "
-            f"of these {len(classes):,} only {len(places):,} differ: are they the validation labels?"
-        )
-    unknown = [name for name in index.class_names if name not in places]
-    if unknown:
-        first = ", ".join(unknown[:10])
-        raise ValueError(f"{index.path} holds {len(unknown)} classes that have no label: {first}")
+    places = _places(index.path, index.class_names, classes)
     loose = index.names[index.classes < 0]
     if len(loose):
         raise ValueError(f"{index.path} holds {len(loose)} files of no class, first {loose[0].decode()}")
-    labels = np.array([places[name] for name in index.class_names], np.float32)[index.classes]
+    labels = np.array(places, np.float32)[index.classes]
     return ImageList(np.arange(len(index)), labels[:, None], index.names, tuple(classes))
 
 

@@ -1,4 +1,4 @@
-"""One folder per class: extract the archives, sort the validation images, check the result (chapter 2).
+"""One folder per class: extract the archives, sort the validation images, undo it (chapter 2).
 
 The best-known bug of this step pairs sorted files with labels without counting either: 0.1 % accuracy and no
 error. Here image i gets label i because its name says i, and everything is counted before anything moves.
@@ -7,7 +7,6 @@ error. Here image i gets label i because its name says i, and everything is coun
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
 import io
 import json
@@ -18,23 +17,31 @@ import tarfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib import catalog
 from imnetlib.archive import TarIndex, TarReader, open_index
-from imnetlib.files import fsync_folder, write_atomically
+from imnetlib.files import (
+    first_names,
+    fsync_folder,
+    full_disk_named,
+    require_one_disk,
+    require_space,
+    sync,
+    write_atomically,
+)
 from imnetlib.progress import progress
 
 JOURNAL = ".sorted.json"
 _BATCH = 1000  # validation images between two syncs: 130 MB
-_WNID = re.compile(r"n\d{8}")
-_TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
+_HALF_BLOCK = 2048  # what a file costs on the disk beyond its bytes, on average
+TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
 _VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
 
 
@@ -52,35 +59,16 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """What ``sort_validation`` or ``undo_validation`` did: how many images it moved, or found in place."""
+    """What was sorted, adopted or undone: how many images were moved or linked, and how many were in place.
+
+    ``missing`` names the images that an undo found at neither of their places.
+    """
 
     folder: Path
     classes: int
     moved: int
     in_place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Strange:
-    """A file that is not a plain colour JPEG, and what it is."""
-
-    path: Path
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Images per class; the classes whose count is not the expected one, as (class, found, expected); odd files."""
-
-    counts: Mapping[str, int]
-    wrong: tuple[tuple[str, int, int], ...]
-    strange: tuple[Strange, ...]
-    bytes: int
-
-    @property
-    def kinds(self) -> Counter[str]:
-        """How many strange files there are of each kind."""
-        return Counter(file.what for file in self.strange)
+    missing: tuple[str, ...] = ()
 
 
 def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
@@ -93,7 +81,7 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
     """
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
-    _check_names(index, _TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
+    _check_names(index, TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
     wnids = index.names.astype("S9")
     order = np.argsort(wnids, kind="stable")
     classes = np.split(order, np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1)
@@ -105,19 +93,19 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
         else:
             missing.append((target, positions))
     total = int(sum(index.sizes[positions].sum() for _, positions in missing))
-    _make_room(folder, total)
+    written = sum(len(positions) for _, positions in missing)
+    _require_space(folder, written, total)
     with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
         for target, positions in missing:
             _extract_class(reader, positions.tolist(), target)
             bar.update(int(index.sizes[positions].sum()))
-    written = sum(len(positions) for _, positions in missing)
     return Extraction(folder, len(classes), written, len(index) - written, total, time.monotonic() - began)
 
 
 def _check_names(index: TarIndex, pattern: re.Pattern[bytes], described: str) -> None:
     odd = [name.decode() for name in index.names.tolist() if not pattern.fullmatch(name)]
     if odd:
-        raise ValueError(f"{index.path}: {len(odd):,} members are not called {described}: {_first(odd)}")
+        raise ValueError(f"{index.path}: {len(odd):,} members are not called {described}: {first_names(odd)}")
 
 
 def _check_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]) -> None:
@@ -130,7 +118,7 @@ def _check_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]
         raise ValueError(f"{target} holds {counts}: move it away first")
     if odd := [name for name, size in zip(names, sizes, strict=True) if found.get(name) != size]:
         raise ValueError(
-            f"{target}: {len(odd):,} files are missing or not as long as in the archive ({_first(odd)}): "
+            f"{target}: {len(odd):,} files are missing or not as long as in the archive ({first_names(odd)}): "
             "move it away first"
         )
 
@@ -140,18 +128,9 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {e.name: e.stat().st_size if e.is_file() else -1 for e in os.scandir(folder)}
 
 
-def _first(names: Iterable[str]) -> str:
-    """The first ten names."""
-    names = sorted(names)
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-
-
-def _make_room(folder: Path, needed: int) -> None:
-    """Make the folder; OSError when its disk is too small."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(errno.ENOSPC, f"{folder} has {free:,} bytes free and {needed:,} are needed: make room")
+def _require_space(folder: Path, files: int, data: int) -> None:
+    """Make the folder; OSError when its disk is too small, with half a block of each file counted in."""
+    require_space(folder, data + files * _HALF_BLOCK)
 
 
 def _extract_class(reader: TarReader, positions: Sequence[int], target: Path) -> None:
@@ -160,18 +139,13 @@ def _extract_class(reader: TarReader, positions: Sequence[int], target: Path) ->
     if beside.exists():  # left by a kill
         shutil.rmtree(beside)
     beside.mkdir()
-    for position in positions:
-        name = reader.index.names[position].decode().partition("/")[2]
-        (beside / name).write_bytes(reader.read(position))
-    _sync()
+    with full_disk_named(target):
+        for position in positions:
+            name = reader.index.names[position].decode().partition("/")[2]
+            (beside / name).write_bytes(reader.read(position))
+    sync()
     beside.rename(target)
     fsync_folder(target.parent)
-
-
-def _sync() -> None:
-    """Put everything written on the disk: one call for thousands of files, where an fsync each takes hours."""
-    if hasattr(os, "sync"):  # not on Windows
-        os.sync()
 
 
 def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
@@ -184,18 +158,19 @@ def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
     _check_names(index, _VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
     names, sizes = [name.decode() for name in index.names.tolist()], index.sizes.tolist()
-    _make_room(folder, 0)
+    folder.mkdir(parents=True, exist_ok=True)
     there = _sizes(folder)
     missing = [i for i, name in enumerate(names) if there.get(name) != sizes[i] and JOURNAL not in there]
     total = sum(sizes[i] for i in missing)
-    _make_room(folder, total)
+    _require_space(folder, len(missing), total)
     with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
         for start in range(0, len(missing), _BATCH):
             batch = [(i, folder / f".{names[i]}.tmp") for i in missing[start : start + _BATCH]]
-            for position, beside in batch:
-                beside.write_bytes(reader.read(position))
-                bar.update(sizes[position])
-            _sync()
+            with full_disk_named(folder):
+                for position, beside in batch:
+                    beside.write_bytes(reader.read(position))
+                    bar.update(sizes[position])
+            sync()
             for position, beside in batch:
                 beside.replace(folder / names[position])
     fsync_folder(folder)
@@ -208,10 +183,19 @@ def labels_from_devkit(devkit: Path) -> tuple[str, ...]:
     Its ground truth holds ids in file-name order; ``meta.mat`` gives each id's wnid, in the rows without children.
     ValueError for a cut or another file, an id that is no class and classes with unequal numbers of images.
     """
+    wnids, _, ids = _from_devkit(devkit)
+    if strange := set(ids) - wnids.keys():
+        raise ValueError(
+            f"{devkit}: the ground truth has ids that are no class: {first_names(map(str, strange))}"
+        )
+    return _equal_shares(tuple(wnids[i] for i in ids), devkit, len(wnids))
+
+
+def _from_devkit(devkit: Path) -> tuple[dict[int, str], dict[str, int], list[int]]:
     from scipy.io.matlab import MatReadError  # 0.2 s, for this function alone
 
     try:
-        wnids, ids = _read_devkit(devkit)
+        return _read_devkit(devkit)
     except (
         *(tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),  # cut or damaged
         *(MatReadError, LookupError, ValueError, TypeError, NotImplementedError),  # other files, other fields
@@ -220,13 +204,15 @@ def labels_from_devkit(devkit: Path) -> tuple[str, ...]:
             f"{devkit} cannot be read ({type(error).__name__}: {error}): is it the devkit, and whole? Download "
             "ILSVRC2012_devkit_t12.tar.gz again"
         ) from error
-    if strange := set(ids) - wnids.keys():
-        raise ValueError(f"{devkit}: the ground truth has ids that are no class: {_first(map(str, strange))}")
-    return _equal_shares(tuple(wnids[i] for i in ids), devkit, len(wnids))
 
 
-def _read_devkit(devkit: Path) -> tuple[dict[int, str], list[int]]:
-    """The wnid of each class id, and the id of each validation image."""
+def train_counts_from_devkit(devkit: Path) -> dict[str, int]:
+    """How many training images each class has, as the development kit's ``meta.mat`` says (chapter 2)."""
+    return _from_devkit(devkit)[1]
+
+
+def _read_devkit(devkit: Path) -> tuple[dict[int, str], dict[str, int], list[int]]:
+    """The wnid of each class id, the training images of each wnid, and the id of each validation image."""
     from scipy.io import loadmat
 
     files = {}
@@ -241,10 +227,10 @@ def _read_devkit(devkit: Path) -> tuple[dict[int, str], list[int]]:
                 files[name] = opened.read()
     synsets = loadmat(io.BytesIO(files["meta.mat"]), squeeze_me=True)["synsets"]  # type: ignore[arg-type]
     leaves = synsets[synsets["num_children"].astype(int) == 0]
-    wnids = {
-        int(number): str(wnid) for number, wnid in zip(leaves["ILSVRC2012_ID"], leaves["WNID"], strict=True)
-    }
-    return wnids, [int(line) for line in files["ILSVRC2012_validation_ground_truth.txt"].split()]
+    wnids = [str(wnid) for wnid in leaves["WNID"]]
+    by_id = dict(zip(leaves["ILSVRC2012_ID"].astype(int).tolist(), wnids, strict=True))
+    counts = dict(zip(wnids, leaves["num_train_images"].astype(int).tolist(), strict=True))
+    return by_id, counts, [int(line) for line in files["ILSVRC2012_validation_ground_truth.txt"].split()]
 
 
 def labels_from_catalog() -> tuple[str, ...]:
@@ -298,7 +284,7 @@ def _compare(found: set[str], expected: set[str], where: Path) -> None:
     missing, unexpected = expected - found, found - expected
     if missing or unexpected:
         said = [
-            f"{len(names):,} {kind} ({_first(names)})"
+            f"{len(names):,} {kind} ({first_names(names)})"
             for kind, names in (("missing", missing), ("unexpected", unexpected))
             if names
         ]
@@ -307,131 +293,88 @@ def _compare(found: set[str], expected: set[str], where: Path) -> None:
         )
 
 
-def sort_validation(folder: Path, wnids: Sequence[str], *, link: bool = False) -> Sorting:
-    """Put validation image i of the flat ``folder`` into ``folder/<wnids[i - 1]>`` (chapter 2).
+def sort_validation(
+    folder: Path, wnids: Sequence[str], *, link: bool = False, flat: Path | None = None
+) -> Sorting:
+    """Put validation image i into ``folder/<wnids[i - 1]>``, out of ``flat`` or else ``folder`` itself (chapter 2).
 
     All names are checked first: ValueError, and nothing moved, if any is missing or too much. A journal, written
     before the first move, lets a killed run go on and ``undo_validation`` take it back; a second run changes
-    nothing. ``link`` makes hard links and leaves the originals.
+    nothing. ``link`` makes hard links and leaves the originals. OSError where ``flat`` is on another disk.
     """
-    if odd := {wnid for wnid in wnids if not _WNID.fullmatch(wnid)}:
-        raise ValueError(f"the labels are not all wnids: {_first(odd)}")
+    if odd := {wnid for wnid in wnids if not catalog.WNID.fullmatch(wnid)}:
+        raise ValueError(f"the labels are not all wnids: {first_names(odd)}")
+    flat = flat or folder
     journal = folder / JOURNAL
-    record = {"link": link, "wnids": list(wnids)}
-    names = [validation_name(i) for i in range(1, len(wnids) + 1)]
+    record: dict[str, Any] = {"link": link, "wnids": list(wnids)}
+    if flat != folder:
+        require_one_disk(flat, folder)
+        record["flat"] = str(flat.resolve())
     if not journal.exists():
-        _compare({entry.name for entry in os.scandir(folder) if entry.name[0] != "."}, set(names), folder)
+        _compare(_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
+        if flat != folder and (others := _names(folder)):
+            raise ValueError(f"{folder} holds other things ({first_names(others)}): choose an empty folder")
         with write_atomically(journal) as out:
             out.write(json.dumps(record).encode())
     elif json.loads(journal.read_bytes()) != record:
-        raise ValueError(f"{folder} was sorted with other labels or another link setting: undo that first")
-    pairs = _pairs(folder, wnids)
+        raise ValueError(
+            f"{folder} was sorted with other labels, another link setting or out of another folder: "
+            "undo that first"
+        )
+    pairs, missing = _pairs(folder, wnids, flat)
+    _compare({at.name for at, _ in pairs}, {*missing, *(at.name for at, _ in pairs)}, folder)
     for wnid in sorted(set(wnids)):
         (folder / wnid).mkdir(exist_ok=True)
     moved = 0
     with progress(len(pairs), f"sort {folder.name}", "images") as bar:
-        for flat, placed in pairs:
+        for at, placed in pairs:
             if not placed.exists():
                 if link:
-                    placed.hardlink_to(flat)
+                    placed.hardlink_to(at)
                 else:
-                    flat.rename(placed)
+                    at.rename(placed)
                 moved += 1
             bar.update(1)
-    _sync()
+    sync()
     return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved)
 
 
-def _pairs(folder: Path, wnids: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Each image's flat and sorted path; ValueError if one is at neither."""
-    pairs = [
-        (folder / validation_name(i), folder / wnid / validation_name(i)) for i, wnid in enumerate(wnids, 1)
-    ]
-    _compare(
-        {flat.name for flat, placed in pairs if flat.exists() or placed.exists()},
-        {flat.name for flat, _ in pairs},
-        folder,
-    )
-    return pairs
+def _names(folder: Path) -> set[str]:
+    """What lies in a folder, hidden things aside."""
+    return {entry.name for entry in os.scandir(folder) if entry.name[0] != "."}
+
+
+def _pairs(folder: Path, wnids: Sequence[str], flat: Path) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
+    """Each image's flat and sorted path, and the names of those that are at neither."""
+    places = {validation_name(number): wnid for number, wnid in enumerate(wnids, 1)}
+    pairs = [(flat / name, folder / wnid / name) for name, wnid in places.items()]
+    there = [pair for pair in pairs if pair[0].exists() or pair[1].exists()]
+    return there, tuple(sorted(places.keys() - {at.name for at, _ in there}))
 
 
 def undo_validation(folder: Path) -> Sorting:
-    """Take back what ``sort_validation`` did, also half of it: the folder is flat again (chapter 2)."""
+    """Take back what ``sort_validation`` did, also half of it: the images are flat again (chapter 2).
+
+    Images that have gone meanwhile are named in the result; a class folder that holds other things stays.
+    """
     journal = folder / JOURNAL
     if not journal.exists():
         raise ValueError(f"{folder} has no {JOURNAL}: it was not sorted by this function")
     record = json.loads(journal.read_bytes())
     moved = 0
-    pairs = _pairs(folder, record["wnids"])
+    pairs, missing = _pairs(folder, record["wnids"], Path(record.get("flat", folder)))
     with progress(len(pairs), f"undo {folder.name}", "images") as bar:
-        for flat, placed in pairs:
+        for at, placed in pairs:
             if placed.exists():
-                if flat.exists():  # it was a link
+                if at.exists():  # it was a link
                     placed.unlink()
                 else:
-                    placed.rename(flat)
+                    placed.rename(at)
                 moved += 1
             bar.update(1)
     for wnid in set(record["wnids"]):
-        if (folder / wnid).exists():
+        if (folder / wnid).exists() and not any((folder / wnid).iterdir()):
             (folder / wnid).rmdir()
     journal.unlink()
-    _sync()
-    return Sorting(folder, len(set(record["wnids"])), moved, len(pairs) - moved)
-
-
-def check(folder: Path, expected: Mapping[str, int] | None = None) -> Check:
-    """Count each class of ``folder`` and name the files that are no plain colour JPEG (chapter 2).
-
-    ``expected``: images per wnid. Reads each file once, several at a time; about 20 µs a file besides the reading.
-    """
-    folders = sorted(
-        Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
-    counts, strange, total = {}, list[Strange](), 0
-    with ThreadPoolExecutor() as pool, progress(len(folders), f"check {folder.name}", "classes") as bar:
-        for place, (count, size, odd) in zip(folders, pool.map(_check_class, folders), strict=True):
-            counts[place.name] = count
-            total += size
-            strange += odd
-            bar.update(1)
-    wnids = sorted(counts.keys() | expected.keys()) if expected is not None else []
-    wrong = [(wnid, counts.get(wnid, 0), (expected or {}).get(wnid, 0)) for wnid in wnids]
-    return Check(counts, tuple(row for row in wrong if row[1] != row[2]), tuple(strange), total)
-
-
-def _check_class(folder: Path) -> tuple[int, int, list[Strange]]:
-    """Files, bytes and strange files of one class."""
-    total, strange = 0, []
-    paths = sorted(folder.iterdir())
-    for path in paths:
-        try:
-            data = path.read_bytes()
-            total, what = total + len(data), kind_of(data)
-        except OSError as error:  # a folder, or a disk that fails: one bad file does not stop the rest
-            what = f"unreadable: {error.strerror}"
-        if what:
-            strange.append(Strange(path, what))
-    return len(paths), total, strange
-
-
-def kind_of(data: bytes) -> str:
-    """What is odd about an image file: "" for a whole colour JPEG. Looks at markers only (ITU T.81, annex B)."""
-    if not data:
-        return "empty"
-    if data[:2] != b"\xff\xd8":
-        return "PNG" if data[:4] == b"\x89PNG" else "not an image that is known here"
-    components, at = 0, 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a marker may have any number of these before it
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
-            components = data[at + 9]
-        if marker == 0xDA:  # the pixels: inside them FF D9 can only be the end mark
-            if data.rfind(b"\xff\xd9", at) < 0:
-                return "truncated"
-            return {1: "grayscale", 3: "", 4: "CMYK"}.get(components, "damaged")
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return "truncated" if at + 4 > len(data) else "damaged"
+    sync()
+    return Sorting(folder, len(set(record["wnids"])), moved, len(pairs) - moved, missing)

@@ -87,9 +87,31 @@ def test_labels_that_do_not_belong_to_the_source_are_refused(mirror: Path, tmp_p
 
 def test_organize_check_says_by_its_status_that_a_file_is_broken(mirror: Path, tmp_path: Path):
     imnet("organize", "train", mirror / catalog.TRAIN_TAR, tmp_path / "train")
-    done = imnet("organize", "check", tmp_path / "train")
-    assert ": truncated" in done.output
+    done = imnet("organize", "check", tmp_path / "train", "--report", tmp_path / "report.md")
+    assert "## 1 truncated\n" in done.output
     assert done.exit_code == 3
+    assert (
+        tmp_path / "report.md"
+    ).read_text() in done.output  # so few strange files that all are on the page
+
+
+def test_organize_check_says_by_its_status_that_an_image_is_missing(mirror: Path, tmp_path: Path):
+    devkit, folder = mirror / catalog.DEVKIT, tmp_path / "validation"
+    imnet("organize", "validation", mirror / catalog.VALIDATION_TAR, devkit, folder)
+    check = ("organize", "check", folder, "--labels", devkit)
+    assert "Every class has as many files as expected." in imnet(*check).output
+    assert imnet(*check).exit_code == 0
+    lost = next(folder.glob("n*/*.JPEG"))
+    lost.unlink()
+    done = imnet(*check)
+    assert done.exit_code == 3
+    assert f"- {lost.parent.name} has 1, not 2\n" in done.output
+    assert imnet(*check, "--counts", devkit).exit_code == 2
+    wrong = imnet("organize", "check", folder, "--counts", devkit)  # three training images a class
+    assert "36 classes with another count" in wrong.output
+    undone = imnet("organize", "undo", folder)
+    assert undone.exit_code == 3
+    assert f"71 images moved back\n{lost.name} is gone\n" in undone.output
 
 
 def test_link_leaves_the_flat_files(mirror: Path, tmp_path: Path):

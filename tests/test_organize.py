@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from imnetlib import catalog, organize
+from imnetlib import catalog, files, organize
 from imnetlib.archive import TarReader, index_tar
 from imnetlib.organize import sort_validation, undo_validation, validation_name
 
@@ -124,17 +124,56 @@ def test_members_with_other_names_are_refused_before_anything_is_written(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.tar"]
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path: Path):
-    """CVE-2025-4517 and its kin: a link first, then a file written through it."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        link = tarfile.TarInfo("n01440764_1.JPEG")
-        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "victim")
-        tar.addfile(link)
-        tar.addfile(tarfile.TarInfo("n01440764_1.JPEG"))
-    (tmp_path / "t.tar").write_bytes(tar_of({"n01440764.tar": out.getvalue()}))
-    with pytest.raises(ValueError, match=r"n01440764_1\.JPEG, a symbolic link"):
-        organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
+def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def ladder(victim: Path) -> list[tarfile.TarInfo]:
+    """CVE-2025-4517: folders and links whose resolved path outgrows PATH_MAX, then a way up through them."""
+    members, path, folder = [], "", "d" * 247
+    for letter in "abcdefghijklmnop":
+        members += [special(path + folder, tarfile.DIRTYPE), special(path + letter, tarfile.SYMTYPE, folder)]
+        path += folder + "/"
+    top = "/".join("abcdefghijklmnop") + "/" + "l" * 254
+    members += [special(top, tarfile.SYMTYPE, "../" * 16)]
+    members += [special("escape", tarfile.SYMTYPE, f"{top}/../..{victim}")]
+    return [*members, special("escape/n01440764_1.JPEG", tarfile.REGTYPE)]
+
+
+CVES: dict[str, Callable[[Path], list[tarfile.TarInfo]]] = {
+    "a link, then a file written through it": lambda victim: [
+        special("n01440764_1.JPEG", tarfile.SYMTYPE, str(victim)),
+        special("n01440764_1.JPEG", tarfile.REGTYPE),
+    ],
+    "CVE-2025-4517: a path that outgrows PATH_MAX": ladder,
+    "CVE-2025-4138: a link out through another link": lambda victim: [
+        special("in", tarfile.SYMTYPE, "."),
+        special("in/out", tarfile.SYMTYPE, f"../..{victim}"),
+    ],
+    "CVE-2025-4330: a hard link to a link": lambda victim: [
+        special("n01440764_1.JPEG", tarfile.SYMTYPE, str(victim)),
+        special("n01440764_2.JPEG", tarfile.LNKTYPE, "n01440764_1.JPEG"),
+    ],
+    "CVE-2007-4559: a way up": lambda victim: [special(f"../../../../..{victim}", tarfile.REGTYPE)],
+}
+
+
+@pytest.mark.parametrize("attack", CVES)
+@pytest.mark.parametrize("inside", [False, True], ids=["outer tar", "class tar"])
+def test_the_attacks_on_tarfile_write_nothing(tmp_path: Path, attack: str, inside: bool):
+    victim, out = tmp_path / "victim", io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for info in CVES[attack](victim):
+            tar.addfile(info)
+    data = tar_of({"n01440764.tar": out.getvalue()}) if inside else out.getvalue()
+    (tmp_path / "t.tar").write_bytes(data)
+    said = r"a (symbolic|hard) link: only regular files|no safe file name"
+    for extract in (organize.extract_train, organize.extract_validation):
+        with pytest.raises(ValueError, match=said):
+            extract(tmp_path / "t.tar", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.tar"]
 
 
 def test_a_class_folder_with_another_count(tmp_path: Path, train: Path):
@@ -158,7 +197,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     for owner, name, letter in (
         *((Path, "write_bytes", "w"), (Path, "rename", "r"), (Path, "replace", "r")),
-        *((organize, "_sync", "s"), (organize, "fsync_folder", "f")),
+        *((organize, "sync", "s"), (organize, "fsync_folder", "f")),
     ):
         original = getattr(owner, name)
 
@@ -192,7 +231,7 @@ def test_validation_images_get_their_names_after_their_data_is_on_the_disk(
 
 
 def test_a_small_disk_is_noticed_first(tmp_path: Path, train: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(organize.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(OSError, match="1,000 bytes free"):
         organize.extract_train(train, tmp_path / "out")
     assert tree(tmp_path / "out") == {}
@@ -238,11 +277,11 @@ def test_validation_names_are_checked(tmp_path: Path):
 
 def devkit(folder: Path, wnids: tuple[str, ...], labels: tuple[str, ...], ids: dict[str, int]) -> Path:
     """A development kit as published: ids in an order of its own, inner synsets after the classes."""
-    fields = ["ILSVRC2012_ID", "WNID", "num_children", "words"]
+    fields = ["ILSVRC2012_ID", "WNID", "num_children", "words", "num_train_images"]
     synsets = np.empty((len(wnids) + 1, 1), dtype=[(name, object) for name in fields])
     for row, wnid in enumerate(sorted(wnids, key=ids.__getitem__)):
-        synsets[row, 0] = (float(ids[wnid]), wnid, 0.0, "words")
-    synsets[-1, 0] = (float(len(wnids) + 1), "n00001740", 3.0, "entity")
+        synsets[row, 0] = (float(ids[wnid]), wnid, 0.0, "words", float(1300 - ids[wnid]))
+    synsets[-1, 0] = (float(len(wnids) + 1), "n00001740", 3.0, "entity", 0.0)
     meta = io.BytesIO()
     savemat(meta, {"synsets": synsets})
     truth = "".join(f"{ids[wnid]}\n" for wnid in labels).encode()
@@ -461,76 +500,72 @@ def test_labels_that_cannot_be_used(flat: Path):
     with pytest.raises(ValueError, match="sorted with other labels"):
         sort_validation(flat, LABELS[::-1])
     (flat / LABELS[6] / validation_name(7)).unlink()
-    for function in (lambda: sort_validation(flat, LABELS), lambda: undo_validation(flat)):
-        with pytest.raises(ValueError, match=r"1 missing \(ILSVRC2012_val_00000007.JPEG\)"):
-            function()
+    with pytest.raises(ValueError, match=r"1 missing \(ILSVRC2012_val_00000007.JPEG\)"):
+        sort_validation(flat, LABELS)
 
 
-def test_image_folder_reads_the_result(flat: Path):
-    """torchvision's documented rule: classes are the sorted folder names, samples the files by extension."""
+def test_undoing_names_what_has_gone_and_leaves_what_is_not_its_own(flat: Path):
     sort_validation(flat, LABELS)
-    classes = sorted(entry.name for entry in os.scandir(flat) if entry.is_dir())
-    samples = [
-        (file, at)
-        for at, wnid in enumerate(classes)
-        for file in sorted(p.name for p in (flat / wnid).iterdir())
-        if file.lower().endswith((".jpg", ".jpeg", ".png"))
+    (flat / LABELS[6] / validation_name(7)).unlink()
+    (flat / LABELS[0] / "notes.txt").write_text("mine")
+    undone = undo_validation(flat)
+    assert (undone.moved, undone.missing) == (IMAGES - 1, (validation_name(7),))
+    rest = {name: data for name, data in FLAT.items() if name != validation_name(7)}
+    assert tree(flat) == rest | {f"{LABELS[0]}/notes.txt": b"mine"}
+    assert not (flat / organize.JOURNAL).exists()
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+def test_sorting_out_of_another_folder(flat: Path, tmp_path: Path, link: bool):
+    target = tmp_path / "sorted"
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "other").touch()
+    with pytest.raises(ValueError, match=r"full holds other things \(other\): choose an empty folder"):
+        sort_validation(tmp_path / "full", LABELS, flat=flat)
+    assert sort_validation(target, LABELS, link=link, flat=flat).moved == IMAGES
+    assert tree(target) == SORTED
+    assert tree(flat) == (FLAT if link else {})
+    assert sort_validation(target, LABELS, link=link, flat=flat).moved == 0
+    with pytest.raises(ValueError, match="out of another folder: undo that first"):
+        sort_validation(target, LABELS, link=link)
+    assert undo_validation(target).moved == IMAGES
+    assert tree(flat) == FLAT
+    assert list(target.iterdir()) == []
+
+
+def as_torchvision(folder: Path) -> list[tuple[str, int]]:
+    """ImageFolder's documented rule: every folder is a class, sorted; its files by extension, all levels down."""
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return [
+        (name, label)
+        for label, wnid in enumerate(classes)
+        for _, _, names in sorted(os.walk(folder / wnid, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith((".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"))
     ]
-    assert classes == sorted(WNIDS)
-    assert dict(samples) == {validation_name(i): classes.index(wnid) for i, wnid in enumerate(LABELS, 1)}
-    assert len(samples) == IMAGES
 
 
-THUMBNAIL = b"Exif\0\0" + jpeg(seed=9)  # a whole JPEG inside the header of another
-png = io.BytesIO()
-Image.new("RGB", (3, 3)).save(png, "PNG")
+def as_keras(folder: Path) -> list[tuple[str, int]]:
+    """image_dataset_from_directory's rule: folders in alphanumeric order but hidden ones, files by extension."""
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    return [
+        (path.name, label)
+        for label, wnid in enumerate(classes)
+        for path in sorted((folder / wnid).rglob("*"))
+        if path.name.lower().endswith((".bmp", ".gif", ".jpeg", ".jpg", ".png"))
+    ]
 
 
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (jpeg(), ""),
-        (jpeg(progressive=True), ""),
-        (jpeg(exif=THUMBNAIL), ""),
-        (jpeg() + b"\0" * 300, ""),
-        (jpeg("L"), "grayscale"),
-        (jpeg("CMYK"), "CMYK"),
-        (b"", "empty"),
-        (png.getvalue(), "PNG"),
-        (b"<html>", "not an image that is known here"),
-        (jpeg()[:2] + b"\0" * 50, "damaged"),
-    ],
-)
-def test_kinds_of_files(data: bytes, kind: str):
-    assert organize.kind_of(data) == kind
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": THUMBNAIL}])
-def test_every_cut_of_a_jpeg_is_seen(options: dict[str, object]):
-    whole = jpeg(**options)
-    assert [cut for cut in range(2, len(whole)) if organize.kind_of(whole[:cut]) != "truncated"] == []
-
-
-def test_check_counts_and_names(tmp_path: Path):
-    files = {
-        "n01440764/a.JPEG": jpeg(),
-        "n01440764/b.JPEG": jpeg()[:-40],
-        "n02012849/c.JPEG": png.getvalue(),
-        "n02012849/d.JPEG": jpeg(seed=1),
-        ".n03126707.tmp/e.JPEG": b"",
-    }
-    for name, data in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "n02012849" / "folder").mkdir()
-    report = organize.check(tmp_path, {"n01440764": 2, "n02012849": 2, "n03126707": 1})
-    assert report.counts == {"n01440764": 2, "n02012849": 3}
-    assert report.wrong == (("n02012849", 3, 2), ("n03126707", 0, 1))
-    assert {file.path.name: file.what for file in report.strange} == {
-        "b.JPEG": "truncated",
-        "c.JPEG": "PNG",
-        "folder": "unreadable: Is a directory",
-    }
-    assert report.kinds == {"truncated": 1, "PNG": 1, "unreadable: Is a directory": 1}
-    assert report.bytes == sum(len(data) for name, data in files.items() if name[0] != ".")
-    assert organize.check(tmp_path).wrong == ()
+@pytest.mark.parametrize("read", [as_torchvision, as_keras])
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+def test_other_libraries_read_the_result(
+    flat: Path, tmp_path: Path, train: Path, link: bool, read: Callable[[Path], list[tuple[str, int]]]
+):
+    """Labels 0, 1, 2 in the order of the wnids, of each image once: journal and flat originals do not count."""
+    sort_validation(flat, LABELS, link=link)
+    expected = {validation_name(number): sorted(WNIDS).index(wnid) for number, wnid in enumerate(LABELS, 1)}
+    assert sorted(read(flat)) == sorted(expected.items())
+    organize.extract_train(train, tmp_path / "out")
+    assert sorted(read(tmp_path / "out")) == sorted(
+        (name, label) for label, wnid in enumerate(sorted(WNIDS)) for name in TRAIN[wnid]
+    )

@@ -1,0 +1,90 @@
+"""Kaggle's copy of ILSVRC2012, whose layout is another one, brought into the course's folders (chapter 2).
+
+Its training images come in class folders, its validation images flat, with their labels in a table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from imnetlib import catalog
+from imnetlib.files import first_names, require_one_disk, sync
+from imnetlib.organize import TRAIN_NAME, Sorting, labels_from_kaggle, sort_validation
+from imnetlib.progress import progress
+
+CLASSES, LABELS = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
+IMAGES = "ILSVRC/Data/CLS-LOC"
+
+
+def adopt(download: Path, train: Path, validation: Path, *, link: bool = False) -> tuple[Sorting, Sorting]:
+    """Put Kaggle's unpacked download into ``train`` and ``validation``, one folder per class (chapter 2).
+
+    ``download`` holds LOC_synset_mapping.txt, LOC_val_solution.csv and ILSVRC/Data/CLS-LOC. Everything is checked
+    before anything moves; stopped, the next run goes on. ``link`` makes hard links and leaves the download as it is.
+    ValueError for classes, files or labels that are missing or too much; OSError where the folders are on another
+    disk. Reads no image.
+    """
+    wnids = catalog.read_classes(download / CLASSES)
+    labels = labels_from_kaggle(download / LABELS)
+    if other := set(wnids) ^ set(labels):
+        raise ValueError(
+            f"{download}: {CLASSES} and {LABELS} differ in {len(other):,} classes: {first_names(other)}"
+        )
+    source = download / IMAGES
+    require_one_disk(source, train)
+    waiting = _waiting(source / "train", train, wnids)
+    placed = sort_validation(validation, labels, link=link, flat=source / "val")
+    with progress(len(wnids), f"adopt {train.name}", "classes") as bar:
+        bar.update(len(wnids) - len(waiting))
+        for wnid in waiting:
+            if link:
+                _link_class(source / "train" / wnid, train / wnid)
+            else:
+                (source / "train" / wnid).rename(train / wnid)
+            bar.update(1)
+    sync()
+    moved = sum(waiting.values())
+    there = sum(1 for wnid in wnids for _ in os.scandir(train / wnid))
+    return Sorting(train, len(wnids), moved, there - moved), placed
+
+
+def _waiting(source: Path, train: Path, wnids: Sequence[str]) -> dict[str, int]:
+    """The files of each class that is still to be adopted. ValueError where one is missing, too much or misnamed."""
+    done = {wnid for wnid in wnids if (train / wnid).exists()}
+    found = {entry.name for entry in os.scandir(source) if entry.name[0] != "."}
+    if found | done != set(wnids):
+        missing, surplus = set(wnids) - found - done, found - set(wnids)
+        raise ValueError(
+            f"{source}: of {len(wnids):,} classes, {len(missing):,} are missing ({first_names(missing)}) and "
+            f"{len(surplus):,} are unexpected ({first_names(surplus)}): nothing was done"
+        )
+    counts = {}
+    for wnid in sorted(set(wnids) - done):
+        entries = list(os.scandir(source / wnid))
+        odd = [entry.name for entry in entries if not _is_training_image(entry, wnid)]
+        if odd or not entries:
+            raise ValueError(
+                f"{source / wnid}: {len(odd):,} of {len(entries):,} are no files called {wnid}_<number>.JPEG "
+                f"({first_names(odd)}): nothing was done"
+            )
+        counts[wnid] = len(entries)
+    return counts
+
+
+def _is_training_image(entry: os.DirEntry[str], wnid: str) -> bool:
+    name = os.fsencode(f"{wnid}/{entry.name}")
+    return entry.is_file(follow_symlinks=False) and TRAIN_NAME.fullmatch(name) is not None
+
+
+def _link_class(source: Path, target: Path) -> None:
+    """Hard links to a class's files, first under another name: the class is whole or not there."""
+    beside = target.with_name(f".{target.name}.tmp")
+    if beside.exists():  # left by a kill
+        shutil.rmtree(beside)
+    beside.mkdir()
+    for entry in os.scandir(source):
+        (beside / entry.name).hardlink_to(entry.path)
+    beside.rename(target)

@@ -1,0 +1,186 @@
+"""Kaggle's copy of the set, in the layout in which it is unpacked, brought into the course's folders."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imnetlib import catalog, files, imagelist, kaggle, organize
+from imnetlib.cli import main
+
+WNIDS = ("n01440764", "n02012849", "n03126707")
+LABELS = tuple(WNIDS[number * 7 % 3] for number in range(12))
+TRAIN = {f"{wnid}/{wnid}_{number}.JPEG": f"{wnid} {number}" for wnid in WNIDS for number in (7, 12, 30)}
+FLAT = {organize.validation_name(number): f"image {number}" for number in range(1, 13)}
+SORTED = {f"{LABELS[number - 1]}/{name}": data for number, (name, data) in enumerate(FLAT.items(), 1)}
+
+
+def put(folder: Path, files: dict[str, str]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(data)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != organize.JOURNAL
+    }
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Path:
+    folder = tmp_path / "kaggle"
+    put(folder / kaggle.IMAGES, {f"train/{name}": data for name, data in TRAIN.items()})
+    put(folder / kaggle.IMAGES, {f"val/{name}": data for name, data in FLAT.items()})
+    put(folder / kaggle.IMAGES, {"test/ILSVRC2012_test_00000001.JPEG": "test"})
+    put(folder, {kaggle.CLASSES: "".join(f"{wnid} a name, another\n" for wnid in WNIDS)})
+    rows = [[name.removesuffix(".JPEG"), f"{wnid} 1 2 3 4 "] for name, wnid in zip(FLAT, LABELS, strict=True)]
+    random.Random(1).shuffle(rows)
+    with (folder / kaggle.LABELS).open("w", newline="") as out:
+        csv.writer(out).writerows([["ImageId", "PredictionString"], *rows])
+    return folder
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+def test_the_download_comes_into_the_courses_folders(download: Path, tmp_path: Path, link: bool):
+    before, layout = tree(download), catalog.Layout(tmp_path / "root")
+    for moved in (9, 0):  # twice is as good as once
+        train, validation = kaggle.adopt(download, layout.train, layout.validation, link=link)
+        assert (train.classes, train.moved, train.in_place) == (3, moved, 9 - moved)
+        assert (validation.moved, validation.in_place) == ((12, 0) if moved else (0, 12))
+        assert tree(layout.train) == TRAIN
+        assert tree(layout.validation) == SORTED
+    if link:
+        assert tree(download) == before
+    organize.undo_validation(layout.validation)
+    assert tree(download / kaggle.IMAGES / "val") == FLAT
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+@pytest.mark.parametrize("steps", range(4))
+def test_stopped_between_two_classes(
+    download: Path, tmp_path: Path, link: bool, steps: int, monkeypatch: pytest.MonkeyPatch
+):
+    train, left, rename = tmp_path / "train", iter(range(steps)), Path.rename
+
+    def stopping(self: Path, target: Path) -> Path:
+        if target.parent == train and next(left, None) is None:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stopping)
+        if steps < len(WNIDS):
+            with pytest.raises(KeyboardInterrupt):
+                kaggle.adopt(download, train, tmp_path / "val", link=link)
+    kaggle.adopt(download, train, tmp_path / "val", link=link)
+    assert tree(train) == TRAIN
+    assert tree(tmp_path / "val") == SORTED
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda images: (images / "train" / WNIDS[1]).rename(images / "train" / "n01443537"),
+            r"of 3 classes, 1 are missing \(n02012849\) and 1 are unexpected \(n01443537\): nothing was done",
+        ),
+        (
+            lambda images: (images / "train" / WNIDS[1] / "readme").touch(),
+            r"n02012849: 1 of 4 are no files called n02012849_<number>\.JPEG \(readme\): nothing was done",
+        ),
+        (
+            lambda images: (images / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").symlink_to("/etc/passwd"),
+            r"1 of 4 are no files called .* \(n02012849_1\.JPEG\)",
+        ),
+        (
+            lambda images: [path.unlink() for path in (images / "train" / WNIDS[0]).iterdir()],
+            r"n01440764: 0 of 0 are no files",
+        ),
+        (
+            lambda images: (images / "val" / organize.validation_name(3)).unlink(),
+            r"of 12 validation images, 1 missing \(ILSVRC2012_val_00000003\.JPEG\): nothing was done",
+        ),
+        (
+            lambda images: (images.parents[2] / kaggle.CLASSES).write_text("n01440764 a\nn02012849 b\n"),
+            r"LOC_synset_mapping\.txt and LOC_val_solution\.csv differ in 1 classes: n03126707",
+        ),
+    ],
+)
+def test_nothing_moves_unless_everything_fits(
+    download: Path, tmp_path: Path, change: Callable[[Path], object], said: str
+):
+    change(download / kaggle.IMAGES)
+    before = sorted(download.rglob("*"))
+    with pytest.raises(ValueError, match=said):
+        kaggle.adopt(download, tmp_path / "train", tmp_path / "val")
+    assert sorted(download.rglob("*")) == before
+
+
+def test_another_disk_is_refused_in_one_sentence(
+    download: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(files, "_disk_of", lambda path: path.name)
+    with pytest.raises(
+        OSError, match=r"CLS-LOC and .*train are on different disks: choose a folder on that of"
+    ):
+        kaggle.adopt(download, tmp_path / "train", tmp_path / "val")
+
+
+def test_both_sets_are_listed_where_they_lie(download: Path, tmp_path: Path):
+    """The labels follow Kaggle's table of classes, and nothing needs to move."""
+    (download / kaggle.CLASSES).write_text("".join(f"{wnid} a\n" for wnid in ("n00000001", *reversed(WNIDS))))
+    wnids = catalog.read_classes(download / kaggle.CLASSES)
+    train = imagelist.scan(download / kaggle.IMAGES / "train", wnids)
+    assert train.paths.tolist() == [name.encode() for name in TRAIN]
+    assert train.labels[:, 0].tolist() == [3, 3, 3, 2, 2, 2, 1, 1, 1]
+    assert train.classes == wnids
+    flat = imagelist.scan_flat(
+        download / kaggle.IMAGES / "val", organize.labels_from_kaggle(download / kaggle.LABELS)
+    )
+    assert flat.paths.tolist() == [name.encode() for name in FLAT]
+    assert [WNIDS[int(label)] for label in flat.labels[:, 0]] == list(LABELS)
+    with pytest.raises(ValueError, match=r"train holds 1 classes that have no label: n03126707"):
+        imagelist.scan(download / kaggle.IMAGES / "train", wnids[2:])
+    with pytest.raises(ValueError, match=r"val should hold 11 images numbered from 1, .* it holds 12, from"):
+        imagelist.scan_flat(download / kaggle.IMAGES / "val", LABELS[:-1])
+
+
+def test_the_verbs(download: Path, tmp_path: Path):
+    def imnet(*arguments: object) -> str:
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    images, root = download / kaggle.IMAGES, tmp_path / "root"
+    lst = tmp_path / "a.lst"
+    assert "9 images" in imnet("list", images / "train", lst, "--classes", download / kaggle.CLASSES)
+    assert "12 images" in imnet("list", images / "val", lst, "--labels", download / kaggle.LABELS)
+    said = imnet("organize", "kaggle", download, root, "--link")
+    assert f"{root}/imagenet/train: 3 classes, 9 images put in place, 0 were there\n" in said
+    assert f"{root}/imagenet/validation: 3 classes, 12 images put in place, 0 were there\n" in said
+    sorted_there = imnet("organize", "validation", images / "val", download / kaggle.LABELS, images / "val")
+    assert "12 images put in place" in sorted_there
+    assert tree(images / "val") == SORTED
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names no class: it is empty"),
+        ("n01440764 tench\nmaillot\n", "line 2: 'maillot' begins with no wnid, like n02510455"),
+        ("n01440764 tench\n\n", "line 2: '' begins with no wnid"),
+        ("n01440764\nn02012849\nn01440764\n", "line 3: n01440764 stands in line 1 too"),
+    ],
+)
+def test_a_table_of_classes_that_is_none(tmp_path: Path, text: str, said: str):
+    (tmp_path / "synset.txt").write_text(text)
+    with pytest.raises(ValueError, match=rf"synset\.txt.* ?{said}"):
+        catalog.read_classes(tmp_path / "synset.txt")
