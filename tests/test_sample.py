@@ -21,10 +21,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from click.testing import CliRunner
 from PIL import Image
 
 from imnetlib import catalog, organize, sample
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR
+from imnetlib.cli import main
 
 SETTINGS = {"classes": 5, "train_per_class": 4, "validation_per_class": 3, "seed": 7}
 NOISE = {"classes": 40, "train_per_class": 2, "validation_per_class": 1, "seed": 7, "noise": True}
@@ -326,6 +328,16 @@ def test_class_counts_are_refused_with_those_there_may_be(tmp_path: Path, wrong:
     with pytest.raises(ValueError, match=message):
         sample.draw(tmp_path / "new", **SETTINGS | wrong)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_draws_noise(noise: Path, tmp_path: Path):
+    command = ["sample", str(tmp_path), "--noise", "--train", "2", "--validation", "1", "--seed", "7"]
+    done = CliRunner().invoke(main, [*command, "--classes", "40"])
+    assert done.output.endswith(f"40 classes, 80 + 40 images in {tmp_path}\n")
+    assert md5s(tmp_path) == md5s(noise)
+    refused = CliRunner().invoke(main, [*command, "--classes", "1001"])
+    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+    assert "take 1 to 36, or with noise 1 to 1,000" in refused.output
 
 
 @pytest.mark.parametrize("wrong", [{"train_per_class": 0}, {"validation_per_class": 0}, {"seed": -1}])
