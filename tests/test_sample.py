@@ -16,6 +16,7 @@ import tarfile
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,17 @@ def test_a_painted_sample_is_what_it_was_before_there_was_noise(drawn: Path):
     assert list(noted) == [*SETTINGS, "quirks", "images"]  # no entry for noise
     assert list(noted["quirks"])[::8] == ["n02690373_18751.JPEG", "n11608250_17475.JPEG"]
     assert sample.draw(drawn, **SETTINGS) == sample.load(drawn)
+
+
+def test_the_workers_do_not_fill_the_memory_while_the_disk_is_slow(monkeypatch: pytest.MonkeyPatch):
+    taken = []
+    monkeypatch.setattr(sample, "_take", lambda shot: taken.append(shot) or shot)
+    with ThreadPoolExecutor(2) as pool:
+        pictures = sample._in_order(pool, list(range(995)), ahead=3)
+        assert [next(pictures) for _ in range(15)] == list(range(15))
+        pool.submit(int).result()  # what was handed to the workers before is done, or one of them is at it
+        assert len(taken) <= 50
+        assert list(pictures) == list(range(15, 995))
 
 
 def test_another_seed_gives_other_pictures(drawn: Path, tmp_path: Path):

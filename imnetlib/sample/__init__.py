@@ -14,9 +14,9 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ _NOISE_GROUP = "n00021939"  # artifact, as half of ILSVRC's classes are: the cou
 _ABOUT_BYTES = 60_000  # an image with its tar header, generously
 _ABOUT_NOISE_BYTES = 120_000
 _CHUNK = 10  # pictures that a worker paints between two reports
+_AHEAD = 8  # chunks per worker that may wait to be written: so it paints on while a class's tar is
 _VALIDATION = 1_000_000  # a validation picture's index starts here: never one that training uses
 
 
@@ -111,7 +112,8 @@ def draw(
     OSError when the disk is too small, ValueError for counts that make no sample.
 
     ``noise`` tries the whole way at a larger size: each picture is a tile of noise in 1 ms and 110 KB, ImageNet's
-    mean, and ``classes`` (200 unless given) spread over ILSVRC's 1,000.
+    mean, and ``classes`` (200 unless given) spread over ILSVRC's 1,000. Memory: a class's training images, and
+    some 9 MB a worker.
     """
     if classes is None:
         classes = NOISE_CLASSES if noise else len(sample_wnids())
@@ -293,9 +295,19 @@ def _taken(shots: list[_Shot], workers: int | None) -> Iterator[Iterator[_Pictur
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         try:
-            yield pool.map(_take, shots, chunksize=_CHUNK)
+            yield _in_order(pool, shots, workers * _AHEAD)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(pool: Executor, shots: list[_Shot], ahead: int) -> Iterator[_Picture]:
+    """As ``pool.map``, but ``ahead`` chunks at most wait in memory: a slow disk would fill it with the sample."""
+    chunks = (shots[i : i + _CHUNK] for i in range(0, len(shots), _CHUNK))
+    waiting = deque(pool.submit(_take_all, chunk) for chunk in itertools.islice(chunks, ahead))
+    while waiting:
+        pictures = waiting.popleft().result()
+        waiting.extend(pool.submit(_take_all, chunk) for chunk in itertools.islice(chunks, 1))
+        yield from pictures
 
 
 def _begin_worker() -> None:
@@ -343,6 +355,10 @@ def _take(shot: _Shot) -> _Picture:
     pixels = (_noise if shot.noise else render)(shot.wnid, shot.index, seed=shot.seed)
     shape = f"{pixels.shape[1]}x{pixels.shape[0]}"
     return _Picture(shot.file, archives.encode(pixels, shot.quirk), shape)
+
+
+def _take_all(shots: list[_Shot]) -> list[_Picture]:
+    return [_take(shot) for shot in shots]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
