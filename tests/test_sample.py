@@ -16,17 +16,21 @@ import tarfile
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
+from click.testing import CliRunner
 from PIL import Image
 
-from imnetlib import catalog, sample
+from imnetlib import catalog, organize, sample
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR
+from imnetlib.cli import main
 
 SETTINGS = {"classes": 5, "train_per_class": 4, "validation_per_class": 3, "seed": 7}
+NOISE = {"classes": 40, "train_per_class": 2, "validation_per_class": 1, "seed": 7, "noise": True}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny sample, painted by this process alone."""
     folder = tmp_path_factory.mktemp("sample")
     sample.draw(folder, **SETTINGS, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sample of noise, drawn by this process alone."""
+    folder = tmp_path_factory.mktemp("noise")
+    sample.draw(folder, **NOISE, workers=1)
     return folder
 
 
@@ -171,7 +183,9 @@ def test_training_files_hold_what_render_paints(drawn: Path):
         place[wnid] += 1
 
 
-def test_exactly_the_listed_oddities_are_there(drawn: Path):
+@pytest.mark.parametrize("kind_of_sample", ["drawn", "noise"])
+def test_exactly_the_listed_oddities_are_there(kind_of_sample: str, request: pytest.FixtureRequest):
+    drawn: Path = request.getfixturevalue(kind_of_sample)
     found, broken = {}, []
     for name, data in (training(drawn) | validation(drawn)).items():
         with warnings.catch_warnings(record=True) as caught:
@@ -217,6 +231,65 @@ def test_the_bytes_do_not_depend_on_the_workers(drawn: Path, tmp_path: Path):
     assert (tmp_path / "sample.json").read_bytes() == (drawn / "sample.json").read_bytes()
 
 
+def test_a_sample_of_noise_has_the_official_layout(noise: Path):
+    wnids = [info.name.removesuffix(".tar") for info, _ in members(noise / TRAIN_TAR)]
+    assert wnids == sorted(wnids)
+    assert wnids == [catalog.wnids_1k()[25 * i] for i in range(40)]  # evenly, over all 1,000
+    assert Counter(name.split("_")[0] for name in training(noise)) == dict.fromkeys(wnids, 2)
+    assert sorted(validation(noise)) == [f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 41)]
+    assert Counter(organize.labels_from_devkit(noise / DEVKIT)) == dict.fromkeys(wnids, 1)
+    found = sample.load(noise)
+    assert (found.classes, found.train, found.validation) == (40, 80, 40)
+    assert {archive.name: archive.md5 for archive in found.archives} == md5s(noise)
+
+
+def test_pictures_of_noise_weigh_what_imagenets_do_and_differ(noise: Path):
+    odd, every = quirks(noise), training(noise) | validation(noise)
+    plain = [data for name, data in every.items() if name not in odd]
+    assert 80_000 < np.mean([len(data) for data in plain]) < 140_000
+    assert {Image.open(io.BytesIO(data)).size for data in plain} == {(500, 375)}
+    assert len(set(every.values())) == 120
+
+
+def test_the_noise_does_not_depend_on_the_workers(noise: Path, tmp_path: Path):
+    sample.draw(tmp_path, **NOISE, workers=2)
+    assert md5s(tmp_path) == md5s(noise)
+    assert (tmp_path / "sample.json").read_bytes() == (noise / "sample.json").read_bytes()
+
+
+def test_a_sample_of_noise_holds_any_number_of_classes(tmp_path: Path):
+    for classes, drawn in ((1, 1), (None, sample.NOISE_CLASSES)):
+        folder, counts = tmp_path / str(classes), {"train_per_class": 1, "validation_per_class": 1}
+        assert sample.draw(folder, classes=classes, **counts, noise=True, workers=1).classes == drawn
+    assert sample._chosen_classes(sample._Settings(1_000, 1, 1, 0, noise=True)) == catalog.wnids_1k()
+
+
+def test_noise_and_paintings_are_two_samples(drawn: Path, noise: Path):
+    before = (noise / "sample.json").read_bytes()
+    assert sample.draw(noise, **NOISE) == sample.load(noise)
+    assert (noise / "sample.json").read_bytes() == before
+    with pytest.raises(FileExistsError, match=r"drawn with.*not.*'noise': True.*another folder"):
+        sample.draw(drawn, **SETTINGS | {"noise": True})
+
+
+def test_a_painted_sample_is_what_it_was_before_there_was_noise(drawn: Path):
+    noted = json.loads((drawn / "sample.json").read_text())
+    assert list(noted) == [*SETTINGS, "quirks", "images"]  # no entry for noise
+    assert list(noted["quirks"])[::8] == ["n02690373_18751.JPEG", "n11608250_17475.JPEG"]
+    assert sample.draw(drawn, **SETTINGS) == sample.load(drawn)
+
+
+def test_the_workers_do_not_fill_the_memory_while_the_disk_is_slow(monkeypatch: pytest.MonkeyPatch):
+    taken = []
+    monkeypatch.setattr(sample, "_take", lambda shot: taken.append(shot) or shot)
+    with ThreadPoolExecutor(2) as pool:
+        pictures = sample._in_order(pool, list(range(995)), ahead=3)
+        assert [next(pictures) for _ in range(15)] == list(range(15))
+        pool.submit(int).result()  # what was handed to the workers before is done, or one of them is at it
+        assert len(taken) <= 50
+        assert list(pictures) == list(range(15, 995))
+
+
 def test_another_seed_gives_other_pictures(drawn: Path, tmp_path: Path):
     sample.draw(tmp_path, **SETTINGS | {"seed": 8}, workers=1)
     assert not set(md5s(tmp_path).values()) & set(md5s(drawn).values())
@@ -259,10 +332,27 @@ def test_an_unfinished_sample_does_not_load(drawn: Path, tmp_path: Path, missing
         sample.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"classes": 0}, {"classes": 37}, {"train_per_class": 0}, {"validation_per_class": 0}, {"seed": -1}],
-)
+@pytest.mark.parametrize("wrong", [{"classes": 0}, {"classes": 37}, {"classes": 1_001, "noise": True}])
+def test_class_counts_are_refused_with_those_there_may_be(tmp_path: Path, wrong: dict[str, int]):
+    message = (
+        f"a sample of {wrong['classes']:,} classes cannot be drawn: take 1 to 36, or with noise 1 to 1,000"
+    )
+    with pytest.raises(ValueError, match=message):
+        sample.draw(tmp_path / "new", **SETTINGS | wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_draws_noise(noise: Path, tmp_path: Path):
+    command = ["sample", str(tmp_path), "--noise", "--train", "2", "--validation", "1", "--seed", "7"]
+    done = CliRunner().invoke(main, [*command, "--classes", "40"])
+    assert done.output.endswith(f"40 classes, 80 + 40 images in {tmp_path}\n")
+    assert md5s(tmp_path) == md5s(noise)
+    refused = CliRunner().invoke(main, [*command, "--classes", "1001"])
+    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+    assert "take 1 to 36, or with noise 1 to 1,000" in refused.output
+
+
+@pytest.mark.parametrize("wrong", [{"train_per_class": 0}, {"validation_per_class": 0}, {"seed": -1}])
 def test_counts_that_make_no_sample_are_refused(tmp_path: Path, wrong: dict[str, int]):
     with pytest.raises(ValueError, match="a sample"):
         sample.draw(tmp_path / "new", **SETTINGS | wrong)
@@ -274,6 +364,8 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path: Path, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     with pytest.raises(OSError, match=r"needs about 2 MB.*1 MB free.*make room"):
         sample.draw(tmp_path, **SETTINGS)
+    with pytest.raises(OSError, match=r"needs about 14 MB.*1 MB free.*make room"):
+        sample.draw(tmp_path, **NOISE)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,9 +14,9 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset
+from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset, wnids_1k
 from imnetlib.files import write_atomically
 from imnetlib.progress import progress
 from imnetlib.sample import archives, scenes
@@ -37,8 +37,12 @@ DESCRIPTION = "sample.json"
 TRAIN_QUIRKS = ("truncated", "png", "cmyk", "cmyk", "broken-exif", *["grayscale"] * 4)
 VALIDATION_QUIRKS = ("cmyk", "broken-exif", *["grayscale"] * 2)
 
+NOISE_CLASSES = 200  # of a sample of noise, unless told otherwise
+_NOISE_GROUP = "n00021939"  # artifact, as half of ILSVRC's classes are: the course reads no groups
 _ABOUT_BYTES = 60_000  # an image with its tar header, generously
+_ABOUT_NOISE_BYTES = 120_000
 _CHUNK = 10  # pictures that a worker paints between two reports
+_AHEAD = 8  # chunks per worker that may wait to be written: so it paints on while a class's tar is
 _VALIDATION = 1_000_000  # a validation picture's index starts here: never one that training uses
 
 
@@ -50,6 +54,7 @@ class _Settings:
     train_per_class: int
     validation_per_class: int
     seed: int
+    noise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class _Shot:
     wnid: str
     index: int
     seed: int
+    noise: bool
     quirk: str = ""
 
 
@@ -95,6 +101,7 @@ def draw(
     validation_per_class: int = 50,
     classes: int | None = None,
     seed: int = 0,
+    noise: bool = False,
     workers: int | None = None,
 ) -> Dataset:
     """Draw the sample's three archives, MD5SUMS and sample.json into ``folder`` (chapter 1).
@@ -103,19 +110,23 @@ def draw(
     Costs some 13 ms and 46 KB an image. Stopped in the middle, the next call starts over; a finished sample
     with the same settings is returned at once. FileExistsError when ``folder`` holds something else,
     OSError when the disk is too small, ValueError for counts that make no sample.
+
+    ``noise`` tries the whole way at a larger size: each picture is a tile of noise in 1 ms and 110 KB, ImageNet's
+    mean, and ``classes`` (200 unless given) spread over ILSVRC's 1,000. Memory: a class's training images, and
+    some 9 MB a worker.
     """
-    settings = _Settings(
-        len(sample_wnids()) if classes is None else classes, train_per_class, validation_per_class, seed
-    )
+    if classes is None:
+        classes = NOISE_CLASSES if noise else len(sample_wnids())
+    settings = _Settings(classes, train_per_class, validation_per_class, seed, noise)
     _check_settings(settings)
     if _already_drawn(folder, settings):
         return load(folder)
     _check_space(folder, settings)
     (folder / CHECKSUMS).unlink(missing_ok=True)  # of a sample that has lost an archive
-    wnids = _chosen_classes(settings.classes)
+    wnids = _chosen_classes(settings)
     train, validation = _plan(wnids, settings)
     quirks = {shot.file: shot.quirk for shot in [*train, *validation] if shot.quirk}
-    description: dict[str, Any] = asdict(settings) | {"quirks": quirks}
+    description = _noted(settings) | {"quirks": quirks}
     _write_json(folder / DESCRIPTION, description)  # first: it says whose folder this is
     _write_devkit(folder / DEVKIT, wnids, validation, settings)
     tally: list[tuple[int, str]] = []
@@ -139,7 +150,7 @@ def load(folder: Path) -> Dataset:
             f"{folder} holds no finished sample ({CHECKSUMS} or a file that it lists is missing): draw it with "
             "imnetlib.sample.draw"
         )
-    settings = _Settings(**_described(folder))
+    settings = _described(folder)
     published = tuple(
         replace(SAMPLE.archive(name), size=(folder / name).stat().st_size, md5=md5)
         for name, md5 in _checksums(folder).items()
@@ -153,12 +164,18 @@ def load(folder: Path) -> Dataset:
     )
 
 
-def _described(folder: Path) -> dict[str, int]:
+def _noted(settings: _Settings) -> dict[str, Any]:
+    """The settings as sample.json notes them; noise only where there is some, as older samples have no such entry."""
+    return {name: value for name, value in asdict(settings).items() if name != "noise" or value}
+
+
+def _described(folder: Path) -> _Settings:
     """The settings that sample.json notes; FileExistsError when it is another program's file."""
     try:
         noted = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return {field.name: noted[field.name] for field in fields(_Settings)}
-    except (ValueError, TypeError, KeyError) as error:
+        names = [field.name for field in fields(_Settings) if field.name in noted]
+        return _Settings(**{name: noted[name] for name in names})
+    except (ValueError, TypeError) as error:
         raise FileExistsError(
             f"{folder / DESCRIPTION} is not of the sample: draw it into another folder"
         ) from error
@@ -177,9 +194,11 @@ def _finished(folder: Path) -> bool:
 
 
 def _check_settings(settings: _Settings) -> None:
-    most = len(sample_wnids())
-    if not 1 <= settings.classes <= most:
-        raise ValueError(f"a sample has 1 to {most} classes, not {settings.classes}")
+    if not 1 <= settings.classes <= len(_eligible(settings.noise)):
+        raise ValueError(
+            f"a sample of {settings.classes:,} classes cannot be drawn: "
+            f"take 1 to {len(_eligible(False))}, or with noise 1 to {len(_eligible(True)):,}"
+        )
     if settings.train_per_class < 1 or settings.validation_per_class < 1 or settings.seed < 0:
         raise ValueError(
             f"a sample needs at least 1 image of each kind a class and a seed from 0: {settings}"
@@ -198,9 +217,9 @@ def _already_drawn(folder: Path, settings: _Settings) -> bool:
     there = _described(folder)
     if not _finished(folder):
         return False
-    if there != asdict(settings):
+    if there != settings:
         raise FileExistsError(
-            f"{folder} holds a sample drawn with {there}, not {asdict(settings)}: "
+            f"{folder} holds a sample drawn with {_noted(there)}, not {_noted(settings)}: "
             "name another folder, or delete that one"
         )
     return True
@@ -208,7 +227,8 @@ def _already_drawn(folder: Path, settings: _Settings) -> bool:
 
 def _check_space(folder: Path, settings: _Settings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    needed = settings.classes * (settings.train_per_class + settings.validation_per_class) * _ABOUT_BYTES
+    images = settings.classes * (settings.train_per_class + settings.validation_per_class)
+    needed = images * (_ABOUT_NOISE_BYTES if settings.noise else _ABOUT_BYTES)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(
@@ -218,10 +238,15 @@ def _check_space(folder: Path, settings: _Settings) -> None:
         )
 
 
-def _chosen_classes(count: int) -> tuple[str, ...]:
-    """``count`` classes spread evenly over the sorted list, so that a small sample keeps several branches."""
-    every = sample_wnids()
-    return tuple(every[i * len(every) // count] for i in range(count))
+def _eligible(noise: bool) -> tuple[str, ...]:
+    """The classes that a sample may have, sorted."""
+    return wnids_1k() if noise else sample_wnids()
+
+
+def _chosen_classes(settings: _Settings) -> tuple[str, ...]:
+    """So many classes spread evenly over the sorted list, so that a small sample keeps several branches."""
+    every = _eligible(settings.noise)
+    return tuple(every[i * len(every) // settings.classes] for i in range(settings.classes))
 
 
 def _plan(wnids: tuple[str, ...], settings: _Settings) -> tuple[list[_Shot], list[_Shot]]:
@@ -230,9 +255,10 @@ def _plan(wnids: tuple[str, ...], settings: _Settings) -> tuple[list[_Shot], lis
     train = []
     for wnid in wnids:  # the real numbers have gaps too
         numbers = np.sort(rng.choice(30_000, settings.train_per_class, replace=False))
-        train += [_Shot(f"{wnid}_{n}.JPEG", wnid, i, settings.seed) for i, n in enumerate(numbers)]
+        files = [f"{wnid}_{n}.JPEG" for n in numbers]
+        train += [_Shot(file, wnid, i, settings.seed, settings.noise) for i, file in enumerate(files)]
     indexes = range(_VALIDATION, _VALIDATION + settings.validation_per_class)
-    subjects = [_Shot("", wnid, index, settings.seed) for wnid in wnids for index in indexes]
+    subjects = [_Shot("", wnid, index, settings.seed, settings.noise) for wnid in wnids for index in indexes]
     validation = [
         replace(subjects[place], file=f"ILSVRC2012_val_{number:08d}.JPEG")
         for number, place in enumerate(rng.permutation(len(subjects)), start=1)
@@ -247,7 +273,7 @@ def _write_devkit(path: Path, wnids: Sequence[str], validation: Sequence[_Shot],
     order = np.random.default_rng([settings.seed, len(wnids)]).permutation(wnids).tolist()
     if order == sorted(order):
         order.reverse()
-    groups = {wnid: scenes.motifs()[wnid].group for wnid in order}
+    groups = {wnid: _NOISE_GROUP if settings.noise else scenes.motifs()[wnid].group for wnid in order}
     truth = [shot.wnid for shot in sorted(validation, key=lambda shot: shot.file)]
     archives.write_devkit(path, groups, truth, settings.train_per_class)
 
@@ -269,9 +295,19 @@ def _taken(shots: list[_Shot], workers: int | None) -> Iterator[Iterator[_Pictur
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         try:
-            yield pool.map(_take, shots, chunksize=_CHUNK)
+            yield _in_order(pool, shots, workers * _AHEAD)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(pool: Executor, shots: list[_Shot], ahead: int) -> Iterator[_Picture]:
+    """As ``pool.map``, but ``ahead`` chunks at most wait in memory: a slow disk would fill it with the sample."""
+    chunks = (shots[i : i + _CHUNK] for i in range(0, len(shots), _CHUNK))
+    waiting = deque(pool.submit(_take_all, chunk) for chunk in itertools.islice(chunks, ahead))
+    while waiting:
+        pictures = waiting.popleft().result()
+        waiting.extend(pool.submit(_take_all, chunk) for chunk in itertools.islice(chunks, 1))
+        yield from pictures
 
 
 def _begin_worker() -> None:
@@ -308,10 +344,21 @@ def _summary(tally: list[tuple[int, str]]) -> dict[str, Any]:
     }
 
 
+def _noise(wnid: str, index: int, *, seed: int) -> npt.NDArray[np.uint8]:
+    """A 500 × 375 picture in place of the one that ``render`` paints: a tile of noise, over and over."""
+    rng = np.random.default_rng([seed, int(wnid[1:]), index])
+    swing = rng.integers(16, 112)  # the files then weigh 50 to 150 KB, and 110 on average
+    return np.tile(rng.integers(128 - swing, 128 + swing, (75, 50, 3), np.uint8), (5, 10, 1))
+
+
 def _take(shot: _Shot) -> _Picture:
-    pixels = render(shot.wnid, shot.index, seed=shot.seed)
+    pixels = (_noise if shot.noise else render)(shot.wnid, shot.index, seed=shot.seed)
     shape = f"{pixels.shape[1]}x{pixels.shape[0]}"
     return _Picture(shot.file, archives.encode(pixels, shot.quirk), shape)
+
+
+def _take_all(shots: list[_Shot]) -> list[_Picture]:
+    return [_take(shot) for shot in shots]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
