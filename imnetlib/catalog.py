@@ -27,7 +27,10 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The counts a data set must show, the archives it comes in, and others beside them that the course can spare."""
+    """The counts a data set must show, the archives it comes in, and others beside them that the course can spare.
+
+    ``about_bytes`` is quoted: what the archives hold together, where their exact sizes are not known.
+    """
 
     name: str
     classes: int
@@ -36,6 +39,13 @@ class Dataset:
     archives: tuple[Archive, ...]
     url: str = ""
     others: tuple[Archive, ...] = ()
+    about_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """What the archives hold together."""
+        sizes = [archive.size for archive in self.archives if archive.size is not None]
+        return sum(sizes) if len(sizes) == len(self.archives) else self.about_bytes
 
     def archive(self, name: str) -> Archive:
         """The archive called ``name``; ValueError lists those there are."""
@@ -72,6 +82,7 @@ WINTER21 = Dataset(
     validation=0,
     archives=(Archive("winter21_whole.tar.gz", None, "ab313ce03179fd803a401b02c651c0a2"),),
     url="https://image-net.org/data/",
+    about_bytes=1_100 * 10**9,
 )
 IMAGENET21K = Dataset(
     name="ImageNet 21k (fall 2011)",
@@ -79,6 +90,7 @@ IMAGENET21K = Dataset(
     train=14_197_087,
     validation=0,
     archives=(Archive("fall11_whole.tar", None, None),),
+    about_bytes=1_310 * 10**9,
 )
 SAMPLE = Dataset(
     name="sample",

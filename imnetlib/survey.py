@@ -132,9 +132,14 @@ def train_counts(source: Path) -> dict[str, int]:
 def report(found: Check, most: int | None = 10) -> str:
     """The check on one page of Markdown, with at most so many names of a kind; None names all (chapter 2)."""
     files, sizes = sum(found.counts.values()), found.counts.values()
-    lines = [f"# {found.folder}", "", f"{len(sizes):,} classes, {files:,} files, {found.bytes:,} bytes"]
+    lines = [f"# {found.folder}", "", f"{len(sizes):,} classes, {files:,} files, {found.bytes:,} bytes."]
     if sizes:
-        lines += [f"{min(sizes):,} to {max(sizes):,} files a class"]
+        fewest, largest = min(sizes), max(sizes)
+        lines += [
+            f"{largest:,} files a class."
+            if fewest == largest
+            else f"{fewest:,} to {largest:,} files a class."
+        ]
     if found.wrong is None:
         lines += ["Nothing to compare the counts with."]
     elif not found.wrong:

@@ -56,14 +56,19 @@ def shows_download(values: dict, figures: set[str]) -> None:
     assert 0 < values["resumed_from"] <= 5_000_000
     assert values["corruption_caught"] == 1
     assert values["whole_archives"] == 3
-    assert "01_hours" in figures
+    assert values["indexed_images"] == 2520 + 1800
+    assert values["on_the_volume"] == pytest.approx(618.4e9, rel=0.001)
+    assert {"01_hours", "01_disk"} <= figures
 
 
 def shows_validation(values: dict, figures: set[str]) -> None:
     assert values["train_images"] == 2520
     assert values["validation_images"] == 1800
     assert values["classes"] == 36
-    assert values["moved_again"] == 0
+    assert values["moved_again"] == values["wrong_counts"] == 0
+    assert values["moved_back"] == 1800
+    assert values["from_kaggle"] == [210, 150, 210, 150]  # three classes
+    assert {"02_wrong_labels", "02_strange_files", "02_images_per_class"} <= figures
     assert values["right_by_tar_order"] < 0.1  # the well-known bug: hardly better than chance
     assert values["right_by_id"] < 0.2
     assert values["strange_files"] == 11  # those planted, but the two with broken EXIF, whose pixels are fine

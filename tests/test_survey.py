@@ -78,6 +78,7 @@ def test_check_counts_and_names(tmp_path: Path):
     assert not report.sound
     text = survey.report(report)
     assert "2 classes, 5 files" in text
+    assert "2 to 3 files a class." in text
     assert "## 2 classes with another count than expected" in text
     assert "- n03126707 has 0, not 1\n" in text
     assert "## 1 truncated\n\n- n01440764/b.JPEG\n" in text
@@ -90,7 +91,7 @@ def test_a_report_of_sound_folders_and_one_of_many_strange_files(tmp_path: Path)
         (tmp_path / "n01440764" / f"{number:02}.JPEG").write_bytes(jpeg("L"))
     found = survey.check(tmp_path, Counter({"n01440764": 12}))
     assert found.sound  # gray is no fault
-    assert "Every class has as many files as expected." in survey.report(found)
+    assert "12 files a class.\nEvery class has as many files as expected." in survey.report(found)
     assert "- n01440764/09.JPEG\n- … and 2 more\n" in survey.report(found)
     assert survey.report(found, most=None).count("- n01440764/") == 12
     (tmp_path / "n01440764" / "12.JPEG").write_bytes(b"")
