@@ -1,8 +1,8 @@
 """The whole way of the archives, from a server to class folders that are checked: time and peak memory of each step.
 
-    python tests/benchmarks/bench_whole_way.py [--classes 200] [--train 500] [--validation 50]
+    python tests/benchmarks/bench_whole_way.py [--classes 20] [--train 100] [--validation 50]
 
-The sample is of noise, 110 KB an image as ImageNet's: 200 x 500 images are 11 GB, and need 50 GB of disk below the
+The sample is of noise, 110 KB an image as ImageNet's. 200 classes of 500 are 11 GB and need 50 GB of disk below the
 present folder. Each step is a process of its own. The peer: tar(1) for the outer archive, then for each class.
 """
 
@@ -66,8 +66,8 @@ def step(name: str, code: str, root: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classes", type=int, default=200)
-    parser.add_argument("--train", type=int, default=500)
+    parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--train", type=int, default=100)
     parser.add_argument("--validation", type=int, default=50)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # /tmp may be small, or memory
