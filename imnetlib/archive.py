@@ -33,7 +33,6 @@ _BLOCK, _ZEROS = 512, bytes(512)
 _BATCH = 4096  # headers checked together: 2 MiB, few enough to stay in the cache
 _STEP = 1 << 20  # bytes read at a time where all of them are read
 _SOME = 1 << 18  # names compared at a time
-_GZIP = b"\x1f\x8b"
 _REGULAR, _EXTENDED, _FOLDER = b"0\x007", b"xgLK", ord("5")
 _REFUSED = {"1": "hard link", "2": "symbolic link", "3": "device", "4": "device", "S": "sparse file"}
 
@@ -151,15 +150,21 @@ def index_tar(path: Path, advance: Callable[[int], object] | None = None) -> Tar
     walk = _walk(found, str(path), 0, sys.maxsize)
     with path.open("rb", buffering=0) as file, suppress(StopIteration):
         fd = file.fileno()
-        if read_at(fd, 2, 0) == _GZIP:
+        if is_gzip(path):
             raise ValueError(
-                f"{path} is gzip-compressed: imnet index {path} unpacks and indexes it in one pass"
+                f"{path} is gzip-compressed: imnet index unpacks and indexes such a file in one pass"
             )
         found.length = os.fstat(fd).st_size
         size, position = next(walk)
         while True:
             size, position = walk.send(read_at(fd, size, position))
     return found.index()
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzip-compressed, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 class TarScanner:

@@ -181,19 +181,16 @@ def verify_archives_(folder: Path, index: bool) -> None:
 def index_(tar: Path) -> None:
     """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
 
-    A .tar.gz is unpacked beside itself and indexed, in one pass.
+    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass.
     """
-    from imnetlib.archive import gunzip_tar, index_path, index_tar
+    from imnetlib.archive import gunzip_tar, index_path, index_tar, is_gzip
     from imnetlib.progress import progress
 
-    unpacked = tar.with_suffix("") if tar.suffix == ".gz" else tar
+    unpacked = tar.with_suffix("" if tar.suffix == ".gz" else ".tar") if is_gzip(tar) else tar
+    if unpacked != tar and unpacked.exists():
+        raise ValueError(f"{unpacked} is there already: index that, or move it away")
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
-        if unpacked == tar:
-            index = index_tar(tar, bar.update)
-        elif unpacked.exists():
-            raise ValueError(f"{unpacked} is there already: index that, or move it away")
-        else:
-            index = gunzip_tar(tar, unpacked, bar.update)
+        index = index_tar(tar, bar.update) if unpacked == tar else gunzip_tar(tar, unpacked, bar.update)
     index.save(index_path(unpacked))
     classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
     click.echo(f"{len(index):,} files{classes}: {index_path(unpacked)}")

@@ -40,6 +40,7 @@ from imnetlib.progress import progress
 
 JOURNAL = ".sorted.json"
 _BATCH = 1000  # validation images between two syncs: 130 MB
+_SOME = 1 << 16  # names looked at at a time
 _HALF_BLOCK = 2048  # what a file costs on the disk beyond its bytes, on average
 TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
 _VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
@@ -103,7 +104,10 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
 
 
 def _check_names(index: TarIndex, pattern: re.Pattern[bytes], described: str) -> None:
-    odd = [name.decode() for name in index.names.tolist() if not pattern.fullmatch(name)]
+    odd: list[str] = []
+    for start in range(0, len(index), _SOME):  # 14 million names as objects would take a gigabyte
+        some = index.names[start : start + _SOME].tolist()
+        odd += [name.decode() for name in some if not pattern.fullmatch(name)]
     if odd:
         raise ValueError(f"{index.path}: {len(odd):,} members are not called {described}: {first_names(odd)}")
 

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from imnetlib import catalog, organize
 from imnetlib.archive import TarIndex
 from imnetlib.progress import progress
@@ -118,7 +120,12 @@ def train_counts(source: Path) -> dict[str, int]:
     """
     if source.suffix == ".npz":
         index = TarIndex.load(source)
-        return dict(Counter(index.class_names[label] for label in index.classes.tolist() if label >= 0))
+        if not index.class_names:
+            raise ValueError(
+                f"{source} is the index of a tar without class tars: it is not the training archive's"
+            )
+        counted = np.bincount(index.classes[index.classes >= 0], minlength=len(index.class_names))
+        return dict(zip(index.class_names, counted.tolist(), strict=True))
     if source.suffix == ".txt":
         counts = Counter(line.partition("/")[0] for line in source.read_text(encoding="utf-8").splitlines())
         if odd := [wnid for wnid in counts if not catalog.WNID.fullmatch(wnid)]:

@@ -179,9 +179,14 @@ def test_any_file_is_downloaded_by_its_address_and_a_tar_is_indexed(mirror: Path
 
 def test_a_compressed_tar_is_unpacked_and_indexed(mirror: Path, tmp_path: Path):
     data = (mirror / catalog.VALIDATION_TAR).read_bytes()
-    (tmp_path / "v.tar.gz").write_bytes(gzip.compress(data, 1))
-    assert "72 files" in imnet("index", tmp_path / "v.tar.gz").output
-    assert (tmp_path / "v.tar").read_bytes() == data
+    for name in ("w.tgz", "v.tar.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(data, 1))
+        assert "72 files" in imnet("index", tmp_path / name).output
+        assert (tmp_path / f"{name[0]}.tar").read_bytes() == data
+    (tmp_path / "plain.tar.gz").write_bytes(data)  # as some call it
+    assert "72 files" in imnet("index", tmp_path / "plain.tar.gz").output
+    (tmp_path / "packed.tar").write_bytes(gzip.compress(data, 1))
+    assert "packed.tar is gzip-compressed" in imnet("index", tmp_path / "packed.tar").output
     again = imnet("index", tmp_path / "v.tar.gz")
     assert again.exit_code == 1
     assert "v.tar is there already: index that, or move it away" in again.output

@@ -221,6 +221,14 @@ def test_a_stalled_server(site: Path, target: Path, monkeypatch: pytest.MonkeyPa
     assert "ReadTimeoutError" in result.notes[0]
 
 
+def test_a_slow_server_is_waited_for(site: Path, target: Path):
+    """Throttled, but never silent for long: no break, no second request."""
+    result = fetch(site, target, Fault(rate=2_000_000), md5=MD5)
+    is_whole(result, target)
+    assert result.notes == ()
+    assert result.seconds > 0.2
+
+
 def test_nobody_listens(target: Path):
     with serve(target.parent.parent) as base:
         pass

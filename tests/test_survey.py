@@ -108,6 +108,9 @@ def test_what_should_be_there_from_three_files(tmp_path: Path):
     sources = (tmp_path / "train.npz", tmp_path / "mirror" / catalog.DEVKIT, tmp_path / "train_cls.txt")
     counts = [survey.train_counts(source) for source in sources]
     assert counts[0] == counts[1] == counts[2] == dict.fromkeys(index.class_names, 2)
+    index_tar(tmp_path / "mirror" / catalog.VALIDATION_TAR).save(tmp_path / "val.npz")
+    with pytest.raises(ValueError, match=r"val\.npz is the index of a tar without class tars"):
+        survey.train_counts(tmp_path / "val.npz")
     (tmp_path / "synset.txt").write_text("n01440764 tench\n")
     with pytest.raises(
         ValueError, match=r"synset\.txt: not all lines begin with <wnid>/ .* is it train_cls\.txt"
