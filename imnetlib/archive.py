@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from imnetlib.files import read_at, require_space, write_atomically
 
+PathLike = str | os.PathLike[str]
 Names = npt.NDArray[np.bytes_]
 Integers = npt.NDArray[np.int64]
 _Request = tuple[int, int]  # so many bytes, from this offset on; fewer come only at the file's end
@@ -42,9 +43,11 @@ class TarTruncatedError(ValueError):
 
     def __init__(self, path: Path, members: int, whole_bytes: int, length: int) -> None:
         self.members, self.whole_bytes = members, whole_bytes
+        whole = f"is cut short: {members:,} members are whole, up to byte {whole_bytes:,} of {length:,}"
+        if not members:
+            whole = f"is no tar, or cut short: no member is whole in its {length:,} bytes"
         super().__init__(
-            f"{path} is cut short: {members:,} members are whole, up to byte {whole_bytes:,} of {length:,}, "
-            "and no end-of-archive mark follows; fetch the rest, or the whole archive again"
+            f"{path} {whole}, and no end-of-archive mark follows; fetch the rest, or all of it again"
         )
 
 
@@ -68,8 +71,9 @@ class TarIndex:
     def __len__(self) -> int:
         return len(self.names)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the index as an .npz. It names the archive by a relative path, so both can move together."""
+        path = Path(path)
         archive = os.path.relpath(self.path.resolve(), path.parent.resolve())
         arrays = {
             name: getattr(self, name) for name in ("names", "offsets", "sizes", "classes", "class_names")
@@ -78,11 +82,12 @@ class TarIndex:
             np.savez(out, archive=np.array(archive), archive_bytes=np.array(self.archive_bytes), **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> TarIndex:
+    def load(cls, path: PathLike) -> TarIndex:
         """Read an index back; ValueError for another file, or an archive that no longer has the length indexed.
 
         FileNotFoundError when the index or its archive is not there.
         """
+        path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in ("names", "offsets", "sizes", "classes")}
@@ -112,11 +117,13 @@ def index_path(tar: Path) -> Path:
     return tar.with_name(f"{tar.name}.npz")
 
 
-def open_index(tar: Path) -> TarIndex:
+def open_index(tar: PathLike) -> TarIndex:
     """The index that is kept beside ``tar``; a new one where there is none, or one of an archive of another length.
 
-    Reading all headers of 1.28 million images costs a cold disk minutes to hours, loading the index a second.
+    Reading the headers of 1.28 million images costs a cold disk another pass over the archive, loading an index a
+    second.
     """
+    tar = Path(tar)
     kept = index_path(tar)
     try:
         return TarIndex.load(kept) if kept.exists() else index_tar(tar)
@@ -138,7 +145,7 @@ def _find(index: TarIndex, order: Integers, names: Names | Sequence[str]) -> Int
     return found
 
 
-def index_tar(path: Path, advance: Callable[[int], object] | None = None) -> TarIndex:
+def index_tar(path: PathLike, advance: Callable[[int], object] | None = None) -> TarIndex:
     """Index a tar, or a tar of tars, in one pass over its headers, skipping the data between (chapter 2).
 
     Folders are left out, and ``./`` before a name. ``advance`` gets the bytes passed since its last call.
@@ -146,6 +153,7 @@ def index_tar(path: Path, advance: Callable[[int], object] | None = None) -> Tar
     holds no file and, naming the member, for links, devices and sparse files, for absolute names, names with
     ``..`` or NUL, and names that stand there twice. About 2 µs a member when the headers are cached.
     """
+    path = Path(path)
     found = _Found(path, advance)
     walk = _walk(found, str(path), 0, sys.maxsize)
     with path.open("rb", buffering=0) as file, suppress(StopIteration):
@@ -174,7 +182,8 @@ class TarScanner:
     Of the data it holds a header at most (chapter 2).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: PathLike) -> None:
+        path = Path(path)
         self.problem: ValueError | None = None
         self._found = _Found(path)
         self._walk = _walk(self._found, str(path), 0, sys.maxsize)

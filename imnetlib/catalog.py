@@ -29,7 +29,7 @@ class Archive:
 class Dataset:
     """The counts a data set must show, the archives it comes in, and others beside them that the course can spare.
 
-    ``about_bytes`` is quoted: what the archives hold together, where their exact sizes are not known.
+    ``about_bytes`` is quoted: what those archives hold together whose exact size is not known.
     """
 
     name: str
@@ -44,8 +44,7 @@ class Dataset:
     @property
     def bytes(self) -> int:
         """What the archives hold together."""
-        sizes = [archive.size for archive in self.archives if archive.size is not None]
-        return sum(sizes) if len(sizes) == len(self.archives) else self.about_bytes
+        return self.about_bytes + sum(archive.size or 0 for archive in self.archives)
 
     def archive(self, name: str) -> Archive:
         """The archive called ``name``; ValueError lists those there are."""
@@ -67,8 +66,9 @@ ILSVRC2012 = Dataset(
     archives=(
         Archive(TRAIN_TAR, 147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
         Archive(VALIDATION_TAR, 6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
-        Archive(DEVKIT, 2_568_634, "fa75699e90414af021442c21a62c3abf"),
+        Archive(DEVKIT, None, "fa75699e90414af021442c21a62c3abf"),
     ),
+    about_bytes=2_600_000,
     url="https://image-net.org/data/ILSVRC/2012/",
     others=(
         Archive("ILSVRC2012_img_test_v10102019.tar", None, "e1b8681fff3d63731c599df9b4b6fc02"),
@@ -233,7 +233,13 @@ def read_classes(path: Path) -> tuple[str, ...]:
     ValueError names the line that begins with no wnid or with one that has been there, and a file without lines.
     """
     found: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text: give a synset.txt or Kaggle's LOC_synset_mapping.txt"
+        ) from error
+    for number, line in enumerate(lines, 1):
         wnid = line.partition(" ")[0]
         if not WNID.fullmatch(wnid):
             raise ValueError(f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455")

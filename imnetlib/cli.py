@@ -17,6 +17,7 @@ import click
 from imnetlib.catalog import ILSVRC2012
 
 LEFT_OUT = 3
+INTERRUPTED = 130  # as a shell has it
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -29,6 +30,9 @@ class _OneSentence(click.Group):
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Stopped. The same command goes on from here.", err=True)
+            sys.exit(INTERRUPTED)
         except ModuleNotFoundError as error:
             remedy = "this verb needs the course: make run in a checkout, or pip install '.[course]'"
             raise click.ClickException(f"{error.name} is not installed: {remedy}") from error
@@ -139,9 +143,12 @@ def download_(
 
     if (size or md5) and [("://" in name) for name in archives] != [True]:
         raise click.UsageError("--size and --md5 are of one file that is given by its address")
+    unindexed = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
         if "://" in name:
             address, archive = name, Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
+            if not archive.name:
+                raise click.UsageError(f"{name} names no file")
         else:
             address, archive = published(name)
             address = address if url is None else f"{url.rstrip('/')}/{name}"
@@ -154,15 +161,17 @@ def download_(
             credentials=credentials,
             index=archive.name.endswith(".tar"),
         )
-        proof = "as published" if archive.md5 else "which nobody has stated: compare it"
-        click.echo(f"{archive.name}: whole, MD5 {done.md5}, {proof}")
+        proof = "as stated" if archive.md5 else "which nobody has stated: compare it"
+        click.echo(f"{archive.name}: fetched, MD5 {done.md5}, {proof}")
         click.echo(f"{done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s")
         if done.index is not None:
             click.echo(f"indexed: {done.index}")
+        unindexed |= archive.name.endswith(".tar") and done.index is None
+    sys.exit(LEFT_OUT if unindexed else 0)
 
 
 @main.command("verify-archives")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
     "--index", is_flag=True, help="Leave the index of each whole tar beside it, from the same pass."
 )
@@ -172,7 +181,8 @@ def verify_archives_(folder: Path, index: bool) -> None:
 
     states = verify_archives(ILSVRC2012, folder, index=index)
     for state in states:
-        click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes)")
+        wanted = f", not {ILSVRC2012.archive(state.name).size:,}" if state.state == "wrong size" else ""
+        click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes{wanted})")
     sys.exit(any(state.state != "whole" for state in states))
 
 
@@ -188,7 +198,8 @@ def index_(tar: Path) -> None:
 
     unpacked = tar.with_suffix("" if tar.suffix == ".gz" else ".tar") if is_gzip(tar) else tar
     if unpacked != tar and unpacked.exists():
-        raise ValueError(f"{unpacked} is there already: index that, or move it away")
+        click.echo(f"{unpacked} is there already")
+        tar = unpacked
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
         index = index_tar(tar, bar.update) if unpacked == tar else gunzip_tar(tar, unpacked, bar.update)
     index.save(index_path(unpacked))
@@ -260,7 +271,7 @@ def organize_undo(folder: Path) -> None:
     from imnetlib import organize
 
     done = organize.undo_validation(folder)
-    click.echo(f"{done.moved:,} images moved back")
+    click.echo(f"{done.moved:,} images taken back")
     for name in done.missing:
         click.echo(f"{name} is gone")
     sys.exit(LEFT_OUT if done.missing else 0)
@@ -282,7 +293,8 @@ def organize_undo(folder: Path) -> None:
 def organize_check(folder: Path, labels: Path | None, counts: Path | None, report: Path | None) -> None:
     """Count the classes of FOLDER, compare with what should be there, and name the files that are strange.
 
-    Strange is what is no plain colour JPEG. Exit status 3: a count is wrong, or a file is no image that can be read.
+    Strange is what is no plain colour JPEG, by its markers: damage among the pixels shows when it is packed. Exit
+    status 3: a count is wrong, or a file is no image that can be read.
     """
     from imnetlib import organize, survey
     from imnetlib.files import write_atomically
@@ -333,20 +345,21 @@ def list_(
     train_ratio: float | None,
 ) -> None:
     """Write LST, an image list of SOURCE: a folder of class folders or of flat images, or an archive's .npz index."""
+    import numpy as np
+
     from imnetlib import catalog, imagelist, organize
     from imnetlib.archive import TarIndex
 
-    if labels and classes:
-        raise click.UsageError(
-            "--labels are for flat validation images, --classes for class folders: give one"
-        )
-    wnids = organize.read_labels(labels) if labels else catalog.read_classes(classes) if classes else None
+    wnids = organize.read_labels(labels) if labels else None
+    order = catalog.read_classes(classes) if classes else None
     if not source.is_dir():
-        images = imagelist.from_archive(TarIndex.load(source), wnids)
-    elif labels:
-        images = imagelist.scan_flat(source, wnids or ())
+        images = imagelist.from_archive(TarIndex.load(source), wnids, order)
+    elif wnids is not None:
+        images = imagelist.scan_flat(source, wnids, order)
     else:
-        images = imagelist.scan(source, wnids)
+        images = imagelist.scan(source, order)
+    present = len(np.unique(images.labels[:, 0]))
+    click.echo(f"{present:,} of {len(images.classes):,} classes have images")
     if seed is not None:
         images = imagelist.shuffle(images, seed)
     parts = {lst: images}

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ _BLOCK = 1 << 16
 _TIMEOUT = (30, 60)  # seconds to connect, seconds without a byte
 _LONGEST_PAUSE = 300.0  # seconds between two attempts
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_NAMES = ("IMAGENET_USER", "IMAGENET_KEY", "IMAGENET_COOKIE")
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _log = logging.getLogger(__name__)  # warnings reach stderr unless the program says otherwise
 _sleep = time.sleep
 
@@ -134,7 +137,7 @@ class _Transfer:
 
 def download(
     url: str,
-    destination: Path,
+    destination: str | os.PathLike[str],
     *,
     size: int | None = None,
     md5: str | None = None,
@@ -154,9 +157,13 @@ def download(
     small or fills up; FileExistsError when ``destination`` is another file. One pass over the data; what an earlier
     call left is read once for its MD5.
     """
-    began = time.monotonic()
+    began, destination = time.monotonic(), Path(destination)
     if urlsplit(url).password:
         raise ValueError("the address holds a password: give IMAGENET_USER and IMAGENET_KEY instead")
+    if bandwidth is not None and bandwidth <= 0:
+        raise ValueError(f"bandwidth is more than 0 bytes a second, or None for no limit, not {bandwidth}")
+    if md5 is not None and not _MD5.fullmatch(md5 := md5.lower()):
+        raise ValueError(f"an MD5 has 32 digits of 0 to 9 and a to f, not {md5!r}")
     tar, table = destination if index else None, index_path(destination)
     state = _Transfer(url, destination.with_name(destination.name + ".part"), size, tar, _Pass(tar))
     if destination.exists():
@@ -228,6 +235,7 @@ def _pick_up(state: _Transfer) -> None:
         state.have, state.known = have, known
         state.seen.over(state.part)
     elif state.part.exists():
+        state.have = state.part.stat().st_size
         _start_over(state, f"{state.part.name} belonged to another download: started over")
 
 
@@ -235,6 +243,7 @@ def _start_over(state: _Transfer, why: str) -> None:
     """Throw away what is there: the data first, for a record without data means nothing."""
     state.part.unlink(missing_ok=True)
     state.sidecar.unlink(missing_ok=True)
+    _log.warning("%s: %s, %s bytes thrown away", state.part.stem, why, f"{state.have:,}")
     state.restarts += 1
     state.notes.append(why)
     state.have, state.known, state.seen = 0, {}, _Pass(state.tar)
@@ -247,16 +256,29 @@ def _log_in(session: requests.Session, url: str, credentials: Path | None) -> No
     domain = host if "." in host else f"{host}.local"  # what http.cookiejar calls a host without a dot
     given = dict(os.environ)
     if credentials is not None:
-        if os.name == "posix" and credentials.stat().st_mode & 0o077:
-            raise PermissionError(f"others can read {credentials}: chmod 600 {credentials}")
-        lines = credentials.read_text(encoding="utf-8").splitlines()
-        given |= {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+        given |= _credentials(credentials)
     for pair in filter(None, map(str.strip, given.get("IMAGENET_COOKIE", "").split(";"))):
         # Not a plain header: requests drops that at the first redirect. The jar sends it to this host alone.
         name, _, value = pair.partition("=")
         session.cookies.set(name, value, domain=domain, secure=parts.scheme == "https")
     if given.get("IMAGENET_USER") and given.get("IMAGENET_KEY"):
         session.auth = (given["IMAGENET_USER"], given["IMAGENET_KEY"])
+
+
+def _credentials(path: Path) -> dict[str, str]:
+    """The NAME=VALUE lines of a file, as a shell would read them; no message shows a value."""
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise PermissionError(f"others can read {path}: chmod 600 {path}")
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and name.strip() in _NAMES:
+            found[name.strip()] = value.strip().strip("\"'")
+        elif line.strip() and not line.strip().startswith("#"):
+            raise ValueError(f"{path}, line {number}: expected NAME=VALUE, NAME one of {', '.join(_NAMES)}")
+    if not found.get("IMAGENET_COOKIE") and not (found.get("IMAGENET_USER") and found.get("IMAGENET_KEY")):
+        raise ValueError(f"{path} holds no log-in: write IMAGENET_COOKIE, or IMAGENET_USER and IMAGENET_KEY")
+    return found
 
 
 def _persist(session: requests.Session, state: _Transfer, bandwidth: int | None, attempts: int) -> None:
@@ -299,7 +321,17 @@ def _attempt(session: requests.Session, state: _Transfer, bandwidth: int | None)
             raise ValueError(
                 f"{state.address}: {type(error).__name__}, this is no address to download"
             ) from None
-        raise _BreakError(type(error).__name__) from None
+        raise _BreakError(_said(error)) from None
+
+
+def _said(error: Exception) -> str:
+    """What happened, in words that hold no address."""
+    reasons = [error, *(getattr(inner, "reason", inner) for inner in error.args)]
+    if any(isinstance(reason, urllib3.exceptions.NameResolutionError) for reason in reasons):
+        return "the server's name is not known here: is it right, and is there a network?"
+    if any(isinstance(reason, urllib3.exceptions.NewConnectionError) for reason in reasons):
+        return "the server takes no connection"
+    return type(error).__name__
 
 
 def _check_continuation(response: requests.Response, state: _Transfer) -> None:
@@ -325,9 +357,10 @@ def _check_whole(response: requests.Response, state: _Transfer) -> None:
         _start_over(state, "the file on the server has become shorter: started over")
         raise _BreakError("the server has no such range")
     if code != 200 or headers.get("Content-Type", "").startswith("text/html"):
+        hint = "; if this needs a log-in, set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
         raise DownloadError(
             f"{state.address}: the server answered {code} {response.reason}, {headers.get('Content-Type')}, and "
-            "nothing of it was kept; if this needs a log-in, set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
+            f"nothing of it was kept{hint if code in (200, 401, 403) else ''}"
         )
     if not headers.get("Content-Length", "").isdigit():
         raise DownloadError(
@@ -339,13 +372,19 @@ def _check_whole(response: requests.Response, state: _Transfer) -> None:
     record = {"address": state.address, "size": size}
     record |= {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified")}
     if state.have:
-        changed = record != state.known
-        _start_over(
-            state, f"{'the file on the server has changed' if changed else 'no ranges here'}: started over"
-        )
+        _start_over(state, f"{_difference(record, state.known)}: started over")
     with write_atomically(state.sidecar) as out:
         out.write(json.dumps(record).encode())
     state.known = record
+
+
+def _difference(now: dict[str, Any], begun: dict[str, Any]) -> str:
+    """Why a server sends the whole file when it was asked for the rest."""
+    if now == begun:
+        return "the server sends no part of a file, only all of it"
+    if now["address"] != begun["address"]:
+        return "this address has another file than the one that was begun"
+    return "the file on the server has changed"
 
 
 def _receive(body: Any, state: _Transfer, bandwidth: int | None) -> None:

@@ -69,7 +69,7 @@ def scan(folder: Path, wnids: Sequence[str] | None = None) -> ImageList:
     if empty:
         raise ValueError(
             f"{folder}: {len(empty)} of {len(classes)} class folders hold no image ({', '.join(empty[:10])}): "
-            f"fill them or take them away"
+            "name the folder of the class folders itself, with an image in each"
         )
     labels = np.repeat(np.array(places, np.float32), [len(images) for images in found])
     paths = np.concatenate([np.array(images) for images in found])
@@ -81,8 +81,8 @@ def _places(where: Path, classes: Sequence[str], wnids: Sequence[str]) -> list[i
     places = {name: place for place, name in enumerate(wnids)}
     if len(places) != len(wnids):
         raise ValueError(
-            f"{where} has classes, so its wnids name each class once, in the order of the labels; "
-            f"of these {len(wnids):,} only {len(places):,} differ: are they the validation labels?"
+            f"the classes of {where} name each class once, in the order of the labels; "
+            f"of these {len(wnids):,} only {len(places):,} differ"
         )
     unknown = [name for name in classes if name not in places]
     if unknown:
@@ -92,14 +92,14 @@ def _places(where: Path, classes: Sequence[str], wnids: Sequence[str]) -> list[i
     return [places[name] for name in classes]
 
 
-def scan_flat(folder: Path, wnids: Sequence[str]) -> ImageList:
+def scan_flat(folder: Path, wnids: Sequence[str], classes: Sequence[str] | None = None) -> ImageList:
     """The flat validation images in ``folder``: ``wnids`` gives the class of image 1, 2, … (chapter 4).
 
     As a flat archive in :func:`from_archive`; names that begin with a dot are left out.
     """
     with os.scandir(folder) as entries:
         names = [os.fsencode(e.name) for e in entries if not e.name.startswith(".") and not e.is_dir()]
-    return _numbered(folder, names, wnids)
+    return _numbered(folder, names, wnids, classes)
 
 
 def _images(folder: Path) -> list[bytes]:
@@ -114,22 +114,31 @@ def _natural(name: str) -> tuple[str, str]:
     return re.sub(r"\d+", lambda digits: digits[0].zfill(20), name), name
 
 
-def from_archive(index: TarIndex, wnids: Sequence[str] | None = None) -> ImageList:
+def from_archive(
+    index: TarIndex, wnids: Sequence[str] | None = None, classes: Sequence[str] | None = None
+) -> ImageList:
     """The members of an archive; ``paths`` are their names in the index (chapter 4).
 
-    A tar of tars: label = position of the class among the sorted classes, or in ``wnids`` if given; in
-    archive order. A flat tar: ``wnids`` gives the class of image 1, 2, … as numbered in the file names (the
-    order in a tar is no guide), label = position among their sorted distinct ones; in the order of numbers.
-    Raises ValueError when classes or counts do not fit, or the ``wnids`` of a tar of tars repeat.
+    A tar of tars: in archive order. A flat tar: ``wnids`` gives the class of image 1, 2, … as numbered in the file
+    names (the order in a tar is no guide); in the order of numbers. Label = position of the class in ``classes``, or
+    among the classes there are, sorted. Raises ValueError when classes or counts do not fit.
     """
     if index.class_names:
-        return _from_classes(index, index.class_names if wnids is None else wnids)
+        if wnids is not None:
+            raise ValueError(
+                f"{index.path} has classes in it: the labels of validation images do not belong to it"
+            )
+        return _from_classes(index, index.class_names if classes is None else classes)
     if wnids is None:
-        raise ValueError(f"{index.path} has no classes in it: give the class of each image as wnids")
-    return _numbered(index.path, index.names.tolist(), wnids)
+        raise ValueError(
+            f"{index.path} has no classes in it: give the class of each image (imnet list: --labels)"
+        )
+    return _numbered(index.path, index.names.tolist(), wnids, classes)
 
 
-def _numbered(where: Path, names: Sequence[bytes], wnids: Sequence[str]) -> ImageList:
+def _numbered(
+    where: Path, names: Sequence[bytes], wnids: Sequence[str], classes: Sequence[str] | None
+) -> ImageList:
     """Images in the order of the numbers at the end of their names, one for each of the ``wnids``."""
     found = [re.search(rb"(\d+)\.\w+$", name) for name in names]
     numbers = np.array([int(digits[1]) if digits else -1 for digits in found], np.int64)
@@ -140,9 +149,10 @@ def _numbered(where: Path, names: Sequence[bytes], wnids: Sequence[str]) -> Imag
             f"{where} should hold {len(wnids)} images numbered from 1, one for each wnid; it holds "
             f"{len(names)}{between}"
         )
-    classes, labels = np.unique(np.asarray(wnids), return_inverse=True)
-    labels = labels.astype(np.float32)[:, None]
-    return ImageList(np.arange(len(wnids)), labels, np.array(names)[order], tuple(classes.tolist()))
+    there, which = np.unique(np.asarray(wnids), return_inverse=True)
+    known = there.tolist() if classes is None else classes
+    labels = np.array(_places(where, there.tolist(), known), np.float32)[which]
+    return ImageList(np.arange(len(wnids)), labels[:, None], np.array(names)[order], tuple(known))
 
 
 def check_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:

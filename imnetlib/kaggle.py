@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imnetlib import catalog
 from imnetlib.files import first_names, require_one_disk, sync
-from imnetlib.organize import TRAIN_NAME, Sorting, labels_from_kaggle, sort_validation
+from imnetlib.organize import Sorting, compare, is_training_name, labels_from_kaggle, sort_validation
 from imnetlib.progress import progress
 
 CLASSES, LABELS = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
@@ -23,10 +23,15 @@ def adopt(download: Path, train: Path, validation: Path, *, link: bool = False) 
     """Put Kaggle's unpacked download into ``train`` and ``validation``, one folder per class (chapter 2).
 
     ``download`` holds LOC_synset_mapping.txt, LOC_val_solution.csv and ILSVRC/Data/CLS-LOC. Everything is checked
-    before anything moves; stopped, the next run goes on. ``link`` makes hard links and leaves the download as it is.
-    ValueError for classes, files or labels that are missing or too much; OSError where the folders are on another
-    disk. Reads no image.
+    before anything moves; stopped, the next run goes on. ``link`` makes hard links and leaves the download as it is;
+    of moves, ``organize.undo_validation`` takes back those of the validation images. FileNotFoundError for another
+    folder, ValueError for classes, files or labels that are missing or too much; OSError where the folders are on
+    another disk. Reads no image.
     """
+    if lacking := [name for name in (CLASSES, LABELS, IMAGES) if not (download / name).exists()]:
+        raise FileNotFoundError(
+            f"{download} lacks {', '.join(lacking)}: name the folder into which Kaggle's zip was unpacked"
+        )
     wnids = catalog.read_classes(download / CLASSES)
     labels = labels_from_kaggle(download / LABELS)
     if other := set(wnids) ^ set(labels):
@@ -55,12 +60,7 @@ def _waiting(source: Path, train: Path, wnids: Sequence[str]) -> dict[str, int]:
     """The files of each class that is still to be adopted. ValueError where one is missing, too much or misnamed."""
     done = {wnid for wnid in wnids if (train / wnid).exists()}
     found = {entry.name for entry in os.scandir(source) if entry.name[0] != "."}
-    if found | done != set(wnids):
-        missing, surplus = set(wnids) - found - done, found - set(wnids)
-        raise ValueError(
-            f"{source}: of {len(wnids):,} classes, {len(missing):,} are missing ({first_names(missing)}) and "
-            f"{len(surplus):,} are unexpected ({first_names(surplus)}): nothing was done"
-        )
+    compare(found | done, set(wnids), source, "classes")
     counts = {}
     for wnid in sorted(set(wnids) - done):
         entries = list(os.scandir(source / wnid))
@@ -75,8 +75,7 @@ def _waiting(source: Path, train: Path, wnids: Sequence[str]) -> dict[str, int]:
 
 
 def _is_training_image(entry: os.DirEntry[str], wnid: str) -> bool:
-    name = os.fsencode(f"{wnid}/{entry.name}")
-    return entry.is_file(follow_symlinks=False) and TRAIN_NAME.fullmatch(name) is not None
+    return entry.is_file(follow_symlinks=False) and is_training_name(wnid, entry.name)
 
 
 def _link_class(source: Path, target: Path) -> None:

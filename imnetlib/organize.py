@@ -42,7 +42,7 @@ JOURNAL = ".sorted.json"
 _BATCH = 1000  # validation images between two syncs: 130 MB
 _SOME = 1 << 16  # names looked at at a time
 _HALF_BLOCK = 2048  # what a file costs on the disk beyond its bytes, on average
-TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
+_TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
 _VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
 
 
@@ -82,7 +82,7 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
     """
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
-    _check_names(index, TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
+    _check_names(index, _TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
     wnids = index.names.astype("S9")
     order = np.argsort(wnids, kind="stable")
     classes = np.split(order, np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1)
@@ -258,18 +258,29 @@ def labels_from_kaggle(solution: Path) -> tuple[str, ...]:
                 "is it Kaggle's LOC_val_solution.csv, and whole? Download it again"
             ) from error
     names = [validation_name(i) for i in range(1, len(labels) + 1)]
-    _compare(set(labels), set(names), solution)
+    compare(set(labels), set(names), solution)
     return _equal_shares(tuple(labels[name] for name in names), solution, len(set(labels.values())))
 
 
 def read_labels(source: Path) -> tuple[str, ...]:
-    """The same labels from either file: Kaggle's .csv, or the development kit's .tar.gz (chapter 2)."""
-    return labels_from_kaggle(source) if source.suffix == ".csv" else labels_from_devkit(source)
+    """The same labels from either file: Kaggle's .csv, or the development kit's .tar.gz (chapter 2).
+
+    ValueError for a file that is called otherwise.
+    """
+    if source.suffix == ".csv":
+        return labels_from_kaggle(source)
+    if source.suffix in (".gz", ".tgz"):
+        return labels_from_devkit(source)
+    raise ValueError(
+        f"{source} gives no labels: name the development kit .tar.gz or Kaggle's LOC_val_solution.csv"
+    )
 
 
 def _equal_shares(wnids: tuple[str, ...], source: Path, classes: int) -> tuple[str, ...]:
     """``wnids``, if each class has as many images as any other; a cut file shows here."""
     counts = Counter(wnids)
+    if odd := [wnid for wnid in counts if not catalog.WNID.fullmatch(wnid)]:
+        raise ValueError(f"{source}: not all labels are wnids like n02510455: {first_names(odd)}")
     if len(counts) != classes or len(set(counts.values())) != 1:
         least, most = min(counts.values(), default=0), max(counts.values(), default=0)
         raise ValueError(
@@ -278,12 +289,22 @@ def _equal_shares(wnids: tuple[str, ...], source: Path, classes: int) -> tuple[s
     return wnids
 
 
+def is_training_name(wnid: str, name: str) -> bool:
+    """Whether ImageNet calls training images of the class ``wnid`` like this."""
+    return _TRAIN_NAME.fullmatch(os.fsencode(f"{wnid}/{name}")) is not None
+
+
+def is_validation_name(name: str) -> bool:
+    """Whether ImageNet calls validation images like this."""
+    return _VALIDATION_NAME.fullmatch(os.fsencode(name)) is not None
+
+
 def validation_name(number: int) -> str:
     """The file name of validation image 1, 2, …"""
     return f"ILSVRC2012_val_{number:08d}.JPEG"
 
 
-def _compare(found: set[str], expected: set[str], where: Path) -> None:
+def compare(found: set[str], expected: set[str], where: Path, what: str = "validation images") -> None:
     """ValueError that counts and names what is missing and what is too much."""
     missing, unexpected = expected - found, found - expected
     if missing or unexpected:
@@ -292,9 +313,7 @@ def _compare(found: set[str], expected: set[str], where: Path) -> None:
             for kind, names in (("missing", missing), ("unexpected", unexpected))
             if names
         ]
-        raise ValueError(
-            f"{where}: of {len(expected):,} validation images, {' and '.join(said)}: nothing was done"
-        )
+        raise ValueError(f"{where}: of {len(expected):,} {what}, {' and '.join(said)}: nothing was done")
 
 
 def sort_validation(
@@ -315,18 +334,19 @@ def sort_validation(
         require_one_disk(flat, folder)
         record["flat"] = str(flat.resolve())
     if not journal.exists():
-        _compare(_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
+        compare(_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
         if flat != folder and (others := _names(folder)):
             raise ValueError(f"{folder} holds other things ({first_names(others)}): choose an empty folder")
         with write_atomically(journal) as out:
             out.write(json.dumps(record).encode())
-    elif json.loads(journal.read_bytes()) != record:
-        raise ValueError(
-            f"{folder} was sorted with other labels, another link setting or out of another folder: "
-            "undo that first"
-        )
+    else:
+        _check_journal(json.loads(journal.read_bytes()), record, folder)
     pairs, missing = _pairs(folder, wnids, flat)
-    _compare({at.name for at, _ in pairs}, {*missing, *(at.name for at, _ in pairs)}, folder)
+    if missing:
+        raise ValueError(
+            f"{folder}: {len(missing):,} of {len(wnids):,} images are gone ({first_names(missing)}): "
+            f"imnet organize undo {folder}, put them back, then sort again"
+        )
     for wnid in sorted(set(wnids)):
         (folder / wnid).mkdir(exist_ok=True)
     moved = 0
@@ -341,6 +361,20 @@ def sort_validation(
             bar.update(1)
     sync()
     return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved)
+
+
+def _check_journal(was: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """ValueError that says in what the sorting that was begun differs from the one asked for now."""
+    ways = {
+        "other labels": was["wnids"] != now["wnids"],
+        f"{'links' if was['link'] else 'moves'}, not {'links' if now['link'] else 'moves'}": was["link"]
+        != now["link"],
+        f"images out of {was.get('flat', 'the same folder')}": was.get("flat") != now.get("flat"),
+    }
+    if differs := [way for way, other in ways.items() if other]:
+        raise ValueError(
+            f"{folder} was sorted with {' and '.join(differs)}: imnet organize undo {folder}, then sort again"
+        )
 
 
 def _names(folder: Path) -> set[str]:
@@ -363,7 +397,7 @@ def undo_validation(folder: Path) -> Sorting:
     """
     journal = folder / JOURNAL
     if not journal.exists():
-        raise ValueError(f"{folder} has no {JOURNAL}: it was not sorted by this function")
+        raise ValueError(f"{folder} has no {JOURNAL}: it holds no validation images that were sorted here")
     record = json.loads(journal.read_bytes())
     moved = 0
     pairs, missing = _pairs(folder, record["wnids"], Path(record.get("flat", folder)))

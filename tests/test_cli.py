@@ -111,7 +111,7 @@ def test_organize_check_says_by_its_status_that_an_image_is_missing(mirror: Path
     assert "36 classes with another count" in wrong.output
     undone = imnet("organize", "undo", folder)
     assert undone.exit_code == 3
-    assert f"71 images moved back\n{lost.name} is gone\n" in undone.output
+    assert f"71 images taken back\n{lost.name} is gone\n" in undone.output
 
 
 def test_link_leaves_the_flat_files(mirror: Path, tmp_path: Path):
@@ -130,7 +130,7 @@ def test_validation_is_unpacked_sorted_listed_and_made_flat_again(mirror: Path, 
     split = imnet("list", folder, tmp_path / "half.lst", "--train-ratio", 0.5)
     assert "36 images" in split.output
     assert {path.name for path in tmp_path.glob("half*")} == {"half_train.lst", "half_val.lst"}
-    assert "72 images moved back" in imnet("organize", "undo", folder).output
+    assert "72 images taken back" in imnet("organize", "undo", folder).output
     assert len(list(folder.glob("*.JPEG"))) == 72
 
 
@@ -140,10 +140,10 @@ def test_training_is_unpacked(mirror: Path, tmp_path: Path):
 
 
 def test_verify_archives_tells_wrong_from_missing(mirror: Path, tmp_path: Path):
-    (tmp_path / catalog.DEVKIT).write_bytes(b"<html>")
+    (tmp_path / catalog.VALIDATION_TAR).write_bytes(b"<html>")
     done = imnet("verify-archives", tmp_path)
     assert done.exit_code == 1
-    assert f"{catalog.DEVKIT}: wrong size (6 bytes)" in done.output
+    assert f"{catalog.VALIDATION_TAR}: wrong size (6 bytes, not 6,744,924,160)" in done.output
     assert f"{catalog.TRAIN_TAR}: missing (0 bytes)" in done.output
 
 
@@ -161,9 +161,14 @@ def test_any_file_is_downloaded_by_its_address_and_a_tar_is_indexed(mirror: Path
         done = imnet("download", f"{url}{catalog.VALIDATION_TAR}?a=b", "--to", tmp_path / "a", *stated)
         assert done.exit_code == 0, done.output
         wrong = imnet("download", f"{url}{catalog.DEVKIT}", "--to", tmp_path / "a", *stated)
-        named = imnet("download", catalog.DEVKIT, "--to", tmp_path / "a", "--url", url)
+        named = imnet("download", catalog.VALIDATION_TAR, "--to", tmp_path / "b", "--url", url)
+        nameless = imnet("download", url, "--to", tmp_path / "a")
+        no_tar = imnet("download", f"{url}{catalog.DEVKIT}", "--to", tmp_path / "c")
+        (mirror / "page.tar").write_text("<html>")
+        page = imnet("download", f"{url}page.tar", "--to", tmp_path / "c")
+        (mirror / "page.tar").unlink()
         refused = imnet("download", catalog.DEVKIT, "--to", tmp_path / "a", *stated)
-    assert f"whole, MD5 {stated[-1]}, as published\n{len(data):,} bytes fetched" in done.output
+    assert f"fetched, MD5 {stated[-1]}, as stated\n{len(data):,} bytes fetched" in done.output
     assert (
         "72 images"
         in imnet(
@@ -172,7 +177,11 @@ def test_any_file_is_downloaded_by_its_address_and_a_tar_is_indexed(mirror: Path
         ).output
     )
     assert "it is another file" in wrong.output
-    assert "not 2,568,634: it is another file" in named.output  # the name's own size, at another address
+    assert "not 6,744,924,160: it is another file" in named.output  # the name's own size, at another address
+    assert nameless.exit_code == 2
+    assert "names no file" in nameless.output
+    assert (no_tar.exit_code, page.exit_code) == (0, 3)  # a tar without an index is not what was asked for
+    assert "which nobody has stated: compare it" in no_tar.output
     assert refused.exit_code == 2
     assert "--size and --md5 are of one file that is given by its address" in refused.output
 
@@ -188,9 +197,9 @@ def test_a_compressed_tar_is_unpacked_and_indexed(mirror: Path, tmp_path: Path):
     (tmp_path / "packed.tar").write_bytes(gzip.compress(data, 1))
     assert "packed.tar is gzip-compressed" in imnet("index", tmp_path / "packed.tar").output
     again = imnet("index", tmp_path / "v.tar.gz")
-    assert again.exit_code == 1
-    assert "v.tar is there already: index that, or move it away" in again.output
-    assert "72 files" in imnet("index", tmp_path / "v.tar").output
+    assert again.exit_code == 0
+    assert "v.tar is there already\n" in again.output
+    assert "72 files" in again.output
 
 
 def test_probe_measures_and_leaves_nothing(tmp_path: Path):
@@ -240,7 +249,7 @@ def test_backup_to_nowhere_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     [
         (("organize", "train", "{html}", "{folder}"), "html"),
         (("verify", "{html}"), "html"),
-        (("organize", "undo", "{folder}"), "it was not sorted by this function"),
+        (("organize", "undo", "{folder}"), "it holds no validation images that were sorted here"),
         (("probe", "{folder}/none"), "probe needs a folder"),
     ],
 )

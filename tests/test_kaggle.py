@@ -90,7 +90,7 @@ def test_stopped_between_two_classes(
     [
         (
             lambda images: (images / "train" / WNIDS[1]).rename(images / "train" / "n01443537"),
-            r"of 3 classes, 1 are missing \(n02012849\) and 1 are unexpected \(n01443537\): nothing was done",
+            r"of 3 classes, 1 missing \(n02012849\) and 1 unexpected \(n01443537\): nothing was done",
         ),
         (
             lambda images: (images / "train" / WNIDS[1] / "readme").touch(),
@@ -134,6 +134,13 @@ def test_another_disk_is_refused_in_one_sentence(
         kaggle.adopt(download, tmp_path / "train", tmp_path / "val")
 
 
+def test_another_folder_is_refused(download: Path, tmp_path: Path):
+    with pytest.raises(
+        FileNotFoundError, match=r"ILSVRC lacks LOC_synset_mapping\.txt, .*: name the folder into"
+    ):
+        kaggle.adopt(download / "ILSVRC", tmp_path / "train", tmp_path / "val")
+
+
 def test_both_sets_are_listed_where_they_lie(download: Path, tmp_path: Path):
     """The labels follow Kaggle's table of classes, and nothing needs to move."""
     (download / kaggle.CLASSES).write_text("".join(f"{wnid} a\n" for wnid in ("n00000001", *reversed(WNIDS))))
@@ -147,6 +154,10 @@ def test_both_sets_are_listed_where_they_lie(download: Path, tmp_path: Path):
     )
     assert flat.paths.tolist() == [name.encode() for name in FLAT]
     assert [WNIDS[int(label)] for label in flat.labels[:, 0]] == list(LABELS)
+    same_order = imagelist.scan_flat(
+        download / kaggle.IMAGES / "val", organize.labels_from_kaggle(download / kaggle.LABELS), wnids
+    )
+    assert [wnids[int(label)] for label in same_order.labels[:, 0]] == list(LABELS)
     with pytest.raises(ValueError, match=r"train holds 1 classes that have no label: n03126707"):
         imagelist.scan(download / kaggle.IMAGES / "train", wnids[2:])
     with pytest.raises(ValueError, match=r"val should hold 11 images numbered from 1, .* it holds 12, from"):
@@ -162,7 +173,12 @@ def test_the_verbs(download: Path, tmp_path: Path):
     images, root = download / kaggle.IMAGES, tmp_path / "root"
     lst = tmp_path / "a.lst"
     assert "9 images" in imnet("list", images / "train", lst, "--classes", download / kaggle.CLASSES)
-    assert "12 images" in imnet("list", images / "val", lst, "--labels", download / kaggle.LABELS)
+    labels = ("--labels", download / kaggle.LABELS)
+    assert "3 of 3 classes have images\n12 images" in imnet("list", images / "val", lst, *labels)
+    (tmp_path / "synset.txt").write_text("".join(f"{wnid}\n" for wnid in ("n00000001", *reversed(WNIDS))))
+    both = imnet("list", images / "val", lst, *labels, "--classes", tmp_path / "synset.txt")
+    assert "3 of 4 classes have images\n12 images" in both
+    assert lst.read_text().splitlines()[0].split("\t") == ["0", "3.000000", "ILSVRC2012_val_00000001.JPEG"]
     said = imnet("organize", "kaggle", download, root, "--link")
     assert f"{root}/imagenet/train: 3 classes, 9 images put in place, 0 were there\n" in said
     assert f"{root}/imagenet/validation: 3 classes, 12 images put in place, 0 were there\n" in said

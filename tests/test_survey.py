@@ -52,49 +52,65 @@ def test_every_cut_of_a_jpeg_is_seen(options: dict[str, object]):
     assert [cut for cut in range(2, len(whole)) if survey.kind_of(whole[:cut]) != "truncated"] == []
 
 
+def name(wnid: str, number: int) -> str:
+    return f"{wnid}/{wnid}_{number}.JPEG"
+
+
 def test_check_counts_and_names(tmp_path: Path):
     files = {
-        "n01440764/a.JPEG": jpeg(),
-        "n01440764/b.JPEG": jpeg()[:-40],
-        "n02012849/c.JPEG": png.getvalue(),
-        "n02012849/d.JPEG": jpeg(seed=1),
-        ".n03126707.tmp/e.JPEG": b"",
+        name("n01440764", 1): jpeg(),
+        name("n01440764", 2): jpeg()[:-40],
+        name("n02012849", 3): png.getvalue(),
+        "n02012849/ILSVRC2012_val_00000004.JPEG": jpeg(seed=1),
+        "n02012849/n02012849_3 (1).JPEG": jpeg(),
+        "n02012849/.hidden": b"",
+        ".n03126707.tmp/n03126707_1.JPEG": b"",
     }
-    for name, data in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "n02012849" / "folder").mkdir()
-    report = survey.check(tmp_path, {"n01440764": 2, "n02012849": 2, "n03126707": 1})
-    assert report.counts == {"n01440764": 2, "n02012849": 3}
-    assert report.wrong == (("n02012849", 3, 2), ("n03126707", 0, 1))
+    for path, data in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    (tmp_path / "n02012849" / "n02012849_9.JPEG").mkdir()
+    (tmp_path / "n02012849" / "n02012849_8.JPEG").symlink_to("nowhere")
+    (tmp_path / "n09999999").mkdir()
+    report = survey.check(tmp_path, {"n01440764": 2, "n02012849": 3, "n03126707": 1})
+    assert report.counts == {"n01440764": 2, "n02012849": 2, "n09999999": 0}
+    assert report.wrong == (("n02012849", 2, 3), ("n03126707", 0, 1), ("n09999999", 0, 0))
     assert {file.path.name: file.what for file in report.strange} == {
-        "b.JPEG": "truncated",
-        "c.JPEG": "PNG",
-        "folder": "unreadable: Is a directory",
+        "n01440764_2.JPEG": "truncated",
+        "n02012849_3.JPEG": "PNG",
+        "n02012849_3 (1).JPEG": "not called as an image of its class",
+        ".hidden": "not called as an image of its class",
+        "n02012849_9.JPEG": "unreadable: Is a directory",
+        "n02012849_8.JPEG": "unreadable: No such file or directory",
     }
-    assert report.kinds == {"truncated": 1, "PNG": 1, "unreadable: Is a directory": 1}
-    assert report.bytes == sum(len(data) for name, data in files.items() if name[0] != ".")
+    assert report.bytes == sum(len(files[path]) for path in list(files)[:4])
     assert survey.check(tmp_path).wrong is None
     assert not report.sound
     text = survey.report(report)
-    assert "2 classes, 5 files" in text
-    assert "2 to 3 files a class." in text
-    assert "## 2 classes with another count than expected" in text
-    assert "- n03126707 has 0, not 1\n" in text
-    assert "## 1 truncated\n\n- n01440764/b.JPEG\n" in text
+    assert "3 classes, 4 files" in text
+    assert "0 to 2 files a class." in text
+    assert "## 3 classes with another count than expected" in text
+    assert "- n03126707 has 0, not 1\n- n09999999 is no expected class, and has 0\n" in text
+    assert "## 1 truncated\n\n- n01440764/n01440764_2.JPEG\n" in text
     assert "Nothing to compare the counts with." in survey.report(survey.check(tmp_path))
+
+
+def test_another_set_has_names_of_its_own(tmp_path: Path):
+    (tmp_path / "tench").mkdir()
+    (tmp_path / "tench" / "my photo.jpg").write_bytes(jpeg())
+    assert survey.check(tmp_path, {"tench": 1}).sound
 
 
 def test_a_report_of_sound_folders_and_one_of_many_strange_files(tmp_path: Path):
     (tmp_path / "n01440764").mkdir()
     for number in range(12):
-        (tmp_path / "n01440764" / f"{number:02}.JPEG").write_bytes(jpeg("L"))
+        (tmp_path / name("n01440764", number)).write_bytes(jpeg("L"))
     found = survey.check(tmp_path, Counter({"n01440764": 12}))
     assert found.sound  # gray is no fault
     assert "12 files a class.\nEvery class has as many files as expected." in survey.report(found)
-    assert "- n01440764/09.JPEG\n- … and 2 more\n" in survey.report(found)
+    assert "- … and 2 more\n" in survey.report(found)
     assert survey.report(found, most=None).count("- n01440764/") == 12
-    (tmp_path / "n01440764" / "12.JPEG").write_bytes(b"")
+    (tmp_path / name("n01440764", 12)).write_bytes(b"")
     assert not survey.check(tmp_path).sound
 
 
@@ -111,6 +127,8 @@ def test_what_should_be_there_from_three_files(tmp_path: Path):
     index_tar(tmp_path / "mirror" / catalog.VALIDATION_TAR).save(tmp_path / "val.npz")
     with pytest.raises(ValueError, match=r"val\.npz is the index of a tar without class tars"):
         survey.train_counts(tmp_path / "val.npz")
+    with pytest.raises(ValueError, match=r"train\.tar gives no counts: name the training archive's \.npz"):
+        survey.train_counts(tmp_path / "train.tar")
     (tmp_path / "synset.txt").write_text("n01440764 tench\n")
     with pytest.raises(
         ValueError, match=r"synset\.txt: not all lines begin with <wnid>/ .* is it train_cls\.txt"

@@ -40,7 +40,7 @@ def _dogs() -> tuple[int, float]:
 ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     "0.1": (lambda: ILSVRC2012.train / ILSVRC2012.classes, "divide images by classes"),
     "0.2": (_shared_names, "count the first names of catalog.wnids_1k() with a Counter; keep those above 1"),
-    "1.1": (lambda: 150e9 / (5 * t.DAY) / 1e6, "bytes by seconds; 1 MB is 10**6 bytes"),
+    "1.1": (lambda: ILSVRC2012.bytes / t.DAY / 1e6, "bytes by seconds; 1 MB is 10**6 bytes"),
     "1.2": (
         lambda: _train_tar_bytes() / (100e6 / 8) / t.HOUR,
         "a byte has 8 bits; the size stands in the catalog",

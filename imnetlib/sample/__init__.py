@@ -201,7 +201,7 @@ def _check_settings(settings: _Settings) -> None:
         )
     if settings.train_per_class < 1 or settings.validation_per_class < 1 or settings.seed < 0:
         raise ValueError(
-            f"a sample needs at least 1 image of each kind a class and a seed from 0: {settings}"
+            f"a sample needs at least 1 image of each kind a class and a seed from 0, not {_noted(settings)}"
         )
 
 
