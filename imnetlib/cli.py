@@ -397,7 +397,7 @@ def pack_(
     on_error: Literal["report", "stop"], **settings: Any,
 ) -> None:  # fmt: skip
     """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's .npz index."""
-    from imnetlib import imagelist, pack, sources
+    from imnetlib import convert, imagelist, pack, sources
 
     done = pack.pack(
         imagelist.read_lst(lst),
@@ -405,7 +405,7 @@ def pack_(
         folder,
         name or lst.stem,
         shards=shards,
-        settings=pack.Settings(color=int(color), **settings),
+        settings=convert.Settings(color=int(color), **settings),
         threads=num_thread,
         on_error=on_error,
     )

@@ -30,60 +30,19 @@ import numpy.typing as npt
 
 from imnetlib import codec, recordio
 from imnetlib.catalog import check_classes
+from imnetlib.convert import DEFAULTS, Action, Settings, convert
 from imnetlib.files import file_crc32, write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
 Advance = Callable[[int], object]
-Action = Literal["kept", "reencoded", "converted", "failed"]
 
 CLASSES = "synset.txt"  # beside the shards: the class of each label, one a line
 
 _CHUNK = 8  # images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap
 _CHUNKS_AHEAD = 3  # for each thread
 _CANNOT = "{1} (id {0}) cannot be packed: {2}"
-# What a JPEG must hold to be taken as it is, by Settings.color.
-_PLAIN = {1: ("YCbCr", "RGB"), 0: ("Gray",), -1: ("YCbCr", "RGB", "Gray")}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What happens to an image on its way into a record; im2rec's names where im2rec has them.
-
-    ``resize``: short edge in pixels, after ``center_crop`` to a square. An image is never enlarged unless ``upscale``
-    (im2rec always does). A JPEG that already fits keeps its bytes unless ``reencode``. ``quality``: 1 to 100 for
-    .jpg, compression 0 to 9 for .png. ``color``: 1 RGB, 0 gray, -1 as stored. ``pass_through``: the file's bytes,
-    whatever they show, as long as they begin and end like an image. ``pack_label``: all labels of an image, not one.
-    """
-
-    resize: int | None = None
-    quality: int = 95
-    center_crop: bool = False
-    encoding: str = ".jpg"
-    color: int = 1
-    pass_through: bool = False
-    upscale: bool = False
-    reencode: bool = False
-    pack_label: bool = False
-
-    def __post_init__(self) -> None:
-        low, high = (1, 100) if self.encoding == ".jpg" else (0, 9)
-        for good, rule, value in (
-            (
-                self.resize is None or self.resize >= 1,
-                "resize is a short edge of 1 pixel or more",
-                self.resize,
-            ),
-            (self.encoding in (".jpg", ".png"), "encoding is .jpg or .png", self.encoding),
-            (low <= self.quality <= high, f"quality is {low} to {high} for {self.encoding}", self.quality),
-            (self.color in _PLAIN, "color is 1 (RGB), 0 (gray) or -1 (as stored)", self.color),
-        ):
-            if not good:
-                raise ValueError(f"{rule}, not {value!r}")
-
-
-DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,53 +122,11 @@ def estimate_shards(total_bytes: int, target_bytes: int) -> int:
     return max(1, round(total_bytes / target_bytes))
 
 
-def convert(data: bytes, settings: Settings) -> tuple[bytes, Action]:
-    """The bytes to store for one image file, and what was done to them. Raises codec.ImageError (chapter 4)."""
-    if settings.pass_through:
-        codec.check_ends(data)
-        return data, "kept"
-    header = codec.sniff(data)
-    plain = header.orientation == 1 and header.colorspace in _PLAIN[settings.color]
-    size = _target(*header.size, settings)
-    if plain and size == header.size and settings.encoding == ".jpg" and not settings.reencode:
-        codec.check(data)
-        return data, "kept"
-    if max(size) > codec.MAX_SIDE or size[0] * size[1] > codec.MAX_PIXELS:
-        raise codec.ImageError(
-            f"it would get {size[1]:,} x {size[0]:,} pixels; "
-            f"the limits are {codec.MAX_SIDE:,} a side and {codec.MAX_PIXELS:,} in all"
-        )
-    pixels = codec.decode(data, *size, color=settings.color, header=header)
-    if settings.center_crop:
-        pixels = _center(pixels)
-    if pixels.shape[:2] != size:
-        pixels = codec.resize(pixels, *size)
-    encoded = codec.encode(pixels, settings.encoding, settings.quality)
-    return encoded, "reencoded" if plain else "converted"
-
-
-def _target(height: int, width: int, settings: Settings) -> tuple[int, int]:
-    """Height and width to store; rounded down, as im2rec does."""
-    short = min(height, width)
-    if settings.center_crop:
-        height = width = short
-    if settings.resize is None or (short <= settings.resize and not settings.upscale):
-        return height, width
-    return height * settings.resize // short, width * settings.resize // short
-
-
-def _center(pixels: codec.Pixels) -> codec.Pixels:
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side]
-
-
 @dataclass(frozen=True, slots=True)
 class _Packed:
     """One image: its framed record, or the reason why there is none."""
 
-    action: Action
+    action: Action | Literal["failed"]
     bytes_in: int
     record: bytes = b""
     reason: str = ""

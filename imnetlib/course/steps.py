@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from imnetlib import catalog, evaluate, imagelist, organize, pack, recordio, sample, sources
+from imnetlib import catalog, convert, evaluate, imagelist, organize, pack, recordio, sample, sources
 from imnetlib.archive import TarIndex
 from imnetlib.course.root import Root, open_root, tar_index
 from imnetlib.engines.recipe import Recipe
@@ -107,7 +107,7 @@ def _pack(root: Root) -> None:
         imagelist.write_lst(images, root.lists / f"{name}.lst")
         source = sources.Tar(tar_index(root, archives[name]))
         shards = SHARDS if name == "train" else 1
-        settings = pack.Settings(resize=RESIZE, quality=QUALITY)
+        settings = convert.Settings(resize=RESIZE, quality=QUALITY)
         pack.pack(images, source, folder, name, shards=shards, settings=settings)
 
 
