@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -390,25 +392,34 @@ def list_(
 )
 @click.option("--pass-through", is_flag=True, help="Store the files' bytes as they are.")
 @click.option("--pack-label", is_flag=True, help="Store all labels of an image.")
-@click.option("--num-thread", type=int, help="Threads (default: one per core).")
+@click.option("--num-thread", type=int, help="Threads for a shard (default: one per core; 1 with --dask).")
+@click.option("--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: the part of one of N machines.")
+@click.option(
+    "--dask", metavar="ADDRESS", help="Pack on a Dask cluster, tcp://scheduler:8786; all see the disk."
+)
 @click.option("--on-error", type=click.Choice(["report", "stop"]), default="report", show_default=True)
 def pack_(
     lst: Path, source: Path, folder: Path, name: str | None, shards: int, num_thread: int | None, color: str,
-    on_error: Literal["report", "stop"], **settings: Any,
+    only: str | None, dask: str | None, on_error: Literal["report", "stop"], **settings: Any,
 ) -> None:  # fmt: skip
     """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's .npz index."""
     from imnetlib import convert, imagelist, pack, sources
 
-    done = pack.pack(
-        imagelist.read_lst(lst),
-        sources.Folder(source) if source.is_dir() else sources.Tar(source),
-        folder,
-        name or lst.stem,
-        shards=shards,
-        settings=convert.Settings(color=int(color), **settings),
-        threads=num_thread,
-        on_error=on_error,
-    )
+    source, folder, name = source.absolute(), folder.absolute(), name or lst.stem  # a worker stands elsewhere
+    part = _part(only) if only else None
+    with _cluster(dask) as executor:
+        done = pack.pack(
+            imagelist.read_lst(lst),
+            sources.Folder(source) if source.is_dir() else sources.Tar(source),
+            folder,
+            name,
+            shards=shards,
+            settings=convert.Settings(color=int(color), **settings),
+            threads=num_thread,
+            executor=executor,
+            only=part,
+            on_error=on_error,
+        )
     click.echo(
         f"{done.images:,} images: {done.kept:,} kept, {done.reencoded:,} encoded anew, {done.converted:,} converted"
     )
@@ -416,10 +427,27 @@ def pack_(
         click.echo(f"{done.shards_skipped:,} of {shards:,} shards were there from an earlier run")
     click.echo(f"{done.bytes_in:,} bytes in, {done.bytes_out:,} out, {done.seconds:.1f} s")
     if done.failures:
-        click.echo(
-            f"{len(done.failures):,} images left out: see {folder / f'{name or lst.stem}-failures.tsv'}"
-        )
+        click.echo(f"left out: {len(done.failures):,} images, see {pack.failures_path(folder, name, part)}")
         sys.exit(LEFT_OUT)
+
+
+def _part(text: str) -> tuple[int, int]:
+    start, _, step = text.partition("::")
+    if not (start.isdigit() and step.isdigit()):
+        raise click.UsageError(f"--only is I::N, two whole numbers, not {text}")
+    return int(start), int(step)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """The executor of a Dask cluster; None without an address."""
+    if address is None:
+        yield None
+        return
+    from distributed import Client
+
+    with Client(address) as client, client.get_executor(pure=False) as executor:
+        yield executor
 
 
 @main.command("verify")

@@ -300,32 +300,35 @@ def pack(
     settings: Settings = DEFAULTS,
     threads: int | None = None,
     executor: Executor | None = None,
+    only: tuple[int, int] | None = None,
     on_error: OnError = "report",
 ) -> Summary:
     """Pack a list into ``shards`` shards in ``folder``; run it again after a stop and it goes on (chapter 4).
 
-    ``executor`` runs whole shards, each with ``threads`` threads (1 if not given); without one they are packed here,
-    one after the other, with all cores. With "report", bad images are left out, listed in the summary and in
-    NAME-failures.tsv, and tried again by the next run; with "stop" the first raises PackError, and missing files
-    FileNotFoundError beforehand. Where the list knows its classes, they go into synset.txt.
+    ``executor`` (any of concurrent.futures', or Dask's) runs whole shards, each with ``threads`` threads (1 if not
+    given); without one they are packed here, one after the other, with all cores. ``only`` (i, n) packs shards i,
+    i + n, i + 2 n, …: the part of one of n machines. With "report", bad images are left out, listed in the summary
+    and in ``failures_path``, and tried again by the next run; with "stop" the first raises PackError, and missing
+    files FileNotFoundError beforehand. Where a worker dies, the other shards are
+    finished first; then PackError names its shard. Where the list knows its classes, they go into synset.txt.
     ValueError when the folder has shards of that name with other settings or from another list, or shards of other
     classes, and for a list that does not fit. Time grows with the images' bytes; memory does not, beyond the list.
     """
     started = time.perf_counter()
     job = Job(folder, name, shards, settings, threads or (1 if executor else os.cpu_count() or 1), on_error)
-    tasks = shard_tasks(images, source, job)
+    tasks = _part(shard_tasks(images, source, job), only)
     for sidecar in sorted(folder.glob(f"{glob.escape(name)}-?????-of-?????.json")):
         _read_sidecar(sidecar, job.identity())
     classes = folder / CLASSES
     if images.classes and classes.exists():
         check_classes(classes.read_text(encoding="utf-8").splitlines(), images.classes, classes)
-    with progress(len(images.ids), f"pack {name}", "images") as bar:
+    with progress(sum(len(task.ids) for task in tasks), f"pack {name}", "images") as bar:
         done = _run(tasks, executor, bar.update)
     if images.classes and not classes.exists():  # labels are numbers: what they mean goes with the shards
         with write_atomically(classes) as out:
             out.write("".join(f"{name}\n" for name in images.classes).encode())
     failures = tuple(failure for shard in done for failure in shard.failures)
-    _write_failures(folder / f"{name}-failures.tsv", failures)
+    _write_failures(failures_path(folder, name, only), failures)
     return Summary(
         **{key: sum(getattr(shard, key) for shard in done) for key in _COUNTS},
         failures=failures,
@@ -334,17 +337,49 @@ def pack(
     )
 
 
+def failures_path(folder: Path, name: str, only: tuple[int, int] | None = None) -> Path:
+    """Where ``pack`` reports the images that it left out."""
+    part = "" if only is None else f"-{only[0]}-of-{only[1]}"
+    return folder / f"{name}-failures{part}.tsv"
+
+
+def _part(tasks: list[ShardTask], only: tuple[int, int] | None) -> list[ShardTask]:
+    """The tasks of one of several machines."""
+    start, step = only or (0, 1)
+    if not 0 <= start < step:
+        raise ValueError(f"a part is i of n machines, i from 0 to n - 1, not {start} of {step}")
+    return tasks[start::step]
+
+
 def _run(tasks: Sequence[ShardTask], executor: Executor | None, advance: Advance) -> list[Summary]:
     if executor is None:
         return [pack_shard(task, advance) for task in tasks]
-    futures = [executor.submit(pack_shard, task) for task in tasks]
+    futures = {executor.submit(pack_shard, task): task for task in tasks}
+    lost: list[tuple[ShardTask, Exception]] = []
     try:
         for future in as_completed(futures):
-            shard = future.result()
-            advance(shard.images + len(shard.failures))
+            try:
+                shard = future.result()
+            except (
+                ValueError,
+                OSError,
+            ):  # the list, the settings or the disk: the other shards would fare no better
+                raise
+            except (
+                Exception
+            ) as error:  # a worker that died, for one: whatever its shard holds, others may be sound
+                lost.append((futures[future], error))
+            else:
+                advance(shard.images + len(shard.failures))
     finally:
         for future in futures:  # after an error or Ctrl-C: what has not begun need not begin
             future.cancel()
+    if lost:
+        task, why = min(lost, key=lambda one: one[0].number)
+        raise PackError(
+            f"{len(lost)} of {len(tasks)} shards were lost, first {task.path('.rec').name} "
+            f"({type(why).__name__}: {why}); the others are finished: run this again"
+        ) from why
     return [future.result() for future in futures]
 
 

@@ -35,7 +35,7 @@ def test_from_the_archives_to_shards_and_back(mirror: Path, tmp_path: Path):
     packed = imnet("pack", tmp_path / "train.lst", index, tmp_path, "--shards", 2, "--resize", 64)
     assert packed.exit_code == 3  # the truncated file was left out
     assert "107 images" in packed.output
-    assert "1 images left out" in packed.output
+    assert f"left out: 1 images, see {tmp_path}/train-failures.tsv" in packed.output
     assert (tmp_path / "train-failures.tsv").read_text().count("\n") == 2  # a head line and the failure
     shard = tmp_path / "train-00000-of-00002.rec"
     assert imnet("verify", shard).exit_code == 0

@@ -3,27 +3,35 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from imnetlib import pack as packing
 from imnetlib import recordio
 from imnetlib.archive import index_tar
+from imnetlib.cli import main
+from imnetlib.convert import Settings
 from imnetlib.engines.mxnet import mx
-from imnetlib.imagelist import ImageList, from_archive, write_lst
-from imnetlib.pack import PackError, Settings, estimate_shards, pack
+from imnetlib.imagelist import ImageList, from_archive, read_lst, scan, write_lst
+from imnetlib.pack import PackError, estimate_shards, pack
 from imnetlib.sources import Folder, Tar
 
 SMALL = Settings(resize=64, quality=90)
@@ -154,7 +162,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from imnetlib.imagelist import read_lst
-from imnetlib.pack import Job, Settings, pack_shard, shard_tasks
+from imnetlib.convert import Settings
+from imnetlib.pack import Job, pack_shard, shard_tasks
 from imnetlib.sources import Folder
 
 root, lst, out, last = sys.argv[1:]
@@ -313,6 +322,118 @@ def test_a_repaired_file_gets_in(tmp_path: Path):
         path.write_bytes(data)
     assert not pack(images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop").failures
     assert contents(out) == contents(calm)
+
+
+def many(photos: Path, count: int) -> ImageList:
+    """A list of ``count`` images, over and over those of ``photos``."""
+    images = listed(photos)
+    return ImageList(np.arange(count), np.resize(images.labels, (count, 1)), np.resize(images.paths, count))
+
+
+def test_the_parts_of_two_machines_are_the_whole(photos: Path, tmp_path: Path):
+    images, root = many(photos, 50), Folder(photos)
+    pack(images, root, tmp_path / "one", "set", shards=5, settings=SMALL)
+    first = pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(0, 2))
+    assert sorted(path.name[4:9] for path in (tmp_path / "two").glob("*.rec")) == ["00000", "00002", "00004"]
+    second = pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(1, 2))
+    assert first.images + second.images == 50
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    with pytest.raises(ValueError, match="a part is i of n machines, i from 0 to n - 1, not 2 of 2"):
+        pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(2, 2))
+
+
+def test_a_part_reports_its_own_failures(tmp_path: Path):
+    root = tmp_path / "in"
+    for i in range(4):
+        write(root / "n00" / f"photo_{i}.JPEG", photo(100, 80, i))
+    (root / "n00" / "photo_1.JPEG").write_bytes(b"")
+    images = scan(root)
+    for part in (0, 1):
+        pack(images, Folder(root), tmp_path, "set", shards=4, settings=SMALL, only=(part, 2))
+    assert [path.name for path in tmp_path.glob("*.tsv")] == ["set-failures-1-of-2.tsv"]
+    assert packing.failures_path(tmp_path, "set", (1, 2)).exists()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Dask cluster of two worker processes on this machine."""
+    from distributed import LocalCluster
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(host="127.0.0.1", **options) as started:
+        yield started
+
+
+def test_a_dask_worker_killed_in_mid_shard_changes_no_byte(photos: Path, tmp_path: Path, cluster: Any):
+    """The scheduler gives its shard to another; the pid in the name of the half-written file is its own."""
+    from distributed import Client
+
+    images, calm, out = many(photos, 1500), tmp_path / "calm", tmp_path / "out"
+    pack(images, Folder(photos), calm, "set", shards=3, settings=SMALL)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not killed:
+            for half in out.glob(".set-*.rec.*.tmp"):
+                killed.append(int(half.name.rsplit("~", 2)[1]))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=kill_one)
+    watcher.start()
+    with Client(cluster) as client, client.get_executor(pure=False) as executor:
+        summary = pack(images, Folder(photos), out, "set", shards=3, settings=SMALL, executor=executor)
+    watcher.join()
+    assert killed[0] != os.getpid()
+    assert (summary.images, summary.shards_skipped) == (1500, 0)
+    assert contents(out) == contents(calm)
+    assert list(out.glob(".*")) == []
+
+
+def test_imnet_pack_takes_a_cluster_by_its_address(photos: Path, tmp_path: Path, cluster: Any):
+    write_lst(listed(photos), tmp_path / "set.lst")
+    arguments = ["pack", str(tmp_path / "set.lst"), str(photos), str(tmp_path / "out"), "--shards", "3"]
+    arguments += ["--resize", "64", "--quality", "90"]
+    done = CliRunner().invoke(main, [*arguments, "--dask", cluster.scheduler_address])
+    assert done.exit_code == 0, done.output
+    images = read_lst(tmp_path / "set.lst")
+    pack(images, Folder(photos), tmp_path / "calm", "set", shards=3, settings=SMALL)
+    assert contents(tmp_path / "out") == contents(tmp_path / "calm")
+    part = CliRunner().invoke(main, [*arguments, "--only", "1::3"])
+    assert "1 of 3 shards were there" in part.output
+    assert CliRunner().invoke(main, [*arguments, "--only", "1/3"]).exit_code == 2
+
+
+def _dies_at_the_second_shard(task: packing.ShardTask) -> packing.Summary:
+    if task.number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return packing.pack_shard(task)
+
+
+class _OneProcessATask(Executor):
+    """Each task in a process of its own, as on a cluster whose workers are started anew."""
+
+    def submit(self, _: object, task: packing.ShardTask) -> Future[packing.Summary]:  # type: ignore[override]
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+            return pool.submit(_dies_at_the_second_shard, task)
+
+
+def test_a_worker_that_dies_takes_no_other_shard_along(photos: Path, tmp_path: Path):
+    with pytest.raises(
+        PackError, match=r"^1 of 3 shards were lost, first set-00001-of-00003\.rec \(BrokenProcessPool"
+    ):
+        pack(
+            listed(photos),
+            Folder(photos),
+            tmp_path,
+            "set",
+            shards=3,
+            settings=SMALL,
+            executor=_OneProcessATask(),
+        )
+    assert [path.name[4:9] for path in sorted(tmp_path.glob("*.json"))] == ["00000", "00002"]
+    assert pack(listed(photos), Folder(photos), tmp_path, "set", shards=3, settings=SMALL).shards_skipped == 2
 
 
 class _HeldBack(Executor):

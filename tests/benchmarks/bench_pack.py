@@ -32,7 +32,8 @@ OURS = """
 import json, sys
 from pathlib import Path
 from imnetlib.imagelist import read_lst
-from imnetlib.pack import Settings, pack
+from imnetlib.convert import Settings
+from imnetlib.pack import pack
 from imnetlib.sources import Folder
 lst, root, out, settings = sys.argv[1:]
 pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=2,
