@@ -451,18 +451,45 @@ def _cluster(address: str | None) -> Iterator[Any]:
 
 
 @main.command("verify")
-@click.argument("rec", type=FILE)
-def verify_(rec: Path) -> None:
-    """Check REC with its .idx and .json: structure, padding, agreement, checksums."""
-    from imnetlib import pack, recordio_check
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=FILE)
+@click.option("--decode", is_flag=True, help="Read every image too, and name those that cannot be read.")
+def verify_(recs: tuple[Path, ...], decode: bool) -> None:
+    """Check each REC with its .idx and .json: structure, padding, agreement, checksums; count its classes."""
+    from imnetlib import recordio_check, shard_check
+    from imnetlib.progress import progress
 
-    index = rec.with_suffix(".idx")
-    report = recordio_check.verify(rec, index if index.exists() else None)
-    problems = [*report.problems, *pack.check_sidecar(rec)]
-    for problem in problems:
-        click.echo(problem)
-    click.echo(f"{rec}: {len(report.offsets):,} records of sound structure")
-    sys.exit(bool(problems))
+    wrong, counts = 0, Counter[float]()
+    for rec in recs:
+        index = rec.with_suffix(".idx")
+        report = recordio_check.verify(rec, index if index.exists() else None)
+        problems = [*report.problems, *shard_check.check_sidecar(rec)]
+        if not report.problems:
+            with progress(len(report.offsets), f"read {rec.name}", "records") as bar:
+                found = shard_check.census(rec, decode=decode, advance=bar.update)
+            counts += found.counts
+            problems += [f"record at byte {one.offset:,}: {one.reason}" for one in found.unreadable]
+        for problem in problems:
+            click.echo(f"{rec}: {problem}")
+        click.echo(f"{rec}: {len(report.offsets):,} records of sound structure")
+        wrong += bool(problems)
+    if counts:
+        click.echo(
+            f"{len(counts):,} classes, {min(counts.values()):,} to {max(counts.values()):,} records each"
+        )
+    click.echo(f"{wrong:,} of {len(recs):,} files have problems")
+    sys.exit(bool(wrong))
+
+
+@main.command("merge-index")
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=FILE)
+def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
+    """Write OUT, one index over the REC files in this order: what ImageRecordIter and DALI want for several."""
+    from imnetlib import recordio
+
+    keys, offsets = recordio.merge_indexes(recs)
+    recordio.write_index(out, keys, offsets)
+    click.echo(f"{len(keys):,} records of {len(recs):,} files: {out}")
 
 
 @main.command("salvage")

@@ -34,6 +34,7 @@ from imnetlib.convert import DEFAULTS, Action, Settings, convert
 from imnetlib.files import file_crc32, write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
+from imnetlib.shard_check import check_sidecar
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
 Advance = Callable[[int], object]
@@ -239,25 +240,6 @@ def _repaired(task: ShardTask, failed: list[int]) -> bool:
     with task.files.open() as read:
         rows = np.flatnonzero(np.isin(task.ids, failed)).tolist()
         return any(_pack_image(task, read, i).action != "failed" for i in rows)
-
-
-def check_sidecar(rec: Path) -> list[str]:
-    """What contradicts the .json beside a .rec, a sentence for each of .rec and .idx (chapter 4).
-
-    Empty when both have the checksums that the .json names, and when there is no .json. Reads both files whole.
-    ValueError for a .json that cannot be parsed.
-    """
-    sidecar, problems = rec.with_suffix(".json"), []
-    said: dict[str, Any] = json.loads(sidecar.read_bytes()) if sidecar.exists() else {}
-    for path in (rec, rec.with_suffix(".idx")) if said else ():
-        expected = said.get(f"{path.suffix[1:]}_crc32")
-        if not path.exists():
-            problems.append(f"{path} is missing, though {sidecar} tells of it")
-        elif (found := file_crc32(path)) != expected:
-            problems.append(
-                f"{path} is not as it was packed: its CRC-32 is {found}, {sidecar} says {expected}"
-            )
-    return problems
 
 
 def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:

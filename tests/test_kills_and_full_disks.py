@@ -23,13 +23,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from imnetlib import archive, download, kaggle, organize
+from imnetlib.convert import Settings
 from imnetlib.course.server import serve
+from imnetlib.imagelist import scan, shuffle
+from imnetlib.pack import pack
+from imnetlib.sources import Folder
 
 # A server that forks: a process is under way in 10 ms, with everything imported.
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["imnetlib.download", "imnetlib.kaggle", "imnetlib.archive", "scipy.io"])
+FORKING.set_forkserver_preload(["imnetlib.download", "imnetlib.kaggle", "imnetlib.pack", "scipy.io"])
 
 WNIDS = [f"n{number:08d}" for number in range(12)]
 LABELS = [WNIDS[number * 7 % 12] for number in range(240)]
@@ -43,6 +48,14 @@ def piece(number: int) -> bytes:
 TRAIN = {f"{wnid}/{wnid}_{n}.JPEG": piece(n) for wnid in WNIDS for n in range(20)}
 FLAT = {organize.validation_name(number): piece(number) for number in range(1, len(LABELS) + 1)}
 SORTED = {f"{LABELS[int(name[15:23]) - 1]}/{name}": data for name, data in FLAT.items()}
+
+
+def photo(number: int) -> bytes:
+    """A JPEG of 120 x 90 pixels."""
+    out = io.BytesIO()
+    coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
+    return out.getvalue()
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:
@@ -85,11 +98,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     }
     train = tar_of({f"{wnid}.tar": tar_of(files) for wnid, files in of_class.items()})
     put(folder, {"train.tar": train, "val.tar": tar_of(FLAT), "val.tar.gz": gzip.compress(tar_of(FLAT))})
+    put(folder / "photos", {name: photo(number) for number, name in enumerate(TRAIN)})
+    pack(*packed(folder, folder / "packed"), **PACKING)
     first = FORKING.Process(target=int)  # starts the server, whose imports take longer than any job here
     first.start()
     first.join()
     with serve(folder) as url:
         yield folder, url
+
+
+PACKING = {"shards": 4, "settings": Settings(resize=64, quality=90), "threads": 2}
+
+
+def packed(folder: Path, out: Path) -> tuple[object, ...]:
+    """The arguments to pack the site's photos."""
+    return shuffle(scan(folder / "photos"), 1), Folder(folder / "photos"), out, "set"
 
 
 def job_of(name: str, site: tuple[Path, str]) -> Job:
@@ -180,6 +203,13 @@ def job_of(name: str, site: tuple[Path, str]) -> Job:
             nothing,
             lambda _: {"val.tar": tar_of(FLAT)},
         ),
+        "pack": Job(
+            pack,
+            lambda work: packed(folder, work / "out"),
+            PACKING,
+            nothing,
+            lambda _: tree(folder / "packed"),
+        ),
     }
     return jobs[name]
 
@@ -199,7 +229,7 @@ def run(job: Job, work: Path, limit: float | None) -> float:
 
 
 JOBS = [
-    *("download", "unpack", "extract training", "extract validation"),
+    *("download", "unpack", "extract training", "extract validation", "pack"),
     *("sort", "sort by links", "kaggle", "kaggle by links"),
 ]
 
@@ -249,6 +279,10 @@ ON_SMALL_DISK = """
 import errno, sys, threading, time
 from pathlib import Path
 from imnetlib import archive, download, organize
+from imnetlib.convert import Settings
+from imnetlib.imagelist import scan
+from imnetlib.pack import pack
+from imnetlib.sources import Folder
 job, disk, source = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 filler, out = disk / "filler", disk / "out"
 
@@ -269,6 +303,8 @@ def run():
         organize.extract_train(Path(source), out)
     elif job == "validation":
         organize.extract_validation(Path(source), out)
+    elif job == "pack":
+        pack(scan(Path(source)), Folder(Path(source)), out, "set", shards=4, settings=Settings(pass_through=True))
     else:
         archive.gunzip_tar(Path(source), out / "zeros.tar")
 
@@ -349,3 +385,22 @@ class TestFullDisk:
         said, *after = on_small_disk(tmp_path, "unpack", str(tmp_path / "zeros.tar.gz"), "2200k")
         assert said.endswith("zeros.tar is full: make room and run this again")
         assert after == ["zeros.tar 1505280"]  # nothing was left of the first attempt
+
+    def test_packing(self, tmp_path: Path, site: tuple[Path, str]):
+        """Finished shards stay, the one at hand leaves nothing; the end is as without the stop."""
+        photos = site[0] / "photos"
+        size = sum(path.stat().st_size for path in photos.rglob("*.JPEG"))
+        said, there, *after = on_small_disk(tmp_path, "pack", str(photos), f"{(1 << 20) + size * 6 // 10}")
+        assert "disk/out/set-0000" in said
+        assert said.endswith(".rec is full: make room and run this again")
+        assert "set-00000-of-00004.json" in there.split()
+        assert not any(name.endswith("00003-of-00004.rec") for name in there.split())
+        pack(
+            scan(photos),
+            Folder(photos),
+            tmp_path / "calm",
+            "set",
+            shards=4,
+            settings=Settings(pass_through=True),
+        )
+        assert after == [f"{name} {len(data)}" for name, data in sorted(tree(tmp_path / "calm").items())]

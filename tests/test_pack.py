@@ -32,6 +32,7 @@ from imnetlib.convert import Settings
 from imnetlib.engines.mxnet import mx
 from imnetlib.imagelist import ImageList, from_archive, read_lst, scan, write_lst
 from imnetlib.pack import PackError, estimate_shards, pack
+from imnetlib.shard_check import check_sidecar
 from imnetlib.sources import Folder, Tar
 
 SMALL = Settings(resize=64, quality=90)
@@ -485,20 +486,20 @@ def test_a_picture_too_long_to_encode_is_left_out_and_its_neighbours_packed(
 def test_a_sidecar_contradicted_by_its_files(photos: Path, tmp_path: Path):
     pack(listed(photos), Folder(photos), tmp_path, "set", shards=1, settings=SMALL)
     rec = tmp_path / "set-00000-of-00001.rec"
-    assert packing.check_sidecar(rec) == []
+    assert check_sidecar(rec) == []
     said = json.loads(rec.with_suffix(".json").read_bytes())
     assert said["rec_crc32"] == zlib.crc32(rec.read_bytes())
     spoilt = bytearray(rec.read_bytes())
     spoilt[100] ^= 1
     rec.write_bytes(spoilt)
     rec.with_suffix(".idx").unlink()
-    assert packing.check_sidecar(rec) == [
+    assert check_sidecar(rec) == [
         f"{rec} is not as it was packed: its CRC-32 is {zlib.crc32(spoilt)}, "
         f"{rec.with_suffix('.json')} says {said['rec_crc32']}",
         f"{rec.with_suffix('.idx')} is missing, though {rec.with_suffix('.json')} tells of it",
     ]
     rec.with_suffix(".json").unlink()
-    assert packing.check_sidecar(rec) == []
+    assert check_sidecar(rec) == []
 
 
 @pytest.mark.parametrize("encoding", [".jpg", ".png"])
