@@ -3,7 +3,9 @@
     python tests/benchmarks/bench_pack.py [--images 1500] [--rounds 3]
 
 Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. "PSNR" is against a Lanczos-reduced original of
-the size stored, so that nobody wins by a worse picture. im2rec always enlarges to --resize; we do with upscale.
+the size stored, so that nobody wins by a worse picture. im2rec always enlarges to --resize; we do with upscale. Then:
+how near packing comes to the codec alone, the same data in memory; from the archive end to end, with the disk space
+taken on the way; and the peak memory of 16 threads.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -29,15 +32,32 @@ from imnetlib import imagelist, recordio
 IM2REC = "import numpy, runpy, sys; numpy.bool = bool; runpy.run_path(sys.argv[1], run_name='__main__')"
 IM2REC = IM2REC.replace("; runpy", "; tool = sys.argv.pop(1); runpy").replace("sys.argv[1]", "tool")
 OURS = """
-import json, sys
+import json, resource, sys
 from pathlib import Path
-from imnetlib.imagelist import read_lst
 from imnetlib.convert import Settings
+from imnetlib.imagelist import read_lst
 from imnetlib.pack import pack
 from imnetlib.sources import Folder
-lst, root, out, settings = sys.argv[1:]
-pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=2,
+lst, root, out, settings, threads = sys.argv[1:]
+pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=int(threads),
      settings=Settings(**json.loads(settings)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+CODEC = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from imnetlib.convert import Settings, convert
+settings = Settings(**json.loads(sys.argv[2]))
+data = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.JPEG"))]
+def half(start):
+    for image in data[start::2]:
+        convert(image, settings)
+began = time.perf_counter()
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(half, range(2)))
+codec = time.perf_counter() - began
+print(len(data) / codec)
 """
 CASES: dict[str, tuple[list[str], dict[str, object]]] = {
     "pass-through": (["--pass-through"], {"pass_through": True}),
@@ -45,6 +65,7 @@ CASES: dict[str, tuple[list[str], dict[str, object]]] = {
     "480/95, equal work": (["--resize", "480", "--quality", "95"], {"resize": 480, "upscale": True}),
     "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}),
 }
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 
 def photo(width: int, height: int, seed: int, grain: float = 9) -> np.ndarray:
@@ -97,40 +118,114 @@ def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
     return len(offsets), rec.stat().st_size / len(offsets) / 1e3, float(np.mean(found))
 
 
-def main() -> None:
-    """Print one row per case and tool."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--images", type=int, default=1500)
-    arguments.add_argument("--rounds", type=int, default=3)
-    options = arguments.parse_args()
+def im2rec() -> str:
     package = importlib.util.find_spec("mxnet")
     assert package is not None
     assert package.origin is not None
-    im2rec = str(Path(package.origin).parent / "tools" / "im2rec.py")
+    return str(Path(package.origin).parent / "tools" / "im2rec.py")
+
+
+def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
+    """A row per case and tool; our images/s by case."""
+    out, rates = folder / "out", dict[str, float]()
+    prefix, root = str(folder / "set"), str(folder / "in")
+    print(f"{'case':26}{'tool':8}{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}")
+    for case, (theirs, ours) in CASES.items():
+        commands = {
+            "im2rec": [sys.executable, "-c", IM2REC, im2rec(), prefix, root, "--num-thread", "2", *theirs],
+            "ours": [sys.executable, "-c", OURS, f"{prefix}.lst", root, str(out), json.dumps(ours), "2"],
+        }
+        taken: dict[str, list[float]] = {"im2rec": [], "ours": []}
+        for _ in range(rounds):
+            for tool, command in commands.items():
+                shutil.rmtree(out, ignore_errors=True)
+                taken[tool].append(seconds(command))
+        for tool, rec in (("im2rec", folder / "set.rec"), ("ours", next(out.glob("*.rec")))):
+            records, size, psnr = quality(folder, rec)
+            spent = statistics.median(taken[tool])
+            ratio = statistics.median(taken["im2rec"]) / spent
+            print(
+                f"{case:26}{tool:8}{spent:7.2f}{images / spent:10.0f}{ratio:7.2f}"
+                f"{records:9}{size:7.1f}{psnr:7.2f}"
+            )
+        rates[case] = images / statistics.median(taken["ours"])
+    return rates
+
+
+def against_codec(folder: Path, rates: dict[str, float], rounds: int) -> None:
+    """How near whole processes of packing come to converting the same data in memory."""
+    for case in ("480/95, equal work", "256/90"):
+        command = [sys.executable, "-c", CODEC, str(folder / "in"), json.dumps(CASES[case][1])]
+        runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(rounds)]
+        codec = statistics.median(float(run.stdout) for run in runs)
+        print(f"codec alone, {case}: {codec:,.0f} images/s; packing reaches {rates[case] / codec:.0%} of it")
+
+
+def from_archive(folder: Path) -> None:
+    """From a tar of class tars to records, by im2rec's way and by ours; keep-what-fits at 480/95 is ours."""
+    archive = folder / "train.tar"
+    with tarfile.open(archive, "w") as outer:
+        for wnid in sorted(path.name for path in (folder / "in").iterdir()):
+            with tarfile.open(folder / "one.tar", "w") as inner:
+                for path in sorted((folder / "in" / wnid).iterdir()):
+                    inner.add(path, path.name)
+            outer.add(folder / "one.tar", f"{wnid}.tar")
+    (folder / "one.tar").unlink()
+    tool = f'{sys.executable} -c "{IM2REC}" {im2rec()}'
+    imnet = f"{Path(sys.executable).parent / 'imnet'}"
+    ways = {
+        "tar, im2rec": f"mkdir in && cd in && tar -xf {archive} && for t in *.tar; do mkdir ${{t%.tar}}; "
+        f"tar -xf $t -C ${{t%.tar}}; rm $t; done; cd ..; {tool} set in --list --recursive; "
+        f"{tool} set in --resize 480 --quality 95 --num-thread 2",
+        "imnet": f"ln {archive} . && {imnet} index train.tar && {imnet} list train.tar.npz set.lst --seed 1 && "
+        f"{imnet} pack set.lst train.tar.npz . --resize 480 --num-thread 2 && rm train.tar",
+    }
+    spent = {}
+    for name, way in ways.items():
+        work = folder / "work"
+        work.mkdir()
+        began = time.perf_counter()
+        subprocess.run(["bash", "-ec", way], cwd=work, check=True, capture_output=True)
+        spent[name] = time.perf_counter() - began
+        disk = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+        ratio = spent["tar, im2rec"] / spent[name]
+        print(
+            f"from the archive, {name:12} {spent[name]:7.2f} s, ratio {ratio:.2f}, {disk / 1e6:,.0f} MB of disk"
+        )
+        shutil.rmtree(work)
+
+
+def peak(folder: Path) -> None:
+    out = folder / "out"
+    for threads in (2, 16):
+        shutil.rmtree(out, ignore_errors=True)
+        settings = json.dumps(CASES["480/95, equal work"][1])
+        command = [
+            sys.executable,
+            "-c",
+            OURS,
+            str(folder / "set.lst"),
+            str(folder / "in"),
+            str(out),
+            settings,
+        ]
+        done = subprocess.run([*command, str(threads)], check=True, capture_output=True, text=True)
+        print(f"peak memory with {threads} threads: {int(done.stdout) * UNIT / 1e6:,.0f} MB")
+
+
+def main() -> None:
+    """Print all tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--images", type=int, default=1500)
+    arguments.add_argument("--rounds", type=int, default=3)
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_input(folder, options.images)
-        out = folder / "out"
-        print(f"{'case':26}{'tool':8}{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}")
-        for case, (theirs, ours) in CASES.items():
-            prefix, root = str(folder / "set"), str(folder / "in")
-            commands = {
-                "im2rec": [sys.executable, "-c", IM2REC, im2rec, prefix, root, "--num-thread", "2", *theirs],
-                "ours": [sys.executable, "-c", OURS, f"{prefix}.lst", root, str(out), json.dumps(ours)],
-            }
-            taken: dict[str, list[float]] = {"im2rec": [], "ours": []}
-            for _ in range(options.rounds):
-                for tool, command in commands.items():
-                    shutil.rmtree(out, ignore_errors=True)
-                    taken[tool].append(seconds(command))
-            for tool, rec in (("im2rec", folder / "set.rec"), ("ours", next(out.glob("*.rec")))):
-                records, size, psnr = quality(folder, rec)
-                spent = statistics.median(taken[tool])
-                ratio = statistics.median(taken["im2rec"]) / spent
-                print(
-                    f"{case:26}{tool:8}{spent:7.2f}{options.images / spent:10.0f}{ratio:7.2f}"
-                    f"{records:9}{size:7.1f}{psnr:7.2f}"
-                )
+        rates = compare(folder, options.images, options.rounds)
+        against_codec(folder, rates, options.rounds)
+        from_archive(folder)
+        peak(folder)
 
 
 if __name__ == "__main__":
