@@ -6,7 +6,6 @@ its length and its MD5 are right; only then it gets its name. Protocol: RFC 9110
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import json
@@ -29,7 +28,7 @@ import urllib3
 
 from imnetlib.archive import TarScanner, index_path
 from imnetlib.catalog import Archive, Dataset
-from imnetlib.files import fsync_folder, full_disk_named, require_space, write_atomically
+from imnetlib.files import NO_LOCKS, fsync_folder, full_disk_named, require_space, write_atomically
 from imnetlib.progress import progress
 
 _BLOCK = 1 << 16
@@ -181,6 +180,7 @@ def download(
         _log_in(session, url, credentials)
         _persist(session, state, bandwidth, attempts)
         found = state.seen.md5
+        table.unlink(missing_ok=True)  # of a file that was there before
         _finish(state, destination, found, md5)
         saved = state.seen.save_index(table)
     seconds, notes = time.monotonic() - began, tuple(state.notes)
@@ -203,7 +203,7 @@ def _alone(lock: Path, destination: Path) -> Iterator[None]:
         except BlockingIOError:
             taken = True
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
+            if error.errno not in NO_LOCKS:
                 raise
             taken = False  # a file system without locks, as Lustre often is: no worse than before
         if taken:
@@ -454,7 +454,7 @@ def verify_archives(dataset: Dataset, folder: Path, *, index: bool = False) -> l
     """Compare the archives in ``folder`` with what their publisher states; reads each once (chapter 1).
 
     Those the course can spare are looked at where they are there. With ``index`` the same pass leaves the index of
-    each whole tar that has none, as NAME.npz.
+    each whole tar, as NAME.npz.
     """
     begun = {path.name.removesuffix(".part") for path in folder.iterdir()} if folder.is_dir() else set()
     wanted = (*dataset.archives, *(archive for archive in dataset.others if archive.name in begun))
@@ -471,9 +471,8 @@ def _state(archive: Archive, folder: Path, index: bool) -> ArchiveState:
         return ArchiveState(archive.name, "wrong size", there)
     if archive.md5 is None:
         return ArchiveState(archive.name, "unchecked", there)
-    table = index_path(path)
-    seen = _Pass(path if index and path.suffix == ".tar" and not table.exists() else None).over(path)
+    seen = _Pass(path if index and path.suffix == ".tar" else None).over(path)
     if seen.md5 != archive.md5:
         return ArchiveState(archive.name, "wrong MD5", there)
-    seen.save_index(table)
+    seen.save_index(index_path(path))
     return ArchiveState(archive.name, "whole", there)

@@ -8,6 +8,7 @@ import os
 import platform
 import secrets
 import shutil
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import BinaryIO
 
 HOST = platform.node().replace("/", "_")  # no host has a ~ in its name, but many a hyphen
 _one_at_a_time = threading.Lock()
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}  # of a file system that cannot lock
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # no disk left, or no quota
 
 
@@ -48,6 +50,11 @@ def require_one_disk(source: Path, folder: Path) -> None:
         )
 
 
+def shown_names(folder: Path) -> set[str]:
+    """What lies in a folder but hidden things: Finder, for one, leaves a .DS_Store wherever it has looked."""
+    return {entry.name for entry in os.scandir(folder) if entry.name[0] != "."}
+
+
 def _disk_of(path: Path) -> int:
     return path.stat().st_dev
 
@@ -62,6 +69,33 @@ def first_names(names: Iterable[str]) -> str:
     """The first ten of ``names``, sorted, for a message."""
     ordered = sorted(names)
     return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second process of this library from working in ``folder``: OSError. A killed one holds nothing.
+
+    Where the file system has no locks, as Lustre often has not, and on Windows, nothing is kept away.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise OSError(errno.EBUSY, f"another process is at work in {folder}: run this again later") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            os.close(held)
+            raise
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 @contextmanager
@@ -132,6 +166,17 @@ def _seek_and_read(fd: int, size: int, offset: int) -> bytes:
         return os.read(fd, size)
 
 
-# Up to ``size`` bytes of ``fd`` from ``offset`` on, fewer only at the file's end; from any thread. No function
-# around pread: its call would cost a third of it. Windows has none.
+# Up to ``size`` bytes of ``fd`` from ``offset`` on; from any thread. No function around pread: its call would cost a
+# third of it. Windows has none.
 read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
+
+
+def read_all_at(fd: int, size: int, offset: int) -> bytes:
+    """``size`` bytes from ``offset`` on, fewer only at the file's end: one call brings 2 GiB at most."""
+    data = read_at(fd, size, offset)
+    while 0 < len(data) < size:  # a network file system may bring less, too
+        more = read_at(fd, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data

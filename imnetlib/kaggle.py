@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imnetlib import catalog
-from imnetlib.files import first_names, require_one_disk, sync
+from imnetlib.files import alone, first_names, require_one_disk, shown_names, sync
 from imnetlib.organize import Sorting, compare, is_training_name, labels_from_kaggle, sort_validation
 from imnetlib.progress import progress
 
@@ -40,7 +40,14 @@ def adopt(download: Path, train: Path, validation: Path, *, link: bool = False) 
         )
     source = download / IMAGES
     require_one_disk(source, train)
-    waiting = _waiting(source / "train", train, wnids)
+    with alone(train):
+        return _adopt(source, wnids, labels, train, validation, link)
+
+
+def _adopt(
+    source: Path, wnids: Sequence[str], labels: Sequence[str], train: Path, validation: Path, link: bool
+) -> tuple[Sorting, Sorting]:
+    waiting = _waiting(source / "train", train, wnids, link)
     placed = sort_validation(validation, labels, link=link, flat=source / "val")
     with progress(len(wnids), f"adopt {train.name}", "classes") as bar:
         bar.update(len(wnids) - len(waiting))
@@ -52,18 +59,23 @@ def adopt(download: Path, train: Path, validation: Path, *, link: bool = False) 
             bar.update(1)
     sync()
     moved = sum(waiting.values())
-    there = sum(1 for wnid in wnids for _ in os.scandir(train / wnid))
+    there = sum(len(shown_names(train / wnid)) for wnid in wnids)
     return Sorting(train, len(wnids), moved, there - moved), placed
 
 
-def _waiting(source: Path, train: Path, wnids: Sequence[str]) -> dict[str, int]:
+def _waiting(source: Path, train: Path, wnids: Sequence[str], link: bool) -> dict[str, int]:
     """The files of each class that is still to be adopted. ValueError where one is missing, too much or misnamed."""
     done = {wnid for wnid in wnids if (train / wnid).exists()}
-    found = {entry.name for entry in os.scandir(source) if entry.name[0] != "."}
+    found = shown_names(source)
     compare(found | done, set(wnids), source, "classes")
+    for wnid in sorted(done):
+        images = shown_names(train / wnid)
+        same = link and wnid in found and images == shown_names(source / wnid)
+        if not images or (wnid in found and not same):
+            raise ValueError(f"{train / wnid} was not adopted from {source}: move it away; nothing was done")
     counts = {}
     for wnid in sorted(set(wnids) - done):
-        entries = list(os.scandir(source / wnid))
+        entries = [entry for entry in os.scandir(source / wnid) if entry.name[0] != "."]
         odd = [entry.name for entry in entries if not _is_training_image(entry, wnid)]
         if odd or not entries:
             raise ValueError(
@@ -84,6 +96,6 @@ def _link_class(source: Path, target: Path) -> None:
     if beside.exists():  # left by a kill
         shutil.rmtree(beside)
     beside.mkdir()
-    for entry in os.scandir(source):
-        (beside / entry.name).hardlink_to(entry.path)
+    for name in shown_names(source):
+        (beside / name).hardlink_to(source / name)
     beside.rename(target)

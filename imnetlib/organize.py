@@ -28,11 +28,13 @@ from numpy.typing import NDArray
 from imnetlib import catalog
 from imnetlib.archive import TarIndex, TarReader, open_index
 from imnetlib.files import (
+    alone,
     first_names,
     fsync_folder,
     full_disk_named,
     require_one_disk,
     require_space,
+    shown_names,
     sync,
     write_atomically,
 )
@@ -83,6 +85,12 @@ def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
     _check_names(index, _TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _extract_train(index, folder, began)
+
+
+def _extract_train(index: TarIndex, folder: Path, began: float) -> Extraction:
     wnids = index.names.astype("S9")
     order = np.argsort(wnids, kind="stable")
     classes = np.split(order, np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1)
@@ -128,8 +136,9 @@ def _check_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """The length of each file in a folder, -1 for what is none."""
-    return {e.name: e.stat().st_size if e.is_file() else -1 for e in os.scandir(folder)}
+    """The length of each file in a folder, -1 for what is none; hidden ones but the journal are left out."""
+    shown = (entry for entry in os.scandir(folder) if entry.name[0] != "." or entry.name == JOURNAL)
+    return {entry.name: entry.stat().st_size if entry.is_file() else -1 for entry in shown}
 
 
 def _require_space(folder: Path, files: int, data: int) -> None:
@@ -161,8 +170,13 @@ def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
     began = time.monotonic()
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
     _check_names(index, _VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
-    names, sizes = [name.decode() for name in index.names.tolist()], index.sizes.tolist()
     folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _extract_validation(index, folder, began)
+
+
+def _extract_validation(index: TarIndex, folder: Path, began: float) -> Extraction:
+    names, sizes = [name.decode() for name in index.names.tolist()], index.sizes.tolist()
     there = _sizes(folder)
     missing = [i for i, name in enumerate(names) if there.get(name) != sizes[i] and JOURNAL not in there]
     total = sum(sizes[i] for i in missing)
@@ -328,19 +342,29 @@ def sort_validation(
     if odd := {wnid for wnid in wnids if not catalog.WNID.fullmatch(wnid)}:
         raise ValueError(f"the labels are not all wnids: {first_names(odd)}")
     flat = flat or folder
-    journal = folder / JOURNAL
-    record: dict[str, Any] = {"link": link, "wnids": list(wnids)}
     if flat != folder:
         require_one_disk(flat, folder)
+    with alone(folder):
+        _begin(folder, wnids, link, flat)
+        return _sort(folder, wnids, link, flat)
+
+
+def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> None:
+    """Check everything and write the journal, or find that the same sorting has been begun."""
+    record: dict[str, Any] = {"link": link, "wnids": list(wnids)}
+    if flat != folder:
         record["flat"] = str(flat.resolve())
-    if not journal.exists():
-        compare(_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
-        if flat != folder and (others := _names(folder)):
-            raise ValueError(f"{folder} holds other things ({first_names(others)}): choose an empty folder")
-        with write_atomically(journal) as out:
-            out.write(json.dumps(record).encode())
-    else:
-        _check_journal(json.loads(journal.read_bytes()), record, folder)
+    if (folder / JOURNAL).exists():
+        _check_journal(_read_journal(folder), record, folder)
+        return
+    compare(shown_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
+    if flat != folder and (others := shown_names(folder)):
+        raise ValueError(f"{folder} holds other things ({first_names(others)}): choose an empty folder")
+    with write_atomically(folder / JOURNAL) as out:
+        out.write(json.dumps(record).encode())
+
+
+def _sort(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> Sorting:
     pairs, missing = _pairs(folder, wnids, flat)
     if missing:
         raise ValueError(
@@ -377,9 +401,17 @@ def _check_journal(was: dict[str, Any], now: dict[str, Any], folder: Path) -> No
         )
 
 
-def _names(folder: Path) -> set[str]:
-    """What lies in a folder, hidden things aside."""
-    return {entry.name for entry in os.scandir(folder) if entry.name[0] != "."}
+def _read_journal(folder: Path) -> dict[str, Any]:
+    path = folder / JOURNAL
+    if not path.exists():
+        raise ValueError(f"{folder} has no {JOURNAL}: it holds no validation images that were sorted here")
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+        return {"link": record["link"], "wnids": record["wnids"]} | record
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): move the images back by hand, then remove it"
+        ) from error
 
 
 def _pairs(folder: Path, wnids: Sequence[str], flat: Path) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
@@ -393,14 +425,23 @@ def _pairs(folder: Path, wnids: Sequence[str], flat: Path) -> tuple[list[tuple[P
 def undo_validation(folder: Path) -> Sorting:
     """Take back what ``sort_validation`` did, also half of it: the images are flat again (chapter 2).
 
-    Images that have gone meanwhile are named in the result; a class folder that holds other things stays.
+    Images that have gone meanwhile are named in the result; a class folder that holds other things stays. ValueError,
+    and nothing moved, where another file has taken an image's old place.
     """
-    journal = folder / JOURNAL
-    if not journal.exists():
-        raise ValueError(f"{folder} has no {JOURNAL}: it holds no validation images that were sorted here")
-    record = json.loads(journal.read_bytes())
+    record = _read_journal(folder)
+    with alone(folder):
+        return _undo(folder, record["wnids"], Path(record.get("flat", folder)))
+
+
+def _undo(folder: Path, wnids: Sequence[str], flat: Path) -> Sorting:
+    pairs, missing = _pairs(folder, wnids, flat)
+    taken = [at.name for at, placed in pairs if at.exists() and placed.exists() and not at.samefile(placed)]
+    if taken:
+        raise ValueError(
+            f"{flat}: other files have taken the places of {first_names(taken)}: move those away first"
+        )
+    flat.mkdir(parents=True, exist_ok=True)
     moved = 0
-    pairs, missing = _pairs(folder, record["wnids"], Path(record.get("flat", folder)))
     with progress(len(pairs), f"undo {folder.name}", "images") as bar:
         for at, placed in pairs:
             if placed.exists():
@@ -410,9 +451,9 @@ def undo_validation(folder: Path) -> Sorting:
                     placed.rename(at)
                 moved += 1
             bar.update(1)
-    for wnid in set(record["wnids"]):
+    for wnid in set(wnids):
         if (folder / wnid).exists() and not any((folder / wnid).iterdir()):
             (folder / wnid).rmdir()
-    journal.unlink()
+    (folder / JOURNAL).unlink()
     sync()
-    return Sorting(folder, len(set(record["wnids"])), moved, len(pairs) - moved, missing)
+    return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved, missing)

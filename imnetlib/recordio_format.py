@@ -22,7 +22,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from imnetlib.files import read_at
+from imnetlib.files import read_all_at
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = MAGIC.to_bytes(4, "little")
@@ -167,13 +167,7 @@ class RecordReader:
 
     def pread(self, size: int, offset: int) -> bytes:
         """``size`` bytes from byte ``offset``; fewer only where the file ends."""
-        data = read_at(self._file.fileno(), size, offset)
-        while 0 < len(data) < size:  # a network file system may return less than it was asked for
-            more = read_at(self._file.fileno(), size - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        return read_all_at(self._file.fileno(), size, offset)
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

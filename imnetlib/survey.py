@@ -13,8 +13,10 @@ import numpy as np
 
 from imnetlib import catalog, organize
 from imnetlib.archive import TarIndex
+from imnetlib.files import shown_names
 from imnetlib.progress import progress
 
+LARGEST = 100 * 10**6  # bytes: ImageNet's largest image has 15 million
 NO_NAME = "not called as an image of its class"
 
 
@@ -82,16 +84,19 @@ def _wrong(
 def _check_class(folder: Path) -> tuple[int, int, list[Strange]]:
     """Images, bytes and strange files of one class. What has no image's name is strange, and no image."""
     count, total, strange = 0, 0, []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder / name for name in shown_names(folder)):
         if not _named_as_an_image(folder.name, path.name):
             strange.append(Strange(path, NO_NAME))
             continue
         try:
+            if (size := path.stat().st_size) > LARGEST:
+                strange.append(Strange(path, "too large to be an image"))
+                continue
             data = path.read_bytes()
         except OSError as error:  # a folder, or a disk that fails: one bad file does not stop the rest
             strange.append(Strange(path, f"unreadable: {error.strerror}"))
             continue
-        count, total = count + 1, total + len(data)
+        count, total = count + 1, total + size
         if what := kind_of(data):
             strange.append(Strange(path, what))
     return count, total, strange
@@ -147,6 +152,8 @@ def train_counts(source: Path) -> dict[str, int]:
         )
     if source.suffix == ".txt":
         counts = Counter(line.partition("/")[0] for line in source.read_text(encoding="utf-8").splitlines())
+        if not counts:
+            raise ValueError(f"{source} is empty: is it Kaggle's train_cls.txt?")
         if odd := [wnid for wnid in counts if not catalog.WNID.fullmatch(wnid)]:
             raise ValueError(
                 f"{source}: not all lines begin with <wnid>/ ({odd[0][:80]!r}): is it train_cls.txt?"
@@ -157,10 +164,10 @@ def train_counts(source: Path) -> dict[str, int]:
 
 def report(found: Check, most: int | None = 10) -> str:
     """The check on one page of Markdown, with at most so many names of a kind; None names all (chapter 2)."""
-    files, sizes = sum(found.counts.values()), found.counts.values()
-    lines = [f"# {found.folder}", "", f"{len(sizes):,} classes, {files:,} files, {found.bytes:,} bytes."]
-    if sizes:
-        fewest, largest = min(sizes), max(sizes)
+    files, counts = sum(found.counts.values()), found.counts.values()
+    lines = [f"# {found.folder}", "", f"{len(counts):,} classes, {files:,} files, {found.bytes:,} bytes."]
+    if counts:
+        fewest, largest = min(counts), max(counts)
         lines += [
             f"{largest:,} files a class."
             if fewest == largest

@@ -364,6 +364,167 @@ def test_a_gzip_file_that_is_cut_or_damaged_leaves_nothing(tmp_path: Path, neste
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "c.tar.gz"]
 
 
+def member(name: bytes, data: bytes = b"", kind: bytes = b"0") -> bytes:
+    """A member with any name."""
+    header = bytearray(entry("x", len(data)).tobuf(tarfile.GNU_FORMAT))
+    header[:100] = name.ljust(100, b"\0")
+    header[156:157] = kind
+    return with_checksum(header) + data + bytes(-len(data) % 512)
+
+
+def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
+    data = b""
+    for key, value in records:
+        length = len(key) + len(value) + 3
+        length += len(str(length + len(str(length))))
+        data += b"%d %s=%s\n" % (length, key, value)
+    return member(b"pax", data, kind)
+
+
+END = bytes(1024)
+ONE = member(b"a", b"1")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (member(b"...tar", ONE + END) + END, "holds a class tar called '...tar': that names no class"),
+        (member(b".tar", ONE + END) + END, "holds a class tar called '.tar': that names no class"),
+        (member(b"q/.tar", ONE + END) + END, "holds a class tar called 'q/.tar'"),
+        (member(b"n1.tar", ONE) + END, "in n1.tar, ends without an end-of-archive mark: it is damaged"),
+        (member(b"n1.tar", b"") + END, "in n1.tar, ends without an end-of-archive mark"),
+        (member(b"n1.tar", ONE + bytes(100)) + END, "in n1.tar, ends without an end-of-archive mark"),
+        (
+            member(b"n1.tar", member(b"a", bytes(3000))[:1024] + END) + END,
+            "in n1.tar, ends before its last member",
+        ),
+        (member(b"n1.tar", ONE + END) * 2 + END, "holds n1.tar, which stands there twice"),
+        (
+            member(b"q/n1.tar", ONE + END) + member(b"n1.tar", ONE + END) + END,
+            "holds n1.tar, which stands there twice",
+        ),
+        (member(b"n1.tar", ONE + END) + member(b"n1/b") + END, "holds n1/b outside of the tar of that class"),
+        (member(b"a//b") + END, "called 'a//b': that is no safe file name"),
+        (member(b"a/./b") + END, "called 'a/./b': that is no safe file name"),
+        (member(b"././z") + END, "called './z': that is no safe file name"),
+        (pax((b"comment", bytes(70_000)), (b"path", b"real")) + ONE + END, "an extended header of 70,028 bytes"),
+        (pax((b"path", b"n" * 1025)) + ONE + END, "that is no safe file name"),
+        (member(b"long", b"n" * 2000, b"L") + ONE + END, "that is no safe file name"),
+        (member(b"pax", b"999 path=abc\n", b"x") + ONE + END, "has a broken pax header"),
+        (member(b"pax", b"12 path=abcd", b"x") + ONE + END, "has a broken pax header"),
+        (pax((b"size", b"9" * 5000)) + ONE + END, "has a broken pax header"),
+        (pax((b"size", b"9223372036854774271")) + ONE + END, "no valid tar header"),
+        (pax((b"path", b"other"), kind=b"g") + ONE + END, "a global pax header that renames members"),
+        (
+            gzip.compress(ONE + END),
+            "is gzip-compressed: imnet index unpacks and indexes it; then give the .tar",
+        ),
+    ],
+)
+def test_what_no_honest_program_writes(tmp_path: Path, data: bytes, said: str):
+    """Refused in the same words by both ways of reading."""
+    path = written(tmp_path, data)
+    with pytest.raises(ValueError) as caught:
+        index_tar(path)
+    assert said in str(caught.value)
+    with pytest.raises(ValueError) as scanned_so:
+        scanned(data, path, [700])
+    assert str(scanned_so.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field", [b"\x80\1" + bytes(9) + b"\5", b"0_5".ljust(12, b"\0"), b"+5".ljust(12, b"\0")]
+)
+def test_sizes_in_other_spellings_are_refused(tmp_path: Path, field: bytes):
+    header = bytearray(ONE[:512])
+    header[124:136] = field
+    with pytest.raises(ValueError, match="no valid tar header at byte 0"):
+        index_tar(written(tmp_path, with_checksum(header) + bytes(512) + END))
+
+
+def test_folders_as_the_first_tars_had_them(tmp_path: Path):
+    data = member(b"d/", kind=b"\0") + member(b"d/a", b"1", b"\0") + END
+    assert [row[0] for row in as_rows(index_tar(written(tmp_path, data)))] == ["d/a"]
+    assert as_rows(index_tar(tmp_path / "a.tar")) == by_tarfile(tmp_path / "a.tar")
+
+
+def test_a_member_larger_than_one_system_call_can_read(tmp_path: Path):
+    path, size = tmp_path / "big.tar", (2 << 30) + 5000
+    with path.open("wb") as out:
+        out.write(entry("big", size).tobuf(tarfile.GNU_FORMAT))
+        out.seek(size - 1, 1)
+        out.write(b"!" + bytes(-size % 512) + END)
+    with TarReader(index_tar(path)) as reader:
+        data = reader.read(0)
+    assert len(data) == size
+    assert data[-1:] == b"!"
+
+
+def test_an_index_of_another_archive_of_the_same_length(tmp_path: Path):
+    path = written(tmp_path, make_tar({"n1.tar": make_tar({"a": b"1" * 100, "b": b"2" * 200})}))
+    index_tar(path).save(index_path(path))
+    for other in (
+        {"n1.tar": make_tar({"a": b"3" * 300, "b": b""})},
+        {"n1.tar": make_tar({"c": b"1", "d": b"2"})},
+    ):
+        data = make_tar(other)
+        assert len(data) == path.stat().st_size
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"is of another archive than .*a\.tar is now: index it again"):
+            TarIndex.load(index_path(path))
+        assert as_rows(open_index(path)) == by_tarfile(path)
+
+
+def test_a_renamed_archive_gets_an_index_of_its_own(tmp_path: Path):
+    first = written(tmp_path, make_tar({"a": b"1"}), "first.tar")
+    open_index(first)
+    index_path(first).rename(index_path(tmp_path / "second.tar"))
+    second = written(tmp_path, make_tar({"b": b"2"}), "second.tar")
+    assert as_rows(open_index(second)) == [("b", 512, 1)]
+    first.unlink()
+    assert open_index(second).path == second
+
+
+def test_a_linked_archive_and_its_index_move_together(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    written(tmp_path / "store", make_tar({"a": b"1"}))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.tar").symlink_to("../store/a.tar")
+    open_index(tmp_path / "here" / "a.tar")
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    assert TarIndex.load(moved / "a.tar.npz").path == moved / "a.tar"
+
+
+def test_an_index_that_cannot_be_kept_is_made_all_the_same(
+    nested: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def read_only(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "a.tar.npz")
+
+    monkeypatch.setattr(TarIndex, "save", read_only)
+    assert len(open_index(nested)) == 5
+    assert "cannot be kept: [Errno 13] Permission denied" in caplog.text
+
+
+def test_a_damaged_index_is_no_index_whatever_byte_is_wrong(nested: Path):
+    index_tar(nested).save(index_path(nested))
+    good, rng = index_path(nested).read_bytes(), np.random.default_rng(1)
+    for place, value in zip(rng.integers(0, len(good), 1500), rng.integers(1, 256, 1500), strict=True):
+        blob = bytearray(good)
+        blob[place] ^= value
+        index_path(nested).write_bytes(blob)
+        try:
+            TarIndex.load(index_path(nested))
+        except (ValueError, FileNotFoundError) as error:
+            assert "npz is" in str(error)  # noqa: PT017  # no index, another archive's, or of one that is gone
+
+
+def test_a_scanner_gives_its_index_twice(nested: Path):
+    scanner = TarScanner(nested)
+    scanner.update(nested.read_bytes())
+    assert same(scanner.index(), scanner.index())
+
+
 def test_save_and_load(tmp_path: Path, nested: Path):
     index = index_tar(nested)
     index.save(tmp_path / "lists" / "index.npz")
@@ -451,7 +612,7 @@ def test_an_archive_that_shrank_is_noticed(nested: Path):
 def test_progress_adds_up(nested: Path):
     steps: list[int] = []
     index = index_tar(nested, steps.append)
-    assert sum(steps) == index.offsets[-1] + index.sizes[-1]
+    assert sum(steps) == index.archive_bytes == nested.stat().st_size
 
 
 def test_imports_numpy_and_the_standard_library_only():

@@ -134,6 +134,28 @@ def test_another_disk_is_refused_in_one_sentence(
         kaggle.adopt(download, tmp_path / "train", tmp_path / "val")
 
 
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+@pytest.mark.parametrize("there", [{}, {"n02012849_7.JPEG": "other"}], ids=["empty", "another"])
+def test_a_class_folder_that_was_there_before(
+    download: Path, tmp_path: Path, link: bool, there: dict[str, str]
+):
+    (tmp_path / "train" / WNIDS[1]).mkdir(parents=True)
+    put(tmp_path / "train" / WNIDS[1], there)
+    before = tree(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"train/n02012849 was not adopted from .*: move it away; nothing was done"
+    ):
+        kaggle.adopt(download, tmp_path / "train", tmp_path / "val", link=link)
+    assert tree(tmp_path) == before
+
+
+def test_what_finder_leaves_behind_is_passed_over(download: Path, tmp_path: Path):
+    (download / kaggle.IMAGES / "train" / ".DS_Store").touch()
+    (download / kaggle.IMAGES / "train" / WNIDS[0] / ".DS_Store").touch()
+    train, _ = kaggle.adopt(download, tmp_path / "train", tmp_path / "val")
+    assert (train.moved, train.in_place) == (9, 0)
+
+
 def test_another_folder_is_refused(download: Path, tmp_path: Path):
     with pytest.raises(
         FileNotFoundError, match=r"ILSVRC lacks LOC_synset_mapping\.txt, .*: name the folder into"

@@ -121,7 +121,7 @@ def test_members_with_other_names_are_refused_before_anything_is_written(
     )
     with pytest.raises(ValueError, match=re.escape(said)):
         organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.tar"]
+    assert not (tmp_path / "out").exists()
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
@@ -214,8 +214,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_class_gets_its_name_after_its_data_is_on_the_disk(tmp_path: Path, train: Path, steps: list[str]):
+    index = index_tar(train)
     steps.clear()  # making the archive
-    organize.extract_train(train, tmp_path / "out")
+    organize.extract_train(index, tmp_path / "out")
     assert "".join(steps) == "wwwwwsrf" + "wwwwsrf" + "wwwsrf"
 
 
@@ -223,9 +224,10 @@ def test_validation_images_get_their_names_after_their_data_is_on_the_disk(
     tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "val.tar").write_bytes(tar_of(FLAT))
+    index = index_tar(tmp_path / "val.tar")
     steps.clear()
     monkeypatch.setattr(organize, "_BATCH", 5)
-    organize.extract_validation(tmp_path / "val.tar", tmp_path / "out")
+    organize.extract_validation(index, tmp_path / "out")
     assert "".join(steps) == "wwwwwsrrrrr" + "wwwwwsrrrrr" + "wwsrr" + "f"
     assert tree(tmp_path / "out") == FLAT
 
@@ -517,6 +519,62 @@ def test_undoing_names_what_has_gone_and_leaves_what_is_not_its_own(flat: Path):
     rest = {name: data for name, data in FLAT.items() if name != validation_name(7)}
     assert tree(flat) == rest | {f"{LABELS[0]}/notes.txt": b"mine"}
     assert not (flat / organize.JOURNAL).exists()
+
+
+def test_undoing_does_not_lose_an_image_whose_place_is_taken(flat: Path):
+    sort_validation(flat, LABELS)
+    (flat / validation_name(5)).write_bytes(b"another")
+    before = tree(flat)
+    with pytest.raises(
+        ValueError, match=r"other files have taken the places of ILSVRC2012_val_00000005\.JPEG: move"
+    ):
+        undo_validation(flat)
+    assert tree(flat) == before
+
+
+def test_undoing_makes_the_old_folder_anew(flat: Path, tmp_path: Path):
+    sort_validation(tmp_path / "sorted", LABELS, flat=flat)
+    flat.rmdir()  # as one does with an empty download
+    assert undo_validation(tmp_path / "sorted").moved == IMAGES
+    assert tree(flat) == FLAT
+
+
+def test_a_damaged_journal_is_named(flat: Path):
+    sort_validation(flat, LABELS)
+    for damage in (b"", b"{}", b"[1"):
+        (flat / organize.JOURNAL).write_bytes(damage)
+        for function in (lambda: undo_validation(flat), lambda: sort_validation(flat, LABELS)):
+            with pytest.raises(
+                ValueError, match=r"\.sorted\.json is damaged .*: move the images back by hand"
+            ):
+                function()
+
+
+def test_two_at_once_in_one_folder(flat: Path, train: Path, tmp_path: Path):
+    """The second is refused before it touches anything; the first goes on."""
+    (tmp_path / "out").mkdir()
+    with (
+        files.alone(tmp_path / "out"),
+        pytest.raises(OSError, match=r"another process is at work in .*out: run this"),
+    ):
+        organize.extract_train(train, tmp_path / "out")
+    (tmp_path / "val.tar").write_bytes(tar_of(FLAT))
+    with files.alone(flat):
+        for function in (
+            lambda: sort_validation(flat, LABELS),
+            lambda: organize.extract_validation(tmp_path / "val.tar", flat),
+        ):
+            with pytest.raises(OSError, match="another process is at work"):
+                function()
+    assert tree(tmp_path / "out") == {}
+    organize.extract_train(train, tmp_path / "out")
+    assert tree(tmp_path / "out") == TRAIN_TREE
+
+
+def test_what_finder_leaves_behind_is_passed_over(flat: Path, train: Path, tmp_path: Path):
+    organize.extract_train(train, tmp_path / "out")
+    (tmp_path / "out" / WNIDS[0] / ".DS_Store").touch()
+    assert organize.extract_train(train, tmp_path / "out").written == 0
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])

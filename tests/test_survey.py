@@ -79,7 +79,6 @@ def test_check_counts_and_names(tmp_path: Path):
         "n01440764_2.JPEG": "truncated",
         "n02012849_3.JPEG": "PNG",
         "n02012849_3 (1).JPEG": "not called as an image of its class",
-        ".hidden": "not called as an image of its class",
         "n02012849_9.JPEG": "unreadable: Is a directory",
         "n02012849_8.JPEG": "unreadable: No such file or directory",
     }

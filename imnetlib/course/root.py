@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imnetlib import catalog, sample
-from imnetlib.archive import index_path, index_tar
+from imnetlib.archive import index_path, open_index
 from imnetlib.catalog import Dataset, Layout
 from imnetlib.course import server
 from imnetlib.files import write_atomically
@@ -77,10 +77,8 @@ def open_root(root: str, dataset: str = "") -> Root:
 
 def tar_index(root: Root, name: str) -> Path:
     """The file that holds the index of the archive ``name``, made if it is not there."""
-    path = index_path(root.archives / name)
-    if not path.exists():
-        index_tar(root.archives / name).save(path)
-    return path
+    open_index(root.archives / name)
+    return index_path(root.archives / name)
 
 
 def publication(root: Root) -> Dataset:
