@@ -89,6 +89,8 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["validation_records"] == 1800
     assert values["failures"] == 1
     assert values["read_by_mxnet"] == values["validation_records"]
+    assert values["iterated_by_mxnet"] == values["images_verified"] == 2519
+    assert values["same_on_cluster"] is True
     assert values["salvaged"] == values["records_in_damaged_shard"] - 2  # the two that were hit
 
 
