@@ -20,7 +20,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +33,7 @@ from imnetlib.convert import DEFAULTS, Action, Settings, convert
 from imnetlib.files import file_crc32, write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
+from imnetlib.recordio_format import Buffer, frame_pieces
 from imnetlib.shard_check import check_sidecar
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
@@ -125,15 +125,19 @@ def estimate_shards(total_bytes: int, target_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """One image: its framed record, or the reason why there is none."""
+    """One image: the length of its framed record, or the reason why there is none."""
 
     action: Action | Literal["failed"]
     bytes_in: int
-    record: bytes = b""
+    bytes_out: int = 0
     reason: str = ""
 
 
-def _pack_image(task: ShardTask, read: Read, i: int) -> _Packed:
+_Chunk = tuple[bytes, list[_Packed]]  # some records, framed and joined, and what became of each image
+
+
+def _pack_image(task: ShardTask, read: Read, i: int) -> tuple[_Packed, list[Buffer]]:
+    """One image and the pieces of its framed record."""
     labels, settings = task.labels[i], task.job.settings
     label = labels if settings.pack_label and len(labels) > 1 else float(labels[0])
     size = 0
@@ -142,28 +146,34 @@ def _pack_image(task: ShardTask, read: Read, i: int) -> _Packed:
         size = len(data)
         image, action = convert(data, settings)
     except codec.ImageError as error:
-        return _Packed("failed", size, reason=str(error))
+        return _Packed("failed", size, reason=str(error)), []
     except OSError as error:
-        return _Packed("failed", size, reason=error.strerror or str(error))
-    payload = recordio.pack(recordio.IRHeader(0, label, int(task.ids[i]), 0), image)
-    return _Packed(action, size, recordio.frame(payload))
+        return _Packed("failed", size, reason=error.strerror or str(error)), []
+    header = recordio.pack(recordio.IRHeader(0, label, int(task.ids[i]), 0), b"")
+    pieces = frame_pieces(header, image)
+    return _Packed(action, size, sum(map(len, pieces))), pieces
 
 
-def _in_order(work: Callable[[int], _Packed], count: int, threads: int) -> Generator[_Packed]:
-    """work(0), work(1), … in this order, computed ahead by threads; a bounded number of them waits in memory."""
+def _pack_chunk(task: ShardTask, read: Read, start: int) -> _Chunk:
+    packed, pieces = list[_Packed](), list[Buffer]()
+    for i in range(start, min(start + _CHUNK, len(task.ids))):
+        one, framed = _pack_image(task, read, i)
+        packed.append(one)
+        pieces += framed
+    return b"".join(pieces), packed  # the one copy of an image's bytes on its way
 
-    def chunk(start: int) -> list[_Packed]:
-        return [work(i) for i in range(start, min(start + _CHUNK, count))]
 
-    waiting: deque[Future[list[_Packed]]] = deque()
-    pool = ThreadPoolExecutor(threads)
+def _in_order(task: ShardTask, read: Read) -> Generator[_Chunk]:
+    """The chunks of a shard in order, packed ahead by threads; a bounded number of them waits in memory."""
+    waiting: deque[Future[_Chunk]] = deque()
+    pool = ThreadPoolExecutor(task.job.threads)
     try:
-        for start in range(0, count, _CHUNK):
-            waiting.append(pool.submit(chunk, start))
-            if len(waiting) > _CHUNKS_AHEAD * threads:
-                yield from waiting.popleft().result()
+        for start in range(0, len(task.ids), _CHUNK):
+            waiting.append(pool.submit(_pack_chunk, task, read, start))
+            if len(waiting) > _CHUNKS_AHEAD * task.job.threads:
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -197,25 +207,29 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
     """Write the .rec and the .idx; gives what the .json says of them."""
     counts = dict.fromkeys((*_COUNTS, "failed"), 0)
     failures: list[tuple[int, str, str]] = []
-    ids, offsets, checksum = array("q"), array("q"), 0
-    with task.files.open() as read, write_atomically(task.path(".rec")) as out:
-        packed = _in_order(partial(_pack_image, task, read), len(task.ids), task.job.threads)
-        with closing(packed):
-            for i, one in enumerate(packed):
+    ids, offsets, checksum, done = array("q"), array("q"), 0, 0
+    with (
+        task.files.open() as read,
+        write_atomically(task.path(".rec")) as out,
+        closing(_in_order(task, read)) as chunks,
+    ):
+        for records, packed in chunks:
+            for row, one in enumerate(packed, done):
                 counts[one.action] += 1
                 counts["bytes_in"] += one.bytes_in
                 if one.action == "failed":
-                    failures.append((int(task.ids[i]), os.fsdecode(task.files.paths[i]), one.reason))
+                    failures.append((int(task.ids[row]), os.fsdecode(task.files.paths[row]), one.reason))
                     if task.job.on_error == "stop":
                         raise PackError(_CANNOT.format(*failures[-1]))
                 else:
-                    ids.append(task.ids[i])
+                    ids.append(task.ids[row])
                     offsets.append(counts["bytes_out"])
-                    out.write(one.record)
-                    checksum = zlib.crc32(one.record, checksum)
-                    counts["bytes_out"] += len(one.record)
-                if advance is not None:
-                    advance(1)
+                    counts["bytes_out"] += one.bytes_out
+            done += len(packed)
+            out.write(records)
+            checksum = zlib.crc32(records, checksum)
+            if advance is not None:
+                advance(len(packed))
     counts["images"] = len(ids)
     recordio.write_index(task.path(".idx"), np.array(ids, np.int64), np.array(offsets, np.int64))
     checksums = {"rec_crc32": checksum, "idx_crc32": file_crc32(task.path(".idx"))}
@@ -239,7 +253,7 @@ def _repaired(task: ShardTask, failed: list[int]) -> bool:
         return False
     with task.files.open() as read:
         rows = np.flatnonzero(np.isin(task.ids, failed)).tolist()
-        return any(_pack_image(task, read, i).action != "failed" for i in rows)
+        return any(_pack_image(task, read, i)[0].action != "failed" for i in rows)
 
 
 def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,17 @@ def frame(payload: Buffer) -> bytes:
     return b"".join(pieces)
 
 
+def frame_pieces(*parts: bytes) -> list[Buffer]:
+    """The pieces whose join is ``frame(b"".join(parts))``: nothing is copied, but for the rare payload with a magic.
+
+    All ``parts`` but the last must have a length that is a multiple of 4.
+    """
+    length = sum(map(len, parts))
+    if length > MAX_LENGTH or any(len(aligned_magics(part)) for part in parts):
+        return [frame(b"".join(parts))]
+    return [PART.pack(MAGIC, WHOLE << LENGTH_BITS | length), *parts, bytes(-length % 4)]
+
+
 class RecordReader:
     """Random and sequential reading of a ``.rec`` file; safe to share between threads (chapter 4).
 

@@ -407,7 +407,10 @@ ONE = member(b"a", b"1")
         (member(b"a//b") + END, "called 'a//b': that is no safe file name"),
         (member(b"a/./b") + END, "called 'a/./b': that is no safe file name"),
         (member(b"././z") + END, "called './z': that is no safe file name"),
-        (pax((b"comment", bytes(70_000)), (b"path", b"real")) + ONE + END, "an extended header of 70,028 bytes"),
+        (
+            pax((b"comment", bytes(70_000)), (b"path", b"real")) + ONE + END,
+            "an extended header of 70,028 bytes",
+        ),
         (pax((b"path", b"n" * 1025)) + ONE + END, "that is no safe file name"),
         (member(b"long", b"n" * 2000, b"L") + ONE + END, "that is no safe file name"),
         (member(b"pax", b"999 path=abc\n", b"x") + ONE + END, "has a broken pax header"),

@@ -512,3 +512,12 @@ def test_verify_says_what_is_wrong(tmp_path: Path) -> None:
     data[offsets[1] - 1] = 7
     path.write_bytes(data)
     assert recordio_check.verify(path).problems == ("no sound record: 12 bytes, first from byte 0 to 12",)
+
+
+@given(st.lists(st.integers(0, 40).map(lambda n: n * 4), max_size=3), st.integers(0, 50), st.data())
+def test_pieces_join_to_the_frame_of_the_whole(lengths: list[int], last: int, data: st.DataObject) -> None:
+    magic = struct.pack("<I", recordio_format.MAGIC)
+    word = st.sampled_from([magic, b"abcd", bytes(4)])
+    parts = [b"".join(data.draw(st.lists(word, min_size=n // 4, max_size=n // 4))) for n in lengths]
+    parts.append(data.draw(st.binary(min_size=last, max_size=last)))
+    assert b"".join(recordio_format.frame_pieces(*parts)) == recordio.frame(b"".join(parts))
