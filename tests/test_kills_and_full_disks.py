@@ -15,7 +15,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import tar_of
 from PIL import Image
 
 from imnetlib import archive, download, kaggle, organize
@@ -55,16 +55,6 @@ def photo(number: int) -> bytes:
     out = io.BytesIO()
     coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
     Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
-    return out.getvalue()
-
-
-def tar_of(members: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from making import jpeg, tar_of
 from scipy.io import loadmat, savemat
 
 from imnetlib import catalog, files, organize
@@ -20,24 +20,6 @@ from imnetlib.archive import TarReader, index_tar
 from imnetlib.organize import sort_validation, undo_validation, validation_name
 
 WNIDS = ("n01440764", "n02012849", "n03126707")
-
-
-def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
-    bands = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(seed).integers(0, 256, (9, 11, bands), np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels.squeeze(), mode).save(out, "JPEG", quality=30, **options)
-    return out.getvalue()
-
-
-def tar_of(members: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def tree(folder: Path) -> dict[str, bytes]:

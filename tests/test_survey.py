@@ -6,21 +6,12 @@ import io
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
+from making import jpeg
 from PIL import Image
 
 from imnetlib import catalog, sample, survey
 from imnetlib.archive import TarIndex, index_tar
-
-
-def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
-    bands = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(seed).integers(0, 256, (9, 11, bands), np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels.squeeze(), mode).save(out, "JPEG", quality=30, **options)
-    return out.getvalue()
-
 
 THUMBNAIL = b"Exif\0\0" + jpeg(seed=9)  # a whole JPEG inside the header of another
 png = io.BytesIO()
