@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from imnetlib import codec, recordio
 from imnetlib.catalog import check_classes
@@ -37,7 +38,7 @@ from imnetlib.recordio_format import Buffer, frame_pieces
 from imnetlib.shard_check import check_sidecar
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
-Advance = Callable[[int], object]
+Advance = Callable[[int, int], object]  # images just done, and the bytes read for them
 
 CLASSES = "synset.txt"  # beside the shards: the class of each label, one a line
 
@@ -181,7 +182,7 @@ def _in_order(task: ShardTask, read: Read) -> Generator[_Chunk]:
 def pack_shard(task: ShardTask, advance: Advance | None = None) -> Summary:
     """Write one shard, or find it finished: the .rec, the .idx, then the .json, each whole or not at all (chapter 4).
 
-    Images stand in list order. ``advance`` is called with the number of images just done. A finished shard is made
+    Images stand in list order. ``advance`` gets the images just done and their bytes. A finished shard is made
     again when an image it had to leave out can now be packed. ValueError when the shard is there with other settings
     or from another list; PackError for a bad image and "stop", left out by an earlier run or not.
     """
@@ -194,7 +195,7 @@ def pack_shard(task: ShardTask, advance: Advance | None = None) -> Summary:
         with write_atomically(task.path(".json")) as out:
             out.write(json.dumps(sidecar, indent=1).encode())
     elif advance is not None:
-        advance(len(task.ids))
+        advance(len(task.ids), 0)
     return Summary(
         **{key: sidecar[key] for key in _COUNTS},
         failures=tuple(Failure(*failure) for failure in sidecar["failures"]),
@@ -229,7 +230,7 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
             out.write(records)
             checksum = zlib.crc32(records, checksum)
             if advance is not None:
-                advance(len(packed))
+                advance(len(packed), sum(one.bytes_in for one in packed))
     counts["images"] = len(ids)
     recordio.write_index(task.path(".idx"), np.array(ids, np.int64), np.array(offsets, np.int64))
     checksums = {"rec_crc32": checksum, "idx_crc32": file_crc32(task.path(".idx"))}
@@ -319,7 +320,7 @@ def pack(
     if images.classes and classes.exists():
         check_classes(classes.read_text(encoding="utf-8").splitlines(), images.classes, classes)
     with progress(sum(len(task.ids) for task in tasks), f"pack {name}", "images") as bar:
-        done = _run(tasks, executor, bar.update)
+        done = _run(tasks, executor, _moving(bar))
     if images.classes and not classes.exists():  # labels are numbers: what they mean goes with the shards
         with write_atomically(classes) as out:
             out.write("".join(f"{name}\n" for name in images.classes).encode())
@@ -331,6 +332,19 @@ def pack(
         shards_skipped=sum(shard.shards_skipped for shard in done),
         seconds=time.perf_counter() - started,
     )
+
+
+def _moving(bar: tqdm[Any]) -> Advance:
+    """Moves the bar, and writes MB/s behind it."""
+    started, total = time.perf_counter(), 0
+
+    def advance(images: int, n_bytes: int) -> None:
+        nonlocal total
+        total += n_bytes
+        bar.set_postfix_str(f"{total / 1e6 / (time.perf_counter() - started):,.0f} MB/s", refresh=False)
+        bar.update(images)
+
+    return advance
 
 
 def failures_path(folder: Path, name: str, only: tuple[int, int] | None = None) -> Path:
@@ -366,7 +380,7 @@ def _run(tasks: Sequence[ShardTask], executor: Executor | None, advance: Advance
             ) as error:  # a worker that died, for one: whatever its shard holds, others may be sound
                 lost.append((futures[future], error))
             else:
-                advance(shard.images + len(shard.failures))
+                advance(shard.images + len(shard.failures), 0 if shard.shards_skipped else shard.bytes_in)
     finally:
         for future in futures:  # after an error or Ctrl-C: what has not begun need not begin
             future.cancel()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zlib
@@ -170,7 +171,7 @@ from imnetlib.sources import Folder
 root, lst, out, last = sys.argv[1:]
 done = 0
 
-def advance(images):
+def advance(images, _):
     global done
     done += images
     if done >= int(last):
@@ -219,6 +220,14 @@ def test_finished_shards_are_skipped_and_damaged_ones_made_again(photos: Path, t
     assert contents(tmp_path) == before
     assert summary.failures == first.failures
     assert (summary.images, summary.bytes_in, summary.bytes_out) == (60, first.bytes_in, first.bytes_out)
+
+
+def test_the_bar_shows_images_and_megabytes_a_second(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    pack(listed(photos), Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"pack set: 100%\|#+\| 60/60 \[00:\d\d<00:00, +[\d.]+ images/s, \d+ MB/s\]", last)
 
 
 def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
@@ -272,6 +281,29 @@ def test_bad_images_are_named_and_their_neighbours_packed(tmp_path: Path):
     with pytest.warns(UserWarning, match="bad_missing"):
         again = pack(images, Folder(root), tmp_path / "out", "set", shards=2, settings=SMALL)
     assert (again.shards_skipped, again.failures) == (2, summary.failures)
+
+
+def test_a_file_that_may_not_be_read_is_named():
+    """Root may read everything, so under root this is done as another user."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for i in range(3):
+            write(root / "in" / "n00" / f"photo_{i}.JPEG", photo(100, 80, i))
+        (root / "in" / "n00" / "photo_1.JPEG").chmod(0)
+        root.chmod(0o777)
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65534)
+        try:
+            summary = pack(
+                scan(root / "in"), Folder(root / "in"), root / "out", "set", shards=1, settings=SMALL
+            )
+        finally:
+            os.seteuid(was)
+    assert [(failure.path, failure.reason) for failure in summary.failures] == [
+        ("n00/photo_1.JPEG", "Permission denied")
+    ]
+    assert summary.images == 2
 
 
 def test_stop_means_stop(tmp_path: Path):
