@@ -41,10 +41,16 @@ class Files:
         """Gives read(i), the bytes of image i, for any number of threads."""
         ranges = self.ranges
         if ranges is None:
-            yield lambda i: (self.base / os.fsdecode(self.paths[i])).read_bytes()
+            before = os.path.join(self.base, "")  # noqa: PTH118  # a Path for each image costs more than opening it
+            yield lambda i: _read(before + os.fsdecode(self.paths[i]))
             return
         with self.base.open("rb", buffering=0) as archive:
             yield lambda i: read_at(archive.fileno(), int(ranges[i, 1]), int(ranges[i, 0]))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # see above
+        return file.readall()
 
 
 @dataclass(frozen=True, slots=True)
