@@ -21,13 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from measure import PEAK
 
 from imnetlib.archive import TarReader, TarScanner, index_tar
 
 CLASSES, FILES, SIZE = 20, 1000, 60_000
 ALL_CLASSES = 21_841  # of the full ImageNet
 ROUNDS = 5
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 END = bytes(1024)
 
 
@@ -143,17 +143,17 @@ def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
         print(f"{name:32} {len(order) / took:10,.0f} {base / took:11.2f}")
 
 
-PEAK = """
-import resource, sys, time
+INDEX = """
+import sys, time
 from pathlib import Path
 from imnetlib.archive import TarIndex, index_tar
 started, path = time.perf_counter(), Path(sys.argv[1])
 index = index_tar(path)
 took = time.perf_counter() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * int(sys.argv[2]) / 1e9
+most = peak() / 1e9
 index.save(path.with_suffix(".npz"))
 size = path.with_suffix(".npz").stat().st_size / 1e9
-print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {peak:.2f} GB at most; saved as {size:.2f} GB")
+print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {most:.2f} GB at most; saved as {size:.2f} GB")
 """
 
 
@@ -174,7 +174,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
             path = Path(name) / "many.tar"
             write_nested(path, b"", ALL_CLASSES, members)
-            subprocess.run([sys.executable, "-c", PEAK, str(path), str(UNIT)], check=True)
+            subprocess.run([sys.executable, "-c", PEAK + INDEX, str(path)], check=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from measure import PEAK
 from PIL import Image
 
 from imnetlib import imagelist, recordio
@@ -32,7 +33,7 @@ from imnetlib import imagelist, recordio
 IM2REC = "import numpy, runpy, sys; numpy.bool = bool; runpy.run_path(sys.argv[1], run_name='__main__')"
 IM2REC = IM2REC.replace("; runpy", "; tool = sys.argv.pop(1); runpy").replace("sys.argv[1]", "tool")
 OURS = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from imnetlib.convert import Settings
 from imnetlib.imagelist import read_lst
@@ -41,7 +42,7 @@ from imnetlib.sources import Folder
 lst, root, out, settings, threads = sys.argv[1:]
 pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=int(threads),
      settings=Settings(**json.loads(settings)))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 """
 CODEC = """
 import json, sys, time
@@ -65,7 +66,6 @@ CASES: dict[str, tuple[list[str], dict[str, object]]] = {
     "480/95, equal work": (["--resize", "480", "--quality", "95"], {"resize": 480, "upscale": True}),
     "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}),
 }
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 
 def photo(width: int, height: int, seed: int, grain: float = 9) -> np.ndarray:
@@ -133,7 +133,16 @@ def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
     for case, (theirs, ours) in CASES.items():
         commands = {
             "im2rec": [sys.executable, "-c", IM2REC, im2rec(), prefix, root, "--num-thread", "2", *theirs],
-            "ours": [sys.executable, "-c", OURS, f"{prefix}.lst", root, str(out), json.dumps(ours), "2"],
+            "ours": [
+                sys.executable,
+                "-c",
+                PEAK + OURS,
+                f"{prefix}.lst",
+                root,
+                str(out),
+                json.dumps(ours),
+                "2",
+            ],
         }
         taken: dict[str, list[float]] = {"im2rec": [], "ours": []}
         for _ in range(rounds):
@@ -203,14 +212,14 @@ def peak(folder: Path) -> None:
         command = [
             sys.executable,
             "-c",
-            OURS,
+            PEAK + OURS,
             str(folder / "set.lst"),
             str(folder / "in"),
             str(out),
             settings,
         ]
         done = subprocess.run([*command, str(threads)], check=True, capture_output=True, text=True)
-        print(f"peak memory with {threads} threads: {int(done.stdout) * UNIT / 1e6:,.0f} MB")
+        print(f"peak memory with {threads} threads: {int(done.stdout) / 1e6:,.0f} MB")
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+from measure import PEAK
+
 STEP = """
-import logging, resource, sys, time
+import sys, time
 from collections import Counter
 from pathlib import Path
 from imnetlib import archive, catalog, download, organize, sample, survey
@@ -28,7 +29,7 @@ train, validation, devkit = (layout.archives / n for n in (catalog.TRAIN_TAR, ca
 began = time.perf_counter()
 {code}
 took = time.perf_counter() - began
-print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * {unit} / 1e6)
+print(took, peak() / 1e6)
 """
 FETCH = """
 with server.serve(root / "mirror") as url:
@@ -58,7 +59,7 @@ sync
 
 
 def step(name: str, code: str, root: Path) -> None:
-    command = [sys.executable, "-c", STEP.format(code=code, unit=UNIT), str(root)]
+    command = [sys.executable, "-c", PEAK + STEP.format(code=code), str(root)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     took, peak = map(float, done.stdout.split()[-2:])
     print(f"{name:70}{took:8.1f} s {peak:8.0f} MB", flush=True)
