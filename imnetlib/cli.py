@@ -7,6 +7,7 @@ be left out, and the report names it. Modules are imported inside the verbs, so 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ class _OneSentence(click.Group):
     """Shows what the library says of bad input or a bad disk as one sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
+        warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         try:
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
@@ -352,6 +354,8 @@ def list_(
     from imnetlib import catalog, imagelist, organize
     from imnetlib.archive import TarIndex
 
+    if lst.suffix != ".lst":
+        raise click.UsageError(f"{lst} is no name for a list: it ends in .lst")
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
     if not source.is_dir():
@@ -384,7 +388,7 @@ def list_(
 @click.option("--shards", default=1, show_default=True, help="How many files.")
 @click.option("--resize", type=int, help="Short edge in pixels; smaller images are not enlarged.")
 @click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
-@click.option("--quality", default=95, show_default=True, help="Of JPEGs; 0 to 9 for .png.")
+@click.option("--quality", type=int, help="1 to 100 for .jpg (default 95), 0 to 9 for .png (default 3).")
 @click.option("--center-crop", is_flag=True, help="Cut to a square before resizing.")
 @click.option("--encoding", type=click.Choice([".jpg", ".png"]), default=".jpg", show_default=True)
 @click.option(
@@ -392,7 +396,11 @@ def list_(
 )
 @click.option("--pass-through", is_flag=True, help="Store the files' bytes as they are.")
 @click.option("--pack-label", is_flag=True, help="Store all labels of an image.")
-@click.option("--num-thread", type=int, help="Threads for a shard (default: one per core; 1 with --dask).")
+@click.option(
+    "--num-thread",
+    type=click.IntRange(min=1),
+    help="Threads for a shard (default: one per core; 1 with --dask).",
+)
 @click.option("--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: the part of one of N machines.")
 @click.option(
     "--dask", metavar="ADDRESS", help="Pack on a Dask cluster, tcp://scheduler:8786; all see the disk."
@@ -407,6 +415,14 @@ def pack_(
 
     source, folder, name = source.absolute(), folder.absolute(), name or lst.stem  # a worker stands elsewhere
     part = _part(only) if only else None
+    if settings["pass_through"] and (settings["resize"] or settings["center_crop"]):
+        raise click.UsageError(
+            "--pass-through stores files as they are: it goes without --resize and --center-crop"
+        )
+    if settings["upscale"] and not settings["resize"]:
+        raise click.UsageError("--upscale needs a --resize")
+    if settings["quality"] is None:
+        settings["quality"] = 95 if settings["encoding"] == ".jpg" else 3
     with _cluster(dask) as executor:
         done = pack.pack(
             imagelist.read_lst(lst),
@@ -447,6 +463,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
     from distributed import Client
 
     with Client(address) as client, client.get_executor(pure=False) as executor:
+        if not client.scheduler_info()["workers"]:
+            click.echo(f"{address} has no worker yet: waiting for one", err=True)
         yield executor
 
 
@@ -462,7 +480,10 @@ def verify_(recs: tuple[Path, ...], decode: bool) -> None:
     for rec in recs:
         index = rec.with_suffix(".idx")
         report = recordio_check.verify(rec, index if index.exists() else None)
-        problems = [*report.problems, *shard_check.check_sidecar(rec)]
+        try:
+            problems = [*report.problems, *shard_check.check_sidecar(rec)]
+        except ValueError as error:  # a sidecar that is none: the other files are checked all the same
+            problems = [*report.problems, str(error)]
         if not report.problems:
             with progress(len(report.offsets), f"read {rec.name}", "records") as bar:
                 found = shard_check.census(rec, decode=decode, advance=bar.update)
@@ -485,11 +506,19 @@ def verify_(recs: tuple[Path, ...], decode: bool) -> None:
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=FILE)
 def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
     """Write OUT, one index over the REC files in this order: what ImageRecordIter and DALI want for several."""
+    import numpy as np
+
     from imnetlib import recordio
 
+    if out.suffix != ".idx" or out in [rec.with_suffix(".idx") for rec in recs]:
+        raise click.UsageError(f"OUT comes first, and is a new .idx file: {out} is none")
     keys, offsets = recordio.merge_indexes(recs)
     recordio.write_index(out, keys, offsets)
     click.echo(f"{len(keys):,} records of {len(recs):,} files: {out}")
+    if twice := len(keys) - len(np.unique(keys)):
+        click.echo(
+            f"{twice:,} keys stand there again: a reader by key meets one of them, ImageRecordIter and DALI all"
+        )
 
 
 @main.command("salvage")
@@ -497,7 +526,7 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def salvage_(rec: Path, out: Path) -> None:
     """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost."""
-    from imnetlib import recordio_check
+    from imnetlib import recordio_check, shard_check
 
     index = rec.with_suffix(".idx")
     report = recordio_check.salvage(rec, out, index if index.exists() else None)
@@ -506,7 +535,13 @@ def salvage_(rec: Path, out: Path) -> None:
     for first, behind in report.lost.tolist():
         click.echo(f"lost: bytes {first:,} to {behind:,}")
     click.echo(f"{len(report.offsets):,} records saved to {out}")
-    if report.problems:
+    unlike = shard_check.check_sidecar(rec)
+    for problem in unlike:
+        click.echo(problem)
+    if report.problems or unlike:
+        click.echo(
+            f"Images may be damaged inside: imnet verify --decode {out} names those that cannot be read"
+        )
         sys.exit(LEFT_OUT)
 
 

@@ -35,7 +35,7 @@ from imnetlib.files import file_crc32, write_atomically
 from imnetlib.imagelist import ImageList
 from imnetlib.progress import progress
 from imnetlib.recordio_format import Buffer, frame_pieces
-from imnetlib.shard_check import check_sidecar
+from imnetlib.shard_check import check_sidecar, read_sidecar
 from imnetlib.sources import Files, Folder, Integers, OnError, Read, Tar
 
 Advance = Callable[[int, int], object]  # images just done, and the bytes read for them
@@ -259,7 +259,7 @@ def _repaired(task: ShardTask, failed: list[int]) -> bool:
 
 def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Read a .json; ValueError when it does not say all that ``identity`` says."""
-    sidecar: dict[str, Any] = json.loads(path.read_bytes())
+    sidecar = read_sidecar(path)
     was = [
         f"{key}={sidecar.get(key)!r}, not {now!r}" for key, now in identity.items() if sidecar.get(key) != now
     ]

@@ -83,6 +83,17 @@ def _examine(offsets: list[int], payloads: list[memoryview], decode: bool) -> _F
     return len(offsets), labels, bad
 
 
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """What a .json beside a shard says; ValueError if it is none."""
+    try:
+        said = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and pack again") from error
+    if not isinstance(said, dict):
+        raise ValueError(f"{path} is no sidecar of a shard: remove it, and pack again")
+    return said
+
+
 def check_sidecar(rec: Path) -> list[str]:
     """What contradicts the .json beside a .rec, a sentence for each of .rec and .idx (chapter 4).
 
@@ -90,7 +101,7 @@ def check_sidecar(rec: Path) -> list[str]:
     ValueError for a .json that cannot be parsed.
     """
     sidecar, problems = rec.with_suffix(".json"), []
-    said: dict[str, Any] = json.loads(sidecar.read_bytes()) if sidecar.exists() else {}
+    said = read_sidecar(sidecar) if sidecar.exists() else {}
     for path in (rec, rec.with_suffix(".idx")) if said else ():
         expected = said.get(f"{path.suffix[1:]}_crc32")
         if not path.exists():

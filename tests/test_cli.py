@@ -76,6 +76,30 @@ def test_salvage_of_a_cut_shard_says_what_is_missing(shard: Path, tmp_path: Path
     assert len(recordio.scan(tmp_path / "saved.rec")) == 71
 
 
+def test_salvage_says_that_an_image_may_be_damaged_inside(shard: Path, tmp_path: Path):
+    content = bytearray(shard.read_bytes())
+    content[3000:3200] = bytes(200)
+    shard.write_bytes(content)
+    saved = imnet("salvage", shard, tmp_path / "saved.rec")
+    assert saved.exit_code == 3
+    assert "is not as it was packed" in saved.output
+    assert f"imnet verify --decode {tmp_path}/saved.rec names those" in saved.output
+
+
+def test_what_is_asked_of_list_and_pack_wrongly(mirror: Path, tmp_path: Path):
+    imnet("index", mirror / catalog.TRAIN_TAR)
+    index = mirror / f"{catalog.TRAIN_TAR}.npz"
+    (tmp_path / "a.rec").write_bytes(b"a shard")
+    assert "it ends in .lst" in imnet("list", index, tmp_path / "a.rec").output
+    assert (tmp_path / "a.rec").read_bytes() == b"a shard"
+    imnet("list", index, tmp_path / "a.lst")
+    pack = ("pack", tmp_path / "a.lst", index, tmp_path / "out")
+    assert "it goes without --resize" in imnet(*pack, "--pass-through", "--resize", 64).output
+    assert "--upscale needs a --resize" in imnet(*pack, "--upscale").output
+    assert imnet(*pack, "--num-thread", 0).exit_code == 2
+    assert "107 images" in imnet(*pack, "--encoding", ".png", "--resize", 32).output
+
+
 def test_labels_that_do_not_belong_to_the_source_are_refused(mirror: Path, tmp_path: Path):
     imnet("index", mirror / catalog.TRAIN_TAR)
     devkit = mirror / catalog.DEVKIT

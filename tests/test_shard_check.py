@@ -82,6 +82,32 @@ def test_verify_of_several_files_counts_them_together(tmp_path: Path):
     assert CliRunner().invoke(main, ["verify", *recs]).exit_code == 0
 
 
+def test_a_merged_index_overwrites_nothing(tmp_path: Path):
+    for part in range(2):
+        write(tmp_path / f"{part}.rec", [record(n, jpeg(n)) for n in range(4)])
+    recs = [str(tmp_path / f"{part}.rec") for part in range(2)]
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for out in (recs[0], recs[0].replace(".rec", ".idx"), str(tmp_path / "all.json")):
+        done = CliRunner().invoke(main, ["merge-index", out, *recs])
+        assert done.exit_code == 2
+        assert "OUT comes first, and is a new .idx file" in done.output
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    done = CliRunner().invoke(main, ["merge-index", str(tmp_path / "all.idx"), *recs])
+    assert "4 keys stand there again" in done.output
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_sidecar_is_named_and_the_other_files_are_checked(tmp_path: Path, text: str):
+    for part in range(2):
+        write(tmp_path / f"{part}.rec", [record(n, jpeg(n)) for n in range(4)])
+    (tmp_path / "0.json").write_text(text)
+    done = CliRunner().invoke(main, ["verify", str(tmp_path / "0.rec"), str(tmp_path / "1.rec")])
+    assert done.exit_code == 1
+    assert "0.json is" in done.output
+    assert "remove it, and pack again" in done.output
+    assert f"{tmp_path}/1.rec: 4 records of sound structure" in done.output
+
+
 def test_the_merged_index_opens_several_files_to_mxnets_iterator(tmp_path: Path):
     recs = [tmp_path / f"{part}.rec" for part in range(3)]
     for part, rec in enumerate(recs):
