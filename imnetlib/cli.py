@@ -23,6 +23,7 @@ LEFT_OUT = 3
 INTERRUPTED = 130  # as a shell has it
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class _OneSentence(click.Group):
@@ -191,12 +192,15 @@ def verify_archives_(folder: Path, index: bool) -> None:
 
 
 @main.command("index")
-@click.argument("tar", type=FILE)
+@click.argument("tar", metavar="TAR|REC", type=FILE)
 def index_(tar: Path) -> None:
     """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
 
-    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass.
+    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write the .idx that it lacks.
     """
+    if tar.suffix == ".rec":
+        _index_records(tar)
+        return
     from imnetlib.archive import gunzip_tar, index_path, index_tar, is_gzip
     from imnetlib.progress import progress
 
@@ -209,6 +213,19 @@ def index_(tar: Path) -> None:
     index.save(index_path(unpacked))
     classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
     click.echo(f"{len(index):,} files{classes}: {index_path(unpacked)}")
+
+
+def _index_records(rec: Path) -> None:
+    from imnetlib import recordio
+
+    index = rec.with_suffix(".idx")
+    if index.exists():
+        raise click.UsageError(
+            f"{index} is there: imnet verify says whether it is right; to make it anew, remove it"
+        )
+    keys, offsets = recordio.rebuild_index(rec)
+    recordio.write_index(index, keys, offsets)
+    click.echo(f"{len(keys):,} records: {index}")
 
 
 @main.group("organize")
@@ -338,8 +355,8 @@ def probe_(folder: Path, seconds: float) -> None:
 @click.option(
     "--classes", type=FILE, help="The order of the labels: a synset.txt, or Kaggle's LOC_synset_mapping.txt."
 )
-@click.option("--seed", type=int, help="Shuffle with this seed.")
-@click.option("--train-ratio", type=float, help="Split, class by class, into LST's NAME_train and NAME_val.")
+@click.option("--seed", type=click.IntRange(min=0), help="Shuffle with this seed.")
+@click.option("--train-ratio", type=INSIDE, help="Split, class by class, into LST's NAME_train and NAME_val.")
 def list_(
     source: Path,
     lst: Path,
@@ -385,8 +402,10 @@ def list_(
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("folder", type=FOLDER)
 @click.option("--name", help="The shards' name (default: that of LST).")
-@click.option("--shards", default=1, show_default=True, help="How many files.")
-@click.option("--resize", type=int, help="Short edge in pixels; smaller images are not enlarged.")
+@click.option("--shards", type=click.IntRange(min=1), default=1, show_default=True, help="How many files.")
+@click.option(
+    "--resize", type=click.IntRange(min=1), help="Short edge in pixels; smaller images are not enlarged."
+)
 @click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
 @click.option("--quality", type=int, help="1 to 100 for .jpg (default 95), 0 to 9 for .png (default 3).")
 @click.option("--center-crop", is_flag=True, help="Cut to a square before resizing.")
@@ -423,6 +442,14 @@ def pack_(
         raise click.UsageError("--upscale needs a --resize")
     if settings["quality"] is None:
         settings["quality"] = 95 if settings["encoding"] == ".jpg" else 3
+    try:
+        chosen = convert.Settings(color=int(color), **settings)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if Path(name).name != name:
+        raise click.UsageError(f"--name is the beginning of a file name, not {name}")
+    if part and part[0] >= shards:
+        click.echo(f"--only {only}: of {shards:,} shards none is this machine's part")
     with _cluster(dask) as executor:
         done = pack.pack(
             imagelist.read_lst(lst),
@@ -430,7 +457,7 @@ def pack_(
             folder,
             name,
             shards=shards,
-            settings=convert.Settings(color=int(color), **settings),
+            settings=chosen,
             threads=num_thread,
             executor=executor,
             only=part,
@@ -449,8 +476,8 @@ def pack_(
 
 def _part(text: str) -> tuple[int, int]:
     start, _, step = text.partition("::")
-    if not (start.isdigit() and step.isdigit()):
-        raise click.UsageError(f"--only is I::N, two whole numbers, not {text}")
+    if not (start.isdigit() and step.isdigit() and int(start) < int(step)):
+        raise click.UsageError(f"--only is I::N, machine I of N, from 0 to N - 1, not {text}")
     return int(start), int(step)
 
 
@@ -510,6 +537,9 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 
     from imnetlib import recordio
 
+    for rec in recs:
+        if not rec.with_suffix(".idx").exists():
+            raise click.ClickException(f"{rec} has no .idx beside it: imnet index {rec} writes it")
     if out.suffix != ".idx" or out in [rec.with_suffix(".idx") for rec in recs]:
         raise click.UsageError(f"OUT comes first, and is a new .idx file: {out} is none")
     keys, offsets = recordio.merge_indexes(recs)

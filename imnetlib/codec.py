@@ -2,24 +2,27 @@
 
 JPEG goes through libjpeg-turbo (simplejpeg), which decodes at n/8 of the size inside the inverse DCT and lets go of
 Python's lock while it works; Pillow takes the odd files: PNGs in disguise, CMYK. Pixels are uint8, (height, width, 3)
-in RGB or (height, width, 1) in gray.
+in RGB or (height, width, 1) in gray. OpenCV and Pillow are imported where they are needed: who only looks at headers
+need not wait 0.1 s for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import struct
 from dataclasses import dataclass
-from typing import cast
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import PIL
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,15 +34,6 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _SCAN = b"\xda"
 _TAIL = 4096
 _ALIASING = 1.25  # shrinking by more, bilinear interpolation skips pixels, which shows as jagged edges
-
-VERSIONS = {
-    "numpy": np.__version__,
-    "opencv": cv2.__version__,
-    "pillow": PIL.__version__,
-    "simplejpeg": ".".join(simplejpeg.__version_info__),
-}
-
-cv2.setNumThreads(1)  # threads here run over images: OpenCV's own would fight with them
 
 
 class ImageError(ValueError):
@@ -59,6 +53,27 @@ class Header:
     def size(self) -> tuple[int, int]:
         """Height and width as seen, upright."""
         return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide what a pixel becomes."""
+    import PIL
+
+    return {
+        "numpy": np.__version__,
+        "opencv": opencv().__version__,
+        "pillow": PIL.__version__,
+        "simplejpeg": ".".join(simplejpeg.__version_info__),
+    }
+
+
+@functools.cache
+def opencv() -> ModuleType:
+    """OpenCV, held to one thread: threads here run over images, and its own would fight with them."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 def sniff(data: bytes) -> Header:
@@ -98,6 +113,8 @@ def _orientation(data: bytes) -> int:
 
 
 def _open(data: bytes) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
@@ -163,6 +180,8 @@ def _mended(data: bytes) -> bytes:
 
 
 def _decode_odd(data: bytes, color: int) -> Pixels:
+    from PIL import Image
+
     with _open(data) as image:
         try:
             if image.mode.startswith("I;16"):  # 16 bits of gray: Pillow would clip them, not scale them
@@ -210,11 +229,12 @@ def resize(pixels: Pixels, height: int, width: int, out: Pixels | None = None) -
     """
     try:
         return _scale(pixels, height, width, out)
-    except cv2.error as error:
+    except opencv().error as error:
         raise ImageError(f"it cannot be resized to {width:,} x {height:,} pixels ({error})") from error
 
 
 def _scale(pixels: Pixels, height: int, width: int, out: Pixels | None) -> Pixels:
+    cv2 = opencv()
     rows, columns, channels = pixels.shape
     excess = max(rows / height, columns / width)
     if excess > 2 * _ALIASING:
@@ -243,6 +263,8 @@ def _encode(pixels: Pixels, encoding: str, quality: int) -> bytes:
     if encoding == ".jpg":
         space, sampling = {1: ("GRAY", "Gray"), 3: ("RGB", "420"), 4: ("RGBX", "420")}[channels]
         return cast(bytes, simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, space, sampling))
+    from PIL import Image
+
     out = io.BytesIO()
     Image.fromarray(pixels if channels > 1 else pixels[:, :, 0]).save(out, "PNG", compress_level=quality)
     return out.getvalue()

@@ -6,6 +6,7 @@ A ``.lst`` file is MXNet's: one line per image, ``integer TAB label (TAB label â
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Sequence
@@ -60,9 +61,12 @@ def scan(folder: Path, wnids: Sequence[str] | None = None) -> ImageList:
     labels after it, one without images.
     """
     with os.scandir(folder) as entries:
-        classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        classes = sorted(e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
     if not classes:
-        raise ValueError(f"{folder} holds no folders: put the images of each class in one named after it")
+        raise ValueError(
+            f"{folder} holds no folders: put the images of each class in one named after it, or give the labels "
+            "of flat ones (imnet list: --labels)"
+        )
     places = _places(folder, classes, classes if wnids is None else wnids)
     found = [_images(folder / name) for name in classes]
     empty = [name for name, images in zip(classes, found, strict=True) if not images]
@@ -98,16 +102,24 @@ def scan_flat(folder: Path, wnids: Sequence[str], classes: Sequence[str] | None 
     As a flat archive in :func:`from_archive`; names that begin with a dot are left out.
     """
     with os.scandir(folder) as entries:
-        names = [os.fsencode(e.name) for e in entries if not e.name.startswith(".") and not e.is_dir()]
+        names = [os.fsencode(e.name) for e in entries if not e.name.startswith(".") and not _is_folder(e)]
     return _numbered(folder, names, wnids, classes)
 
 
 def _images(folder: Path) -> list[bytes]:
     """Class and name of the images in one folder. A dangling link counts: packing will name it."""
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and not e.is_dir()]
+        names = [e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and not _is_folder(e)]
     shown = sorted((name for name in names if not name.startswith(".")), key=_natural)
     return [os.fsencode(f"{folder.name}/{name}") for name in shown]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or a link to one; a link to itself, for one, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _natural(name: str) -> tuple[str, str]:
@@ -258,20 +270,23 @@ def _unfit(paths: NDArray[np.bytes_]) -> bytes:
 def read_lst(path: Path, classes: Sequence[str] = ()) -> ImageList:
     """Read a ``.lst`` file of any MXNet: labels as ``0.000000`` or ``0``, several if all lines have as many.
 
-    Spaces around a field are not part of it, as for im2rec (chapter 4). About 1.5 s a million lines. Raises
+    Spaces around a field are not part of it, as for im2rec (chapter 4); blank lines, and the mark with which some
+    editors begin a file, are passed over. About 1.5 s a million lines. Raises
     ValueError with the line number for a line that is not integer, labels, path; and for an empty file.
     """
     parts: list[_Columns] = []
     lines = 0
     with path.open("rb") as file:
         while chunk := file.read(BYTES) + file.readline():
-            rows = [line.split(b"\t") for line in chunk.splitlines()]
-            width = parts[0][1].shape[1] + 2 if parts else len(rows[0])
-            columns = _columns(rows, width)
-            if columns is None:
-                raise _bad_line(path, rows, lines, width)
-            parts.append(columns)
-            lines += len(rows)
+            texts = (chunk if lines else chunk.removeprefix(codecs.BOM_UTF8)).splitlines()
+            rows = [text.split(b"\t") for text in texts if text.strip()]
+            if rows:
+                width = parts[0][1].shape[1] + 2 if parts else len(rows[0])
+                columns = _columns(rows, width)
+                if columns is None:
+                    raise _bad_line(path, texts, lines, width)
+                parts.append(columns)
+            lines += len(texts)
     if not parts:
         raise ValueError(f"{path} names no image: it is empty")
     ids, labels, paths = zip(*parts, strict=True)
@@ -295,9 +310,11 @@ def _columns(rows: list[list[bytes]], width: int) -> _Columns | None:
     return (ids, labels, paths) if sound else None
 
 
-def _bad_line(path: Path, rows: list[list[bytes]], before: int, width: int) -> ValueError:
-    """The error for the first bad one of ``rows``."""
-    place = next(place for place, row in enumerate(rows) if _columns([row], width) is None)
-    found = b"\t".join(rows[place])[:120].decode("utf-8", "replace")
+def _bad_line(path: Path, texts: list[bytes], before: int, width: int) -> ValueError:
+    """The error for the first bad one of these lines."""
+    place = next(
+        i for i, text in enumerate(texts) if text.strip() and not _columns([text.split(b"\t")], width)
+    )
+    found = texts[place][:120].decode("utf-8", "replace")
     wanted = f"an integer, {max(width - 2, 1)} label(s) and a path, with tabs between"
     return ValueError(f"{path}, line {before + place + 1}: expected {wanted}, found {found!r}")

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from imnetlib import codec, recordio
 from imnetlib.imagelist import shuffled_positions
 
+cv2 = codec.opencv()
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]

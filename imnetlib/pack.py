@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import importlib.metadata
 import json
 import os
 import time
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from imnetlib import codec, recordio
+from imnetlib import __version__, codec, recordio
 from imnetlib.catalog import check_classes
 from imnetlib.convert import DEFAULTS, Action, Settings, convert
 from imnetlib.files import file_crc32, write_atomically
@@ -208,7 +207,7 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
     """Write the .rec and the .idx; gives what the .json says of them."""
     counts = dict.fromkeys((*_COUNTS, "failed"), 0)
     failures: list[tuple[int, str, str]] = []
-    ids, offsets, checksum, done = array("q"), array("q"), 0, 0
+    ids, offsets, sizes, checksum, done = array("q"), array("q"), array("q"), 0, 0
     with (
         task.files.open() as read,
         write_atomically(task.path(".rec")) as out,
@@ -225,6 +224,7 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
                 else:
                     ids.append(task.ids[row])
                     offsets.append(counts["bytes_out"])
+                    sizes.append(one.bytes_in)
                     counts["bytes_out"] += one.bytes_out
             done += len(packed)
             out.write(records)
@@ -233,8 +233,12 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
                 advance(len(packed), sum(one.bytes_in for one in packed))
     counts["images"] = len(ids)
     recordio.write_index(task.path(".idx"), np.array(ids, np.int64), np.array(offsets, np.int64))
-    checksums = {"rec_crc32": checksum, "idx_crc32": file_crc32(task.path(".idx"))}
-    versions = codec.VERSIONS | {"imnetlib": importlib.metadata.version("imnetlib")}
+    checksums = {
+        "rec_crc32": checksum,
+        "idx_crc32": file_crc32(task.path(".idx")),
+        "sizes_crc32": zlib.crc32(sizes),
+    }
+    versions = {"imnetlib": __version__} | ({} if task.job.settings.pass_through else codec.versions())
     return {**counts, **checksums, "failures": failures, "versions": versions}
 
 
@@ -243,18 +247,24 @@ def _finished(task: ShardTask) -> dict[str, Any] | None:
     if not task.path(".json").exists():
         return None
     sidecar = _read_sidecar(task.path(".json"), task.identity())
-    if check_sidecar(task.path(".rec")) or _repaired(task, [failure[0] for failure in sidecar["failures"]]):
+    failed = np.isin(task.ids, [failure[0] for failure in sidecar["failures"]])
+    sizes = task.files.sizes_crc32(np.flatnonzero(~failed))
+    if sizes is not None and sizes != sidecar.get("sizes_crc32", sizes):
+        raise ValueError(
+            f"{task.path('.rec')} was packed from other images: their sizes differ from those in "
+            f"{task.files.base}. Take another folder or name, or remove the old shards"
+        )
+    if check_sidecar(task.path(".rec")) or _repaired(task, np.flatnonzero(failed)):
         return None
     return sidecar
 
 
-def _repaired(task: ShardTask, failed: list[int]) -> bool:
-    """Whether any image of these ids, left out before, can now be packed."""
-    if not failed:
+def _repaired(task: ShardTask, failed: Integers) -> bool:
+    """Whether any of these images, left out before, can now be packed."""
+    if not len(failed):
         return False
     with task.files.open() as read:
-        rows = np.flatnonzero(np.isin(task.ids, failed)).tolist()
-        return any(_pack_image(task, read, i)[0].action != "failed" for i in rows)
+        return any(_pack_image(task, read, i)[0].action != "failed" for i in failed.tolist())
 
 
 def _read_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -275,8 +285,15 @@ def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[Shard
     count, labels = len(images.ids), images.labels.shape[1]
     if not 1 <= job.shards <= count:
         raise ValueError(f"a list of {count:,} images makes 1 to {count:,} shards, not {job.shards:,}")
-    if images.ids.min() < 0 or len(np.unique(images.ids)) < count:
-        raise ValueError("the list's ids must be distinct and not negative: they are the keys of the index")
+    ordered = np.sort(images.ids)
+    again = ordered[1:][np.diff(ordered) == 0]
+    if ordered[0] < 0 or len(again):
+        which = f"{again[0]} stands there twice" if len(again) else f"there is {ordered[0]}"
+        raise ValueError(
+            f"the list's ids must be distinct and not negative, as they are the keys of the index: {which}"
+        )
+    if not job.name or Path(job.name).name != job.name:
+        raise ValueError(f"the shards' name is the beginning of a file name, not {job.name!r}")
     if labels > 1 and not job.settings.pack_label:
         raise ValueError(f"the list has {labels} labels an image: set pack_label, or give a list with one")
     files = source.locate(images.paths, job.on_error)
@@ -308,8 +325,9 @@ def pack(
     and in ``failures_path``, and tried again by the next run; with "stop" the first raises PackError, and missing
     files FileNotFoundError beforehand. Where a worker dies, the other shards are
     finished first; then PackError names its shard. Where the list knows its classes, they go into synset.txt.
-    ValueError when the folder has shards of that name with other settings or from another list, or shards of other
-    classes, and for a list that does not fit. Time grows with the images' bytes; memory does not, beyond the list.
+    ValueError when the folder has shards of that name with other settings, from another list or from other images
+    (as their sizes tell), or shards of other classes, and for a list that does not fit. Time grows with the images'
+    bytes; memory does not, beyond the list.
     """
     started = time.perf_counter()
     job = Job(folder, name, shards, settings, threads or (1 if executor else os.cpu_count() or 1), on_error)

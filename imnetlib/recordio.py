@@ -13,6 +13,7 @@ import numbers
 import os
 import re
 import struct
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
@@ -24,7 +25,17 @@ from imnetlib.files import write_atomically
 from imnetlib.recordio_format import Buffer, PathLike, RecordError, RecordReader, frame, scan
 
 __all__ = ["IRHeader", "MXIndexedRecordIO", "MXRecordIO", "RecordError", "RecordReader", "frame"]
-__all__ += ["merge_indexes", "pack", "pack_img", "read_index", "scan", "unpack", "unpack_img", "write_index"]
+__all__ += [
+    "merge_indexes",
+    "pack",
+    "pack_img",
+    "read_index",
+    "rebuild_index",
+    "scan",
+    "unpack",
+    "unpack_img",
+]
+__all__ += ["write_index"]
 
 IMAGE = struct.Struct("<IfQQ")  # flag, label, id, id2
 INDEX_ROWS = 1 << 16  # rows turned into text at a time
@@ -77,6 +88,24 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
         for start in range(0, len(columns[0]), INDEX_ROWS):
             rows = np.stack([column[start : start + INDEX_ROWS] for column in columns], axis=1)
             out.write(("%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())).encode("ascii"))
+
+
+def rebuild_index(record: PathLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keys and offsets of a ``.rec`` whose ``.idx`` is lost: int64 (n,) each (chapter 4).
+
+    Keys as im2rec gives them, the ids in the image headers; 0, 1, 2 … where records are no image records, or ids
+    repeat. Reads the file once. Raises RecordError at the first damage.
+    """
+    ids, offsets = array("q"), array("q")
+    with RecordReader(record) as reader:
+        for at, payload in reader:
+            offsets.append(at)
+            if len(payload) >= IMAGE.size:
+                ids.append(IMAGE.unpack_from(payload)[2] & np.iinfo(np.int64).max)
+    keys = np.array(ids, np.int64)
+    if len(np.unique(keys)) < len(offsets):
+        keys = np.arange(len(offsets))
+    return keys, np.array(offsets, np.int64)
 
 
 def merge_indexes(

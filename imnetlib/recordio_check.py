@@ -100,7 +100,8 @@ def salvage(
     payload passes unseen, and where a length may be what was damaged the record is left out. After missing
     or added bytes go without index and checksums; what moved by no multiple of 4 is lost all the same.
     Whether anything is lost, ``problems`` tells: ``lost`` is empty for a file cut where a record ends. Raises
-    ValueError when ``out`` is ``damaged`` itself or not named .rec, FileExistsError when it or its .idx exists.
+    ValueError when there is no record, or ``out`` is ``damaged`` itself or not named .rec, FileExistsError when
+    it or its .idx exists.
     """
     source, target = Path(damaged), Path(out)
     if target.exists() and target.samefile(source):
@@ -121,6 +122,8 @@ def salvage(
                 ends.append(ends[-1] + file.write(frame(payload)))
 
         report = _examine(source, known, index is not None, save)
+        if not len(report.offsets):
+            raise ValueError(f"{source} holds no sound record at all: nothing is written. Is it a .rec file?")
     rows, listed = known.find(report.offsets)
     new_key = int(known.keys.max(initial=-1)) + 1
     keys = np.where(listed, known.keys[rows] if len(known.keys) else 0, new_key + np.cumsum(~listed) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,26 +37,39 @@ class Files:
         ranges = None if self.ranges is None else self.ranges[start:stop]
         return Files(self.base, self.paths[start:stop], ranges)
 
+    def sizes_crc32(self, rows: Integers) -> int | None:
+        """A checksum of these images' sizes in bytes, at the cost of a stat each; None when one is missing."""
+        if self.ranges is not None:
+            return zlib.crc32(self.ranges[rows, 1].tobytes())
+        try:
+            found = [os.stat(self._path(i)).st_size for i in rows.tolist()]  # noqa: PTH116  # see _path
+        except FileNotFoundError:
+            return None
+        return zlib.crc32(np.array(found, np.int64).tobytes())
+
+    def _path(self, i: int) -> str:
+        """Of image i; a Path for each would cost more than opening it."""
+        return os.path.join(self.base, os.fsdecode(self.paths[i]))  # noqa: PTH118
+
     @contextmanager
     def open(self) -> Iterator[Read]:
         """Gives read(i), the bytes of image i, for any number of threads."""
         ranges = self.ranges
         if ranges is None:
-            before = os.path.join(self.base, "")  # noqa: PTH118  # a Path for each image costs more than opening it
-            yield lambda i: _read(before + os.fsdecode(self.paths[i]))
+            yield lambda i: _read(self._path(i))
             return
         with self.base.open("rb", buffering=0) as archive:
             yield lambda i: read_at(archive.fileno(), int(ranges[i, 1]), int(ranges[i, 0]))
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # see above
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # see Files._path
         return file.readall()
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Images in files under ``root``; the list's paths are relative to it."""
+    """Images in files under ``root``; the list's paths are relative to it, or absolute."""
 
     root: Path
 

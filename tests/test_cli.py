@@ -43,6 +43,28 @@ def test_from_the_archives_to_shards_and_back(mirror: Path, tmp_path: Path):
     assert "2 of 2 shards were there from an earlier run" in again.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--shards", 0), "'--shards': 0 is not in the range"),
+        (("--resize", 0), "'--resize': 0 is not in the range"),
+        (("--quality", 101), "quality is 1 to 100 for .jpg, not 101"),
+        (("--name", "a/b"), "--name is the beginning of a file name, not a/b"),
+        (("--only", "2::2"), "--only is I::N, machine I of N, from 0 to N - 1, not 2::2"),
+    ],
+)
+def test_asked_wrongly(tmp_path: Path, arguments: tuple[object, ...], message: str):
+    (tmp_path / "a.lst").write_text("0\t0\ta.jpg\n")
+    done = imnet("pack", tmp_path / "a.lst", tmp_path, tmp_path, *arguments)
+    assert (done.exit_code, message in done.output) == (2, True), done.output
+
+
+@pytest.mark.parametrize(("option", "value"), [("--train-ratio", 1), ("--train-ratio", 0), ("--seed", -1)])
+def test_a_list_asked_for_wrongly(tmp_path: Path, option: str, value: int):
+    done = imnet("list", tmp_path, tmp_path / "a.lst", option, value)
+    assert (done.exit_code, f"'{option}': {value}" in done.output) == (2, True), done.output
+
+
 @pytest.fixture
 def shard(mirror: Path, tmp_path: Path) -> Path:
     """The validation set in one shard, packed as it is."""
@@ -54,6 +76,24 @@ def shard(mirror: Path, tmp_path: Path) -> Path:
     )
     assert imnet("pack", tmp_path / "v.lst", f"{tar}.npz", tmp_path, "--pass-through").exit_code == 0
     return tmp_path / "v-00000-of-00001.rec"
+
+
+def test_a_lost_index_is_written_anew(shard: Path):
+    index = shard.with_suffix(".idx")
+    before = index.read_bytes()
+    refused = imnet("index", shard)
+    assert (refused.exit_code, f"{index} is there" in refused.output) == (2, True)
+    index.unlink()
+    refused = imnet("merge-index", shard.with_name("all.idx"), shard)
+    assert f"{shard} has no .idx beside it: imnet index {shard} writes it" in refused.output
+    assert imnet("index", shard).output == f"72 records: {index}\n"
+    assert index.read_bytes() == before
+
+
+def test_a_machine_without_a_shard_is_told(shard: Path, mirror: Path):
+    lst = shard.with_name("v.lst")
+    done = imnet("pack", lst, f"{mirror / catalog.VALIDATION_TAR}.npz", shard.parent / "o", "--only", "3::8")
+    assert "--only 3::8: of 1 shards none is this machine's part" in done.output
 
 
 def test_a_changed_bit_is_found_by_the_sidecar(shard: Path):

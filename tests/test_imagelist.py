@@ -136,7 +136,7 @@ def test_long_lists_cross_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 BAD_LINES = [
-    *("1\t2", "1", "", "1\t0\t", "1\t0\t  ", "1\t0\t1\ta.jpg"),
+    *("1\t2", "1", "1\t0\t", "1\t0\t  ", "1\t0\t1\ta.jpg"),
     *("x\t0\ta.jpg", "1.5\t0\ta.jpg", f"{2**63}\t0\ta.jpg"),
     *("1\tcat\ta.jpg", "1\t\ta.jpg", "1\tnan\ta.jpg", "1\t1e39\ta.jpg"),
 ]
@@ -150,6 +150,27 @@ def test_a_bad_line_is_named(tmp_path: Path, bad: str) -> None:
     ) as caught:
         imagelist.read_lst(tmp_path / "a.lst")
     assert repr(bad) in str(caught.value)
+
+
+def test_blank_lines_and_an_editors_mark_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.lst"
+    path.write_bytes(b"\xef\xbb\xbf0\t1\ta.jpg\r\n\r\n5\t1\tb.jpg\r\n  \r\n")
+    images = imagelist.read_lst(path)
+    assert (images.ids.tolist(), images.paths.tolist()) == ([0, 5], [b"a.jpg", b"b.jpg"])
+    path.write_bytes(b"0\t1\ta.jpg\n\n\nx\t1\tb.jpg\n")
+    with pytest.raises(ValueError, match=r"a\.lst, line 4: .*found 'x\\t1\\tb\.jpg'"):
+        imagelist.read_lst(path)
+    path.write_bytes(b"\n \n")
+    with pytest.raises(ValueError, match=r"a\.lst names no image"):
+        imagelist.read_lst(path)
+
+
+def test_a_link_to_itself_is_a_file_that_packing_will_name(tmp_path: Path) -> None:
+    (tmp_path / "n1").mkdir()
+    (tmp_path / "n1" / "a.JPEG").touch()
+    for loop in (tmp_path / "n1" / "loop.JPEG", tmp_path / "loop"):
+        loop.symlink_to(loop)
+    assert imagelist.scan(tmp_path).paths.tolist() == [b"n1/a.JPEG", b"n1/loop.JPEG"]
 
 
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from PIL import Image
 
 from imnetlib import pack as packing
 from imnetlib import recordio
-from imnetlib.archive import index_tar
+from imnetlib.archive import TarIndex, index_tar
 from imnetlib.cli import main
 from imnetlib.convert import Settings
 from imnetlib.engines.mxnet import mx
@@ -245,6 +246,51 @@ def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
     with pytest.raises(ValueError, match=r"set-00000-of-00003.json was packed with list_crc32=\d+, not"):
         pack(swapped, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_shards_of_other_images_are_refused_not_skipped(photos: Path, tmp_path: Path, archive: bool):
+    """The same list, another folder or archive: what the sizes of the images tell."""
+    others, out = tmp_path / "others", tmp_path / "out"
+    shutil.copytree(photos, others)
+    with (others / "n01" / "photo_7.JPEG").open("ab") as image:
+        image.write(b"\0\0")
+    sources = [Folder(photos), Folder(others)]
+    images = listed(photos)
+    if archive:
+        for i, folder in enumerate((photos, others)):
+            with tarfile.open(tmp_path / f"{i}.tar", "w") as tar:
+                tar.add(folder, ".")
+            index_tar(tmp_path / f"{i}.tar").save(tmp_path / f"{i}.npz")
+        sources = [Tar(tmp_path / "0.npz"), Tar(tmp_path / "1.npz")]
+        names = TarIndex.load(tmp_path / "0.npz").names
+        images = ImageList(np.arange(len(names)), np.zeros((len(names), 1), np.float32), names)
+    pack(images, sources[0], out, "set", shards=3, settings=SMALL)
+    before = contents(out)
+    with pytest.raises(ValueError, match="was packed from other images: their sizes differ"):
+        pack(images, sources[1], out, "set", shards=3, settings=SMALL)
+    assert contents(out) == before
+    assert pack(images, sources[0], out, "set", shards=3, settings=SMALL).shards_skipped == 3
+
+
+def test_what_is_packed_may_be_removed_and_stays(photos: Path, tmp_path: Path):
+    source = tmp_path / "source"
+    shutil.copytree(photos, source)
+    images = listed(photos)
+    pack(images, Folder(source), tmp_path / "out", "set", shards=3, settings=SMALL)
+    (source / images.paths[0].decode()).unlink()
+    with pytest.warns(UserWarning, match="1 of the list's 60 files are not under"):
+        again = pack(images, Folder(source), tmp_path / "out", "set", shards=3, settings=SMALL)
+    assert again.shards_skipped == 3
+
+
+def test_absolute_paths_in_a_list_are_taken_as_they_are(photos: Path, tmp_path: Path):
+    images = listed(photos)
+    absolute = np.array([f"{photos}/{path.decode()}".encode() for path in images.paths])
+    for name, paths in (("relative", images.paths), ("absolute", absolute)):
+        pack(ImageList(images.ids, images.labels, paths), Folder(photos), tmp_path / name, "set", shards=1)
+    rec = "set-00000-of-00001.rec"
+    assert (tmp_path / "relative" / rec).read_bytes() == (tmp_path / "absolute" / rec).read_bytes()
 
 
 def test_bad_images_are_named_and_their_neighbours_packed(tmp_path: Path):
@@ -608,8 +654,14 @@ def test_several_labels(tmp_path: Path, photos: Path):
 def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
     images = listed(photos)
     twice = ImageList(np.zeros(60, np.int64), images.labels, images.paths)
-    with pytest.raises(ValueError, match="distinct"):
+    with pytest.raises(ValueError, match=r"distinct and not negative, .*: 0 stands there twice"):
         pack(twice, Folder(photos), tmp_path, "set", shards=1)
+    below = ImageList(images.ids - 4, images.labels, images.paths)
+    with pytest.raises(ValueError, match=r"distinct and not negative, .*: there is -1"):
+        pack(below, Folder(photos), tmp_path, "set", shards=1)
+    for name in ("", "a/b"):
+        with pytest.raises(ValueError, match=f"beginning of a file name, not '{name}'"):
+            pack(images, Folder(photos), tmp_path, name, shards=1)
     for shards in (0, 61):
         with pytest.raises(ValueError, match=f"1 to 60 shards, not {shards}"):
             pack(images, Folder(photos), tmp_path, "set", shards=shards)
@@ -626,6 +678,9 @@ def test_the_json_says_what_the_shard_holds(tmp_path: Path, photos: Path):
     assert said["bytes_out"] == (tmp_path / "set-00001-of-00002.rec").stat().st_size
     assert said["images"] == said["kept"] + said["reencoded"] + said["converted"]
     assert set(said["versions"]) == {"imnetlib", "numpy", "opencv", "pillow", "simplejpeg"}
+    pack(listed(photos), Folder(photos), tmp_path, "as-is", shards=1, settings=Settings(pass_through=True))
+    said = json.loads((tmp_path / "as-is-00000-of-00001.json").read_bytes())
+    assert set(said["versions"]) == {"imnetlib"}
 
 
 def test_a_task_holds_its_part_of_the_list_only(photos: Path):

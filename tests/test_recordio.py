@@ -452,6 +452,24 @@ def test_salvage_keeps_keys_and_writes_a_sound_file(tmp_path: Path) -> None:
         recordio_check.salvage(path, tmp_path / "out" / ".." / "a.rec")
 
 
+def test_salvage_of_something_else_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.rec").write_bytes(b"no records here, " * 99)
+    with pytest.raises(ValueError, match=r"a\.rec holds no sound record at all: nothing is written"):
+        recordio_check.salvage(tmp_path / "a.rec", tmp_path / "b.rec")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.rec"]
+
+
+def test_an_index_rebuilt_has_the_ids_of_image_records_else_numbers(tmp_path: Path) -> None:
+    for ids, expected in (((7, 3, 9), [7, 3, 9]), ((7, 7, 9), [0, 1, 2])):
+        payloads = [recordio.pack(recordio.IRHeader(0, 1.0, key, 0), b"abcde") for key in ids]
+        (tmp_path / "a.rec").write_bytes(b"".join(map(recordio.frame, payloads)))
+        keys, offsets = recordio.rebuild_index(tmp_path / "a.rec")
+        assert keys.tolist() == expected
+        assert np.array_equal(offsets, recordio.scan(tmp_path / "a.rec"))
+    (tmp_path / "a.rec").write_bytes(recordio.frame(payloads[0]) + recordio.frame(b"no image"))
+    assert recordio.rebuild_index(tmp_path / "a.rec")[0].tolist() == [0, 1]
+
+
 def test_salvage_overwrites_nothing(tmp_path: Path) -> None:
     path = tmp_path / "train.rec"
     write(path, PAYLOADS)
