@@ -70,7 +70,7 @@ def _bad_index_line(path: Path, rows_before: int, chunk: bytes) -> ValueError:
     number, line = next(row for row in lines if not re.fullmatch(rb"\d+\t\d+", row[1]))
     return ValueError(
         f"{path}, line {number}: expected two whole numbers, key TAB offset, found {line[:80]!r}; "
-        f"recordio.scan rebuilds an index from its .rec file"
+        f"remove it, and imnet index writes a new one from the .rec file"
     )
 
 

@@ -46,9 +46,8 @@ class RecordError(ValueError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: no sound record at byte {self.offset}: {self.what}. If the offset comes from an "
-            f"index, rebuild that with recordio.scan; if the file is damaged, recordio_check.salvage saves "
-            f"the other records"
+            f"{self.path}: no sound record at byte {self.offset}: {self.what}. If the offset comes from an index, "
+            f"remove that, and imnet index writes a new one; if the file is damaged, imnet salvage saves the rest"
         )
 
 
@@ -120,6 +119,17 @@ class RecordReader:
         if len(payload) < sum(stop - start for start, stop, _ in spans):
             raise RecordError(self.path, offset, "the file was cut short while it was read")
         return payload, spans[-1][2]
+
+    def read_within(self, span: memoryview, offset: int) -> memoryview:
+        """The payload of the record at byte ``offset``, whose bytes are at hand: ``span`` begins with them.
+
+        No copy; a record of several parts, or one that is not whole or not sound in ``span``, is read from the file.
+        """
+        if len(span) >= PART.size:
+            magic, length = PART.unpack_from(span)  # with another cflag than 0 this "length" exceeds any span
+            if magic == MAGIC and PART.size + length <= len(span):
+                return span[PART.size : PART.size + length]
+        return memoryview(self.read_at(offset))
 
     def parts_at(self, offset: int) -> Iterator[tuple[int, int, int]]:
         """For each part of the record at ``offset``: where its data starts and stops, and the next header.

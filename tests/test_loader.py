@@ -1,8 +1,10 @@
 """The loader: every record once, whoever reads; resumed as if never stopped; pixels as in Pillow and MXNet."""
 
 import io
+import itertools
 import json
 import os
+import resource
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,22 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imnetlib import recordio
+from imnetlib import readahead, recordio, shard_index
 from imnetlib.engines.mxnet import mx
-from imnetlib.loader import (
-    Batch,
-    Loader,
-    LoadError,
-    Transform,
-    batch_starts,
-    crop_box,
-    epoch_order,
-    random_numbers,
-)
+from imnetlib.epoch import Blocks, batch_starts, block_order, epoch_order, neighbours_together, random_numbers
+from imnetlib.imagelist import shuffled_positions
+from imnetlib.loader import Batch, Loader, LoadError, Transform
+from imnetlib.transform import crop_box
 
 SIZES = (11, 20, 6)  # records of each shard
 N = sum(SIZES)
 TRAIN = Transform(28, "resized", mirror=True)
+ORDERS = (True, False, Blocks(3, 2))
 
 
 def photo(width: int, height: int, seed: int) -> np.ndarray:
@@ -230,7 +227,8 @@ def test_resumed_by_another_number_of_readers(
 @pytest.mark.parametrize("state", [{}, {"epoch": 0}])
 def test_something_else_than_a_saved_position_is_refused(shards: list[Path], state: dict[str, int]):
     with pytest.raises(
-        ValueError, match=r"no saved position of a loader: it lacks .*ids_crc32, position, records"
+        ValueError,
+        match=r"no saved position of a loader: it lacks .*position, records, records_crc32, seed, shuffle",
     ):
         Loader(shards, 4, TRAIN).load_state_dict(state)
 
@@ -393,8 +391,14 @@ def test_an_index_that_lies_is_found_out(tmp_path: Path, images: dict[int, bytes
     shard = write_shard(tmp_path / "a.rec", images, images.values())
     keys, offsets = recordio.read_index(shard.with_suffix(".idx"))
     recordio.write_index(shard.with_suffix(".idx"), keys, offsets + 4)
-    with pytest.raises(LoadError, match="no sound record"):
+    with pytest.raises(LoadError, match=r"record 1108, the last: .*a\.rec: no sound record at byte"):
+        Loader([shard], 8, TRAIN)
+    recordio.write_index(shard.with_suffix(".idx"), keys, [*offsets[:-2], offsets[-2] + 4, offsets[-1]])
+    with pytest.raises(LoadError, match=r"a\.rec: record 1105 at byte \d+: .*: no sound record"):
         list(Loader([shard], 8, TRAIN))
+    recordio.write_index(shard.with_suffix(".idx"), keys, [*offsets[:-1], offsets[0]])
+    with pytest.raises(ValueError, match=r"a\.idx names the record at byte 0 twice"):
+        Loader([shard], 8, TRAIN)
     recordio.write_index(shard.with_suffix(".idx"), keys, offsets + 10**6)
     with pytest.raises(ValueError, match=r"a\.idx points to byte"):
         Loader([shard], 8, TRAIN)
@@ -404,10 +408,15 @@ def test_an_index_that_lies_is_found_out(tmp_path: Path, images: dict[int, bytes
         Loader([shard], 8, TRAIN)
 
 
-def test_a_shard_cut_short_after_the_index_was_written(tmp_path: Path, images: dict[int, bytes]):
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_a_shard_cut_short_after_the_index_was_written(
+    tmp_path: Path, images: dict[int, bytes], shuffle: bool | Blocks
+):
     shard = write_shard(tmp_path / "a.rec", images, images.values())
     shard.write_bytes(shard.read_bytes()[:-100])
-    loader = Loader([shard], 8, TRAIN, on_error="skip")
+    with pytest.raises(LoadError, match=r"record 1108, the last: .*a\.rec: .* the file ends at"):
+        Loader([shard], 8, TRAIN)
+    loader = Loader([shard], 8, TRAIN, on_error="skip", shuffle=shuffle)
     assert len(shown(loader)) == N - 1
     _, offsets = recordio.read_index(shard.with_suffix(".idx"))
     assert list(loader.failures) == [(shard, offsets[-1])]
@@ -445,7 +454,7 @@ def test_transforms_that_make_no_sense(wrong: dict[str, object], text: str):
 
 
 def workers() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("imnetlib-loader")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("imnetlib-")]
 
 
 def interrupt(loader: Loader) -> None:
@@ -453,15 +462,218 @@ def interrupt(loader: Loader) -> None:
         raise KeyboardInterrupt
 
 
-def test_no_thread_outlives_the_loop(tmp_path: Path, shards: list[Path]):
-    for _ in Loader(shards, 4, TRAIN, threads=3):
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_no_thread_outlives_the_loop(tmp_path: Path, shards: list[Path], shuffle: bool | Blocks):
+    for _ in Loader(shards, 4, TRAIN, threads=3, shuffle=shuffle):
         assert workers()
         break
     assert not workers()
     with pytest.raises(KeyboardInterrupt):
-        interrupt(Loader(shards, 4, TRAIN, threads=3))
+        interrupt(Loader(shards, 4, TRAIN, threads=3, shuffle=shuffle))
     assert not workers()
     bad = write_shard(tmp_path / "a.rec", range(30), [b"x"] * 30)
     with pytest.raises(LoadError):
-        list(Loader([bad], 4, TRAIN, threads=3))
+        list(Loader([bad], 4, TRAIN, threads=3, shuffle=shuffle))
     assert not workers()
+
+
+@given(
+    sizes=st.lists(st.integers(0, 60), min_size=1, max_size=5).filter(any),
+    blocks=st.builds(Blocks, st.integers(1, 20), st.integers(1, 6)),
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 99),
+)
+def test_a_block_shuffle_arranges_whole_blocks_and_mixes_within_windows(
+    sizes: list[int], blocks: Blocks, seed: int, epoch: int
+):
+    order = block_order(np.array(sizes), blocks, seed, epoch)
+    records = sum(sizes)
+    assert sorted(order.tolist()) == list(range(records))
+    before = np.cumsum([0, *sizes]).tolist()
+    cut = [
+        range(first, min(first + blocks.records, before[shard + 1]))
+        for shard, size in enumerate(sizes)
+        for first in range(before[shard], before[shard] + size, blocks.records)
+    ]
+    arranged = [record for i in shuffled_positions(len(cut), seed << 32 | epoch) for record in cut[i]]
+    for first in range(0, records, blocks.places):
+        window = slice(first, first + blocks.places)
+        assert sorted(order[window]) == sorted(arranged[window])
+    if records > 50 and blocks.places >= 50:
+        assert order.tolist() != arranged
+
+
+def test_a_block_shuffle_is_fair():
+    """Over 600 epochs every record comes to every place as often as chance would have it, within 5 deviations."""
+    sizes, epochs = np.array([24, 16, 24]), 600
+    landed = np.array([block_order(sizes, Blocks(8, 2), 7, epoch) for epoch in range(epochs)])
+    counts = np.array([np.bincount(place, minlength=64) for place in landed.T])
+    chi_square = ((counts - epochs / 64) ** 2 / (epochs / 64)).sum()
+    assert abs(chi_square - 63**2) < 5 * np.sqrt(2 * 63**2)
+
+
+@given(order=st.integers(2, 40).flatmap(lambda n: st.permutations(range(n))), batch_size=st.integers(2, 12))
+def test_neighbours_in_a_batch_are_counted_as_by_hand(order: list[int], batch_size: int):
+    batches = [set(order[first : first + batch_size]) for first in range(0, len(order), batch_size)]
+    met = sum({record, record + 1} <= batch for batch in batches for record in range(len(order) - 1))
+    pairs = sum(len(batch) * (len(batch) - 1) for batch in batches) / (len(order) * (len(order) - 1))
+    expected = met / (len(order) - 1) / pairs
+    assert neighbours_together(np.array(order), batch_size) == pytest.approx(expected)
+
+
+def test_how_random_the_orders_are():
+    """A full shuffle is at chance; a block shuffle nears it as its window grows; the stored order is far off."""
+    sizes = np.array([30_000, 20_000])
+    stored = neighbours_together(np.arange(50_000), 250)
+    narrow, wide = (
+        neighbours_together(block_order(sizes, Blocks(50, window), 1, 0), 250) for window in (10, 200)
+    )
+    assert stored == pytest.approx(200, rel=0.01)
+    assert 50 < narrow < 150
+    assert 3 < wide < 8
+    assert 0.8 < neighbours_together(epoch_order(50_000, 1, 0), 250) < 1.2
+    with pytest.raises(ValueError, match="neighbours need 2 records"):
+        neighbours_together(np.arange(1), 250)
+
+
+@given(
+    shuffle=st.sampled_from(ORDERS),
+    readers=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    batch_sizes=st.tuples(st.integers(1, 12), st.integers(1, 45)),
+    steps=st.integers(0, 6),
+)
+@settings(max_examples=40, deadline=None)
+def test_stopped_and_resumed_every_record_comes_once(
+    shards: list[Path],
+    shuffle: bool | Blocks,
+    readers: tuple[int, int],
+    batch_sizes: tuple[int, int],
+    steps: int,
+):
+    """By any number of readers before and after, in batches of any size; in the order that one reader gives."""
+    options = {"shuffle": shuffle, "seed": 4, "threads": 1}
+    loader = Loader(shards, 4, TRAIN, **options)
+    ids, whole = loader._index.ids[loader.order()].tolist(), shown(loader)
+    before, states = [], []
+    for reader in range(readers[0]):
+        with Loader(shards, batch_sizes[0], TRAIN, reader=(reader, readers[0]), **options) as loader:
+            taken = list(itertools.islice(iter(loader), steps))
+            before.append(taken)
+            states.append(loader.state_dict())
+    assert all(state == states[0] for state in states)
+    after = []
+    for reader in range(readers[1]):
+        with Loader(shards, batch_sizes[1], TRAIN, reader=(reader, readers[1]), **options) as loader:
+            loader.load_state_dict(json.loads(json.dumps(states[0])))
+            after.append(list(loader))
+    if states[0]["epoch"] == 1:  # the first part went to the end, and the second began the next epoch
+        after = []
+    in_turn = [batch for side in (before, after) for turn in zip(*side, strict=True) for batch in turn]
+    assert [key for b in in_turn for key in b.ids[: len(b.ids) - b.padding].tolist()] == ids
+    assert shown(in_turn) == whole
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "most"), [(False, 6), (Blocks(4, 3), 9), (Blocks(100, 1), 2), (True, 36)]
+)
+@pytest.mark.parametrize("readers", [1, 2])
+def test_what_is_stored_together_is_read_at_once_and_no_byte_twice(
+    tmp_path: Path,
+    images: dict[int, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    shuffle: bool | Blocks,
+    most: int,
+    readers: int,
+):
+    data = list(images.values())
+    shards = [
+        write_shard(tmp_path / "a.rec", range(12), data[:12]),
+        write_shard(tmp_path / "b.rec", range(24), data[12:36]),
+    ]
+    reads: list[tuple[Path, int, int]] = []
+    plain = recordio.RecordReader.pread
+
+    def counted(self: recordio.RecordReader, size: int, offset: int) -> bytes:
+        reads.append((self.path, offset, size))
+        return plain(self, size, offset)
+
+    loaders = [
+        Loader(shards, 6 // readers, TRAIN, shuffle=shuffle, reader=(r, readers)) for r in range(readers)
+    ]
+    monkeypatch.setattr(recordio.RecordReader, "pread", counted)
+    monkeypatch.setattr(readahead, "_GAP", 0)
+    for loader in loaders:
+        assert len(list(loader)) == 6
+    assert len(reads) <= (most if readers == 1 else 36)
+    touched = sorted((path, byte) for path, offset, size in reads for byte in range(offset, offset + size))
+    assert touched == [(path, byte) for path in shards for byte in range(path.stat().st_size)]
+
+
+def test_a_merged_index_is_as_good_as_one_for_each_shard(shards: list[Path], tmp_path: Path):
+    recordio.write_index(tmp_path / "all.idx", *recordio.merge_indexes(shards))
+    for shuffle in ORDERS:
+        own = Loader(shards, 8, TRAIN, shuffle=shuffle)
+        merged = Loader(shards, 8, TRAIN, shuffle=shuffle, index=tmp_path / "all.idx")
+        assert merged.state_dict() == own.state_dict()
+        for a, b in zip(own, merged, strict=True):
+            assert np.array_equal(a.ids, b.ids)
+            assert np.array_equal(a.images, b.images)
+    with pytest.raises(ValueError, match=r"all\.idx points to byte [\d,]+, the 2 shards have"):
+        Loader(shards[:2], 8, TRAIN, index=tmp_path / "all.idx")
+
+
+def test_an_index_in_another_order_makes_no_difference(tmp_path: Path, images: dict[int, bytes]):
+    shard = write_shard(tmp_path / "a.rec", images, images.values())
+    keys, offsets = recordio.read_index(shard.with_suffix(".idx"))
+    expected = [batch.ids.tolist() for batch in Loader([shard], 8, TRAIN, seed=1)]
+    recordio.write_index(shard.with_suffix(".idx"), keys[::-1], offsets[::-1])
+    assert [batch.ids.tolist() for batch in Loader([shard], 8, TRAIN, seed=1)] == expected
+
+
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_records_longer_than_what_is_read_at_first(
+    shards: list[Path], monkeypatch: pytest.MonkeyPatch, shuffle: bool | Blocks
+):
+    expected = shown(Loader(shards, 8, TRAIN, shuffle=shuffle))
+    monkeypatch.setattr(shard_index, "_LONG", 500)
+    assert shown(Loader(shards, 8, TRAIN, shuffle=shuffle)) == expected
+
+
+@pytest.mark.parametrize("label", [10.0, -1.0, 2.5, np.array([1, 12], np.float32)])
+def test_a_label_that_is_no_class_is_named(tmp_path: Path, images: dict[int, bytes], label: object):
+    shard = write_shard(tmp_path / "a.rec", [7], [images[1000]], label)
+    options = {"classes": 10, "label_width": np.size(label)}
+    said = ", ".join(f"{value:g}" for value in np.atleast_1d(label))
+    with pytest.raises(
+        LoadError, match=rf"a\.rec: record 7 at byte 0: its label is {said}; classes are 0 to 9"
+    ):
+        list(Loader([shard], 1, TRAIN, **options))
+    loader = Loader([shard], 1, TRAIN, on_error="skip", **options)
+    assert [batch.padding for batch in loader] == [1]
+    assert len(list(Loader([shard], 1, TRAIN, label_width=options["label_width"]))) == 1
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path, images: dict[int, bytes]):
+    shards = [write_shard(tmp_path / f"{i}.rec", [i], [images[1000]]) for i in range(40)]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/proc/self/fd").iterdir()) + 20, limits[1])
+    )
+    try:
+        with pytest.raises(OSError, match="40 shards want as many open files: raise the limit"):
+            Loader(shards, 8, TRAIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_files(tmp_path) == 0
+
+
+def test_a_position_in_another_order_is_refused(shards: list[Path]):
+    state = Loader(shards, 4, TRAIN, shuffle=Blocks(3, 2)).state_dict()
+    with pytest.raises(ValueError, match=r"shuffle Blocks\(records=3, window=2\), here True"):
+        Loader(shards, 4, TRAIN).load_state_dict(state)
+
+
+@pytest.mark.parametrize("wrong", [(0, 1), (1, 0)])
+def test_blocks_that_make_no_sense(wrong: tuple[int, int]):
+    with pytest.raises(ValueError, match="a block has 1 record or more, a window 1 block or more"):
+        Blocks(*wrong)

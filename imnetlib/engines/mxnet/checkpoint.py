@@ -47,7 +47,7 @@ class Checkpoint:
     wnids: tuple[str, ...]
     shards: int
     history: tuple[Epoch, ...]
-    position: dict[str, int]
+    position: dict[str, Any]
     parameters: Arrays
     momentum: Arrays
 

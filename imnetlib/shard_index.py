@@ -1,0 +1,104 @@
+"""Where the records of many shards lie, as arrays: numbered through, in the order of the files (chapter 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imnetlib import recordio
+
+Integers = npt.NDArray[np.int64]
+
+_LONG = 1 << 22  # bytes: what lies between two records of an index that lacks some is not all read
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardIndex:
+    """The records of ``shards``, numbered from 0 in the order in which they are stored.
+
+    ``ids``: int64 (n,), the keys. ``starts``: int64 (n,), the byte of its shard at which each begins. ``counts`` and
+    ``sizes``: int64 (shards,), records and bytes of each. 16 bytes a record.
+    """
+
+    shards: tuple[Path, ...]
+    ids: Integers
+    starts: Integers
+    counts: Integers
+    sizes: Integers
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def locate(self, records: Integers) -> tuple[Integers, Integers, Integers]:
+        """Shard, first byte and the byte behind it for each of these records; of a long one only the first 4 MB."""
+        ends = np.cumsum(self.counts)
+        shard = np.searchsorted(ends, records, side="right")
+        last = records + 1 == ends[shard]
+        following = self.starts[np.minimum(records + 1, len(self) - 1)]
+        start, behind = self.starts[records], np.where(last, self.sizes[shard], following)
+        return shard, start, np.minimum(behind, start + _LONG)
+
+
+def load(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex:
+    """Read the .idx beside each .rec, or ``merged``, one .idx over all of them as ``imnet merge-index`` writes it.
+
+    ValueError where an index contradicts its .rec or the count in its .json, where it names a place twice, and
+    where there is no record at all. About 1 s and 48 bytes a record on the way for each million.
+    """
+    sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
+    if merged is not None:
+        tables = _cut(merged, sizes)
+    else:
+        tables = [_own(shard, int(size)) for shard, size in zip(shards, sizes, strict=True)]
+    counts = np.array([len(keys) for keys, _ in tables], np.int64)
+    if not counts.sum():
+        raise ValueError(
+            f"there are no records in {', '.join(map(str, shards)) or 'an empty list of shards'}"
+        )
+    ids, starts = (np.concatenate(columns) for columns in zip(*tables, strict=True))
+    return ShardIndex(tuple(shards), ids, starts, counts, sizes)
+
+
+def _cut(merged: Path, sizes: Integers) -> list[tuple[Integers, Integers]]:
+    """One index over several files into one for each."""
+    keys, offsets = _in_file_order(merged, *recordio.read_index(merged))
+    total = int(sizes.sum())
+    if len(offsets) and int(offsets[-1]) >= total:
+        raise ValueError(f"{merged} points to byte {offsets[-1]:,}, the {len(sizes)} shards have {total:,}")
+    ends = np.cumsum(sizes)
+    bounds = np.searchsorted(offsets, np.concatenate([[0], ends]))
+    parts = [slice(first, behind) for first, behind in pairwise(bounds)]
+    return [(keys[part], offsets[part] - before) for part, before in zip(parts, ends - sizes, strict=True)]
+
+
+def _own(shard: Path, size: int) -> tuple[Integers, Integers]:
+    """Keys and offsets from the .idx beside a .rec, held against the .rec's size and the .json's count."""
+    index, sidecar = shard.with_suffix(".idx"), shard.with_suffix(".json")
+    keys, offsets = _in_file_order(index, *recordio.read_index(index))
+    if len(offsets) and int(offsets[-1]) >= size:
+        raise ValueError(f"{index} points to byte {offsets[-1]:,}, {shard} has {size:,}")
+    said: dict[str, Any] = json.loads(sidecar.read_bytes()) if sidecar.exists() else {"images": len(keys)}
+    if said["images"] != len(keys):
+        raise ValueError(f"{index} has {len(keys):,} records, {sidecar} says {said['images']:,}")
+    return keys, offsets
+
+
+def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Integers, Integers]:
+    steps = np.diff(offsets)
+    if (steps < 0).any():
+        order = np.argsort(offsets, kind="stable")
+        keys, offsets = keys[order], offsets[order]
+        steps = np.diff(offsets)
+    if (steps == 0).any():
+        twice = offsets[:-1][steps == 0][0]
+        raise ValueError(
+            f"{index} names the record at byte {twice:,} twice: remove it, and imnet index writes a new one"
+        )
+    return keys, offsets
