@@ -1,131 +1,188 @@
-"""imnetlib.loader against MXNet's iterators on the same records: 224-pixel crops of 256-pixel photos.
+"""imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos of short edge 256, in one run.
 
-    python tests/benchmarks/bench_loader.py [--records 3000] [--rounds 3]
+    python tests/benchmarks/bench_loader.py [--records 3072] [--rounds 3] [--only ffcv]
 
-MXNet decodes with half of the cores at most, so both a ratio and images/s per busy core stand in the table. The
-rounds alternate between the readers; the median counts.
+Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming, litdata, FFCV; loader_peers.py says how each is
+used. MXNet is in the course's environment, tests/benchmarks/peers.txt says how to install the others; a peer that
+cannot run has the reason in its row. Each reader has a process of its own, and only one is awake at a time. The
+rounds alternate between the readers, the first one warms up, and the median counts. "cores" is the processor time
+of a reader with its worker processes, divided by the time that passed; MXNet's iterators decode with half of the
+cores at most. "of decoding" is the share of the rate of two threads that only decode JPEGs held in memory.
+
+Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the project promises.
+Reading without decoding, every byte checksummed, is in bench_recordio.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import functools
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import loader_peers as peers
 import numpy as np
 from bench_pack import photo
+from loader_peers import Task
+from measure import PEAK, Apart, Job, Timing
 
-from imnetlib import recordio
-from imnetlib.engines.mxnet import mx
-from imnetlib.loader import Loader, Transform
+from imnetlib import catalog, recordio
+from imnetlib.loader import Transform
 
 BATCH = 128
+PICTURES = 200
 MEAN, STD = (123.68, 116.78, 103.94), (58.4, 57.12, 57.38)
-BOXES = {
-    "min_random_area": 0.08,
-    "max_random_area": 1.0,
-    "min_aspect_ratio": 3 / 4,
-    "max_aspect_ratio": 4 / 3,
+QUALITIES = {"large": 90, "small": 73}  # JPEGs of about 36 and 18 KB
+Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
+BARE: Readers = {"decoding alone, 2 threads": (peers.bare_decoding,)}
+OURS: Readers = {
+    "imnetlib, 1 thread": (peers.ours, 1),
+    "imnetlib, 2 threads": (peers.ours, 2),
+    "imnetlib, 4 threads": (peers.ours, 4),
 }
-NORMALISED = dict(zip(("mean_r", "mean_g", "mean_b", "std_r", "std_g", "std_b"), MEAN + STD, strict=True))
-Epoch = Callable[[], int]
+FFCV: Readers = {"FFCV": (peers.ffcv,)}
+MXNET: Readers = {"MXNet iterator, NCHW": (peers.mxnet_iterator,)}
+OTHERS: Readers = {
+    "Gluon, 2 processes": (peers.gluon, False),
+    "Gluon, 2 threads": (peers.gluon, True),
+    "WebDataset, PIL": (peers.webdataset, "PIL"),
+    "WebDataset, simplejpeg": (peers.webdataset, "simplejpeg"),
+    "Streaming, PIL": (peers.streaming, "PIL"),
+    "Streaming, simplejpeg": (peers.streaming, "simplejpeg"),
+    "litdata, torchvision": (peers.litdata, "torchvision"),
+    "litdata, PIL": (peers.litdata, "PIL"),
+    "litdata, simplejpeg": (peers.litdata, "simplejpeg"),
+}
+CENTER, RANDOM, RESIZED = (Transform(224, crop, True) for crop in ("center", "random", "resized"))
+FLOAT, FLOAT_RESIZED = (
+    Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD) for crop in ("random", "resized")
+)
+TABLES: tuple[tuple[str, str, Transform, Readers], ...] = (
+    ("centre crop, mirror, uint8", "large", CENTER, BARE | OURS | FFCV | MXNET),
+    ("random crop, mirror, uint8", "large", RANDOM, BARE | OURS | FFCV | MXNET | OTHERS),
+    ("random-resized crop, mirror, uint8", "large", RESIZED, BARE | OURS | FFCV | MXNET | OTHERS),
+    ("random crop, mirror, float32 NCHW", "large", FLOAT, BARE | OURS | MXNET),
+    ("random-resized crop, mirror, float32 NCHW", "large", FLOAT_RESIZED, BARE | OURS | FFCV | MXNET),
+    ("centre crop, mirror, uint8", "small", CENTER, BARE | OURS | FFCV | MXNET),
+    ("random crop, mirror, uint8", "small", RANDOM, BARE | OURS | MXNET),
+    ("random-resized crop, mirror, uint8", "small", RESIZED, BARE | OURS | FFCV | MXNET),
+)
+LOADING = """
+import itertools, sys
+from pathlib import Path
+from imnetlib.loader import Loader, Transform
+loader = Loader([Path(sys.argv[1])], 256, Transform(224, "resized", True), threads=4)
+batches = sum(1 for _ in range(int(sys.argv[2])) for _ in loader)
+print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 threads")
+"""
+FULL_INDEX = """
+import sys, time
+from pathlib import Path
+from imnetlib.loader import Loader, Transform, epoch_order
+began = time.perf_counter()
+loader = Loader([Path(sys.argv[1])], 256, Transform())
+opened = time.perf_counter()
+order = epoch_order(loader.state_dict()["records"], 0, 0)
+print(f"{peak() / 1e6:,.0f} MB peak memory, {len(order):,} records: "
+      f"opened in {opened - began:.1f} s, shuffled in {time.perf_counter() - opened:.1f} s")
+"""
 
 
-def make_records(folder: Path, count: int) -> Path:
-    """One shard of ``count`` records of 200 pictures."""
+def make_records(folder: Path, records: int, quality: int) -> Path:
+    """One shard of so many records of 200 pictures."""
     pictures = []
-    for i in range(200):
+    for i in range(PICTURES):
         width, height = (341, 256) if i % 3 else (256, 341)
-        pictures.append(
-            cv2.imencode(".jpg", photo(width, height, i), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-        )
+        encoded = cv2.imencode(".jpg", photo(width, height, i), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pictures.append(encoded.tobytes())
+    folder.mkdir()
     shard, offsets = folder / "set.rec", []
     with shard.open("wb") as out:
-        for i in range(count):
+        for i in range(records):
             offsets.append(out.tell())
             header = recordio.IRHeader(0, float(i % 10), i, 0)
-            out.write(recordio.frame(recordio.pack(header, pictures[i % 200])))
-    recordio.write_index(shard.with_suffix(".idx"), np.arange(count), offsets)
-    print(f"{count:,} records of 256 x 341, {shard.stat().st_size / count / 1e3:.0f} KB each, batch {BATCH}")
+            out.write(recordio.frame(recordio.pack(header, pictures[i % PICTURES])))
+    recordio.write_index(shard.with_suffix(".idx"), np.arange(records), offsets)
     return shard
 
 
-def ours(shard: Path, threads: int, transform: Transform) -> Epoch:
-    loader = Loader([shard], BATCH, transform, threads=threads)
-    return lambda: sum(len(batch.ids) - batch.padding for batch in loader)
+def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing] | str]:
+    """Of each reader its rounds, or why it can't run."""
+    jobs, found = {}, dict[str, list[Timing] | str]()
+    try:
+        for number, (name, (make, *arguments)) in enumerate(readers.items()):
+            jobs[name] = Apart(task.folder / f"{number}.log", make, task, *arguments)
+        timings: dict[str, list[Timing]] = {name: [] for name in jobs}
+        for number in range(rounds + 1):
+            for name, job in jobs.items():
+                timing = job.run()
+                if timing and number:  # the first round warms up
+                    timings[name].append(timing)
+        found = {name: job.failure or timings[name] for name, job in jobs.items()}
+    finally:
+        for job in jobs.values():
+            job.close()
+    return found
 
 
-def theirs(shard: Path, iterator: type, **settings: object) -> Epoch:
-    source = iterator(
-        path_imgrec=str(shard),
-        path_imgidx=str(shard.with_suffix(".idx")),
-        data_shape=(3, 224, 224),
-        batch_size=BATCH,
-        shuffle=True,
-        rand_mirror=True,
-        preprocess_threads=2,
-        **settings,
-    )
-
-    def epoch() -> int:
-        source.reset()
-        images = 0
-        for batch in source:
-            batch.data[0].wait_to_read()
-            images += BATCH
-        return images
-
-    return epoch
+def report(found: dict[str, list[Timing] | str]) -> None:
+    """A row per reader; the first one is the measure of "of decoding"."""
+    print(f"  {'':30}{'images/s':>9}{'cores':>7}{'per busy core':>15}{'of decoding':>13}")
+    first = 0.0
+    for name, timings in found.items():
+        if isinstance(timings, str):
+            print(f"  {name:30} cannot run: {timings.strip().splitlines()[-1]}")
+            continue
+        rate = statistics.median(images / seconds for images, seconds, _ in timings)
+        cores = statistics.median(work / seconds for _, seconds, work in timings)
+        per_core = statistics.median(images / work for images, _, work in timings)
+        first = first or rate
+        print(f"  {name:30}{rate:9,.0f}{cores:7.2f}{per_core:15,.0f}{rate / first:13.0%}")
 
 
-def measure(epochs: dict[str, Epoch], rounds: int) -> None:
-    """Print images/s of each, its ratio to the first, and images/s per busy core."""
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in epochs}
-    for number in range(rounds + 1):
-        for name, epoch in epochs.items():
-            started, worked = time.perf_counter(), sum(os.times()[:2])
-            images = epoch()
-            if number:  # the first round warms up
-                spent, work = time.perf_counter() - started, sum(os.times()[:2]) - worked
-                rates[name].append((images / spent, images / work))
-    first = statistics.median(rate for rate, _ in next(iter(rates.values())))
-    for name, found in rates.items():
-        rate, per_core = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"  {name:28}{rate:8.0f}{rate / first:8.2f}{per_core:12.0f}")
+def child(source: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", PEAK + source, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def memory(folder: Path, shard: Path) -> None:
+    """Peak memory, each figure of a process of its own."""
+    print(f"\n{child(LOADING, shard, 2)}; promised: 600 MB")
+    records = catalog.IMAGENET21K.train
+    full = folder / "full.rec"
+    offsets = np.arange(records) * 113_248
+    recordio.write_index(full.with_suffix(".idx"), np.arange(records), offsets)
+    with full.open("wb") as file:
+        file.truncate(int(offsets[-1]) + 113_248)  # sparse: takes no disk space
+    print(f"{child(FULL_INDEX, full)}; promised: 1,000 MB")
 
 
 def main() -> None:
-    """Print one table per kind of crop."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--records", type=int, default=3000)
+    """Print all tables."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--records", type=int, default=24 * BATCH, help="best a multiple of the batch")
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", help="only readers with this in their names, and ours")
     options = arguments.parse_args()
-    crops = {
-        "random crop, mirror": (Transform(224, "random", True), {"rand_crop": True}),
-        "random-resized crop, mirror": (
-            Transform(224, "resized", True),
-            {"random_resized_crop": True} | BOXES,
-        ),
-    }
     with tempfile.TemporaryDirectory() as name:
-        shard = make_records(Path(name), options.records)
-        for crop, (transform, settings) in crops.items():
-            print(f"{crop}{'':8}images/s   ratio  per busy core")
-            epochs = {"MXNet uint8 NCHW": theirs(shard, mx.io.ImageRecordUInt8Iter, **settings)}
-            for threads in (1, 2, 4):
-                epochs[f"ours uint8 NHWC, {threads} threads"] = ours(shard, threads, transform)
-            measure(epochs, options.rounds)
-            normalised = Transform(224, transform.crop, True, layout="NCHW", mean=MEAN, std=STD)
-            epochs = {
-                "MXNet float32 NCHW": theirs(shard, mx.io.ImageRecordIter, **settings, **NORMALISED),
-                "ours float32 NCHW, 2 threads": ours(shard, 2, normalised),
+        make = functools.partial(make_records, records=options.records)
+        shards = {kind: make(Path(name) / kind, quality=quality) for kind, quality in QUALITIES.items()}
+        for title, kind, transform, readers in TABLES:
+            shard = shards[kind]
+            chosen = {
+                label: reader
+                for label, reader in readers.items()
+                if not options.only or label in BARE | OURS or options.only.lower() in label.lower()
             }
-            measure(epochs, options.rounds)
+            size = shard.stat().st_size / options.records / 1e3
+            print(f"\n{title}: {options.records:,} records of {size:.0f} KB, batch {BATCH}", flush=True)
+            report(measure(chosen, Task(shard, shard.parent, transform, BATCH), options.rounds))
+        memory(Path(name), shards["large"])
 
 
 if __name__ == "__main__":

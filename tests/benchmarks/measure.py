@@ -1,4 +1,17 @@
-"""What the benchmarks share: the peak memory of a process that they start."""
+"""What the benchmarks share: peak memory and processor time, and jobs that run in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
 
 # For the head of a child's source. ru_maxrss would not do on Linux: it counts what the parent had before the start.
 PEAK = '''
@@ -9,3 +22,90 @@ def peak():
         return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 '''
+PATIENCE = 300  # seconds until a job counts as stuck
+FAREWELL = 10  # seconds that a process has to end
+Job = Callable[[], int]
+Timing = tuple[int, float, float]  # what the job returned, its seconds, its processor seconds
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of all that it started, those still running and those that ended."""
+    spent = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            spent += sum(child.cpu_times()[:4])
+    return spent
+
+
+def _serve(make: Callable[..., Job], arguments: tuple[object, ...], log: Path, pipe: Connection) -> None:
+    """Make the job, then run and time it as often as asked; an exception goes to the parent as text."""
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    default = multiprocessing.get_all_start_methods()[0]  # for the libraries: this process itself was spawned
+    multiprocessing.set_start_method(default, force=True)
+    try:
+        job = make(*arguments)
+        pipe.send("")
+        while pipe.recv():
+            worked, began = cpu_seconds(), time.perf_counter()
+            answer = job()
+            pipe.send((answer, time.perf_counter() - began, cpu_seconds() - worked))
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            pipe.send(f"{type(error).__name__}: {error}")
+
+
+class Apart:
+    """A job in a process of its own, so that one job's libraries, threads and crashes do not reach another.
+
+    ``make(*arguments)`` builds the job there. ``failure`` says why it cannot run, "" while it can. What the process
+    prints goes to the file ``log``. Between two runs it is stopped, so that it takes no processor time from others.
+    """
+
+    def __init__(self, log: Path, make: Callable[..., Job], *arguments: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(make, arguments, log, far_end))
+        self._process.start()
+        far_end.close()
+        self.failure = ""
+        self.failure = str(self._answer() or "")
+
+    def run(self) -> Timing | None:
+        """One run, or None when ``failure`` says why not."""
+        if self.failure:
+            return None
+        self._signal(signal.SIGCONT)
+        self._pipe.send(True)
+        answer = self._answer()
+        if isinstance(answer, str):
+            self.failure = answer
+            return None
+        return answer
+
+    def _answer(self) -> Timing | str:
+        try:
+            answer = self._pipe.recv() if self._pipe.poll(PATIENCE) else f"no answer in {PATIENCE} s"
+        except EOFError:
+            self._process.join()
+            answer = f"its process ended with exit status {self._process.exitcode}"
+        self._signal(signal.SIGSTOP)
+        return answer
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self._process.pid)
+            for process in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+
+    def close(self) -> None:
+        """End the process and all that it started, by force where it does not end by itself."""
+        self._signal(signal.SIGCONT)
+        with contextlib.suppress(OSError):
+            self._pipe.send(False)
+        self._process.join(FAREWELL)
+        self._signal(signal.SIGKILL)
+        self._process.join()
+        self._pipe.close()

@@ -1,0 +1,358 @@
+"""How each peer of imnetlib.loader reads the same JPEGs: its records written once, then an epoch at a time.
+
+Every peer takes a Task and returns a job, which reads one epoch of batches and returns how many images came.
+Batches are (n, size, size, 3) unless the peer says otherwise. Each runs in a process of its own (measure.Apart), so
+it imports its library itself. "PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation
+does; "simplejpeg" calls the decoder and crops of our own loader instead, so that only the loaders differ.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import simplejpeg
+from measure import Job
+from PIL import Image
+
+from imnetlib import recordio
+from imnetlib.loader import Loader, Transform, show
+
+WORKERS = 2
+CHANCES = 23  # random numbers that one picture takes in ``show``
+SHARDS = 8  # WebDataset hands whole shards to its workers
+Decode = Callable[[bytes], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to read, and how. A peer with a format of its own writes it into ``folder``, unless it is there."""
+
+    shard: Path
+    folder: Path
+    transform: Transform
+    batch: int
+
+
+def records(shard: Path) -> Iterator[tuple[int, bytes]]:
+    """Label and JPEG of each record."""
+    with recordio.RecordReader(shard) as reader:
+        for _, record in reader:
+            header, jpeg = recordio.unpack(bytes(record))
+            yield int(header.label), jpeg
+
+
+def count(batches: Iterable[Any], task: Task) -> int:
+    """How many images came, each batch of the shape and type that was asked for."""
+    size, images = task.transform.size, 0
+    shape = (size, size, 3) if task.transform.layout == "NHWC" else (3, size, size)
+    kind = "uint8" if task.transform.mean is None else "float32"
+    for batch in batches:
+        assert tuple(batch.shape[1:]) == shape, f"{batch.shape} came, not {shape}"
+        assert kind in str(batch.dtype), f"{batch.dtype} came, not {kind}"
+        images += len(batch)
+    return images
+
+
+def bare_decoding(task: Task) -> Job:
+    """No loader: all JPEGs in memory, two threads that decode each whole and drop it. In file order."""
+    jpegs = [jpeg for _, jpeg in records(task.shard)]
+
+    def decode(first: int) -> None:
+        for jpeg in jpegs[first::WORKERS]:
+            simplejpeg.decode_jpeg(jpeg, "RGB")
+
+    def epoch() -> int:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(decode, range(WORKERS)))
+        return len(jpegs)
+
+    return epoch
+
+
+def ours(task: Task, threads: int) -> Job:
+    """Shuffle: all records, exactly, a new order every epoch."""
+    loader = Loader([task.shard], task.batch, task.transform, threads=threads)
+    return lambda: sum(len(batch.ids) - batch.padding for batch in loader)
+
+
+def mxnet_iterator(task: Task) -> Job:
+    """ImageRecordUInt8Iter, or ImageRecordIter for float32; NCHW. Shuffle: all records, by the .idx."""
+    from imnetlib.engines.mxnet import mx
+
+    transform, settings = task.transform, dict[str, Any]()
+    if transform.crop == "resized":
+        (low, high), (flat, tall) = transform.area, transform.aspect
+        settings = {"random_resized_crop": True, "min_random_area": low, "max_random_area": high}
+        settings |= {"min_aspect_ratio": flat, "max_aspect_ratio": tall}
+    if transform.mean is not None:
+        names = ("mean_r", "mean_g", "mean_b", "std_r", "std_g", "std_b")
+        settings |= dict(zip(names, transform.mean + transform.std, strict=True))
+    source = (mx.io.ImageRecordUInt8Iter if transform.mean is None else mx.io.ImageRecordIter)(
+        path_imgrec=str(task.shard),
+        path_imgidx=str(task.shard.with_suffix(".idx")),
+        data_shape=(3, transform.size, transform.size),
+        batch_size=task.batch,
+        shuffle=True,
+        rand_mirror=True,
+        rand_crop=transform.crop == "random",
+        preprocess_threads=WORKERS,
+        **settings,
+    )
+
+    def epoch() -> int:
+        source.reset()
+        images = 0
+        for batch in source:
+            batch.data[0].wait_to_read()
+            images += task.batch
+        return images
+
+    return epoch
+
+
+def gluon(task: Task, threads: bool) -> Job:
+    """DataLoader over ImageRecordDataset with Gluon's transforms. Shuffle: all records, by the .idx.
+
+    Its threads share one file position: with them, a record may come damaged, or another than was asked for.
+    """
+    from imnetlib.engines.mxnet import mx
+
+    gluon, size = mx.gluon, task.transform.size
+    crops = {
+        "center": gluon.data.vision.transforms.CenterCrop(size),
+        "random": lambda image: mx.image.random_crop(image, (size, size))[0],  # Gluon has none of its own
+        "resized": gluon.data.vision.transforms.RandomResizedCrop(size),
+    }
+    crop, mirror = crops[task.transform.crop], gluon.data.vision.transforms.RandomFlipLeftRight()
+    dataset = gluon.data.vision.ImageRecordDataset(str(task.shard))
+    loader = gluon.data.DataLoader(
+        dataset.transform_first(lambda image: mirror(crop(image))),
+        task.batch,
+        shuffle=True,
+        num_workers=WORKERS,
+        thread_pool=threads,
+    )
+
+    def batches() -> Iterator[Any]:
+        for images, _ in loader:
+            images.wait_to_read()
+            yield images
+
+    return lambda: count(batches(), task)
+
+
+def use_torchvision() -> Any:
+    """torchvision, also where its compiled operators do not fit torch: pictures are cropped without them."""
+    try:
+        import torchvision
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        with mock.patch("torch.library.register_fake", return_value=lambda function: function):
+            import torchvision
+    import torchvision.transforms.v2
+
+    return torchvision
+
+
+def pillow_decoder(task: Task) -> Decode:
+    transforms, size = use_torchvision().transforms, task.transform.size
+    crops = {"center": "CenterCrop", "random": "RandomCrop", "resized": "RandomResizedCrop"}
+    crop, mirror = getattr(transforms, crops[task.transform.crop])(size), transforms.RandomHorizontalFlip()
+    return lambda jpeg: np.array(mirror(crop(Image.open(io.BytesIO(jpeg)).convert("RGB"))))
+
+
+def our_decoder(task: Task) -> Decode:
+    size = task.transform.size
+
+    def decode(jpeg: bytes) -> np.ndarray:
+        out = np.empty((size, size, 3), np.uint8)
+        show(jpeg, task.transform, [random.random() for _ in range(CHANCES)], out)
+        return out
+
+    return decode
+
+
+DECODERS = {"PIL": pillow_decoder, "simplejpeg": our_decoder}
+
+
+def webdataset(task: Task, decoder: str) -> Job:
+    """WebLoader, two processes. Shuffle: the shards, then a buffer of 1,000 images in each worker.
+
+    Its ImageNet example also mixes the finished batches of all workers anew, in the main process: left out, as it
+    only slows. PIL here does what ``.decode("pil")`` does.
+    """
+    import webdataset
+
+    pattern = task.folder / "webdataset-{000000..%06d}.tar"
+    if not any(task.folder.glob("webdataset-*.tar")):
+        samples = list(records(task.shard))
+        writer = webdataset.ShardWriter(
+            str(task.folder / "webdataset-%06d.tar"), -(-len(samples) // SHARDS), verbose=0
+        )
+        with writer:
+            for number, (label, jpeg) in enumerate(samples):
+                writer.write({"__key__": f"{number:08d}", "jpg": jpeg, "cls": label})
+    shards = len(list(task.folder.glob("webdataset-*.tar")))
+    dataset = webdataset.WebDataset(str(pattern) % (shards - 1), shardshuffle=shards).shuffle(1000)
+    dataset = dataset.to_tuple("jpg", "cls").map_tuple(DECODERS[decoder](task), int).batched(task.batch)
+    loader = webdataset.WebLoader(dataset, batch_size=None, num_workers=WORKERS, persistent_workers=True)
+    return lambda: count((images for images, _ in loader), task)
+
+
+def streaming(task: Task, decoder: str) -> Job:
+    """MosaicML's StreamingDataset in torch's DataLoader, two processes. Shuffle: its default, py1e: shards, then
+    samples within a range of at least 2**18, here all.
+    """
+    use_torchvision()
+    import streaming
+    from torch.utils.data import DataLoader
+
+    folder, decode = task.folder / f"streaming-{decoder}", DECODERS[decoder](task)  # it refuses to share one
+    if not (folder / "index.json").exists():
+        with streaming.MDSWriter(out=str(folder), columns={"image": "bytes", "label": "int"}) as writer:
+            for label, jpeg in records(task.shard):
+                writer.write({"image": jpeg, "label": label})
+
+    class Decoded(streaming.StreamingDataset):  # type: ignore[misc]
+        def __getitem__(self, at: int) -> tuple[np.ndarray, int]:
+            sample = super().__getitem__(at)
+            return decode(sample["image"]), sample["label"]
+
+    dataset = Decoded(local=str(folder), shuffle=True, batch_size=task.batch)
+    loader = DataLoader(dataset, task.batch, num_workers=WORKERS, persistent_workers=True)
+    return lambda: count((images for images, _ in loader), task)
+
+
+def _litdata_sample(record: tuple[int, bytes], decoded_there: bool) -> dict[str, Any]:
+    from litdata import Jpeg
+
+    label, jpeg = record
+    return {"image": Jpeg(bytes=jpeg, max_quality=None) if decoded_there else jpeg, "label": label}
+
+
+def litdata(task: Task, decoder: str) -> Job:
+    """StreamingDataset and StreamingDataLoader, two processes. Shuffle: chunks of 64 MB, then the samples in each.
+
+    "torchvision" is its own way: it stores the JPEG, decodes by torchvision's compiled operator and crops the tensor.
+    """
+    torchvision = use_torchvision()
+    import litdata
+
+    own, size = decoder == "torchvision", task.transform.size
+    folder = task.folder / f"litdata-{'jpeg' if own else 'bytes'}"
+    if not (folder / "index.json").exists():
+        litdata.optimize(
+            functools.partial(_litdata_sample, decoded_there=own),
+            list(records(task.shard)),
+            str(folder),
+            chunk_bytes="64MB",
+            num_workers=1,
+            start_method="fork",
+            verbose=False,
+        )
+    if own:
+        v2 = torchvision.transforms.v2
+        crops = {"center": v2.CenterCrop, "random": v2.RandomCrop, "resized": v2.RandomResizedCrop}
+        transform = v2.Compose([crops[task.transform.crop](size), v2.RandomHorizontalFlip()])
+
+        def decode(pixels: Any) -> Any:
+            return transform(pixels).permute(1, 2, 0).contiguous()
+    else:
+        decode = DECODERS[decoder](task)
+
+    class Decoded(litdata.StreamingDataset):  # type: ignore[misc]
+        def __getitem__(self, at: Any) -> tuple[Any, int]:
+            sample = super().__getitem__(at)
+            return decode(sample["image"] if own else bytes(sample["image"])), sample["label"]
+
+    loader = litdata.StreamingDataLoader(
+        Decoded(str(folder), shuffle=True),
+        batch_size=task.batch,
+        num_workers=WORKERS,
+        persistent_workers=True,
+    )
+    return lambda: count((images for images, _ in loader), task)
+
+
+def _store_jpeg(destination: Any, jpeg: bytes, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
+    """What RGBImageField writes in its mode "jpg", with the JPEG there is in place of one made anew."""
+    from ffcv.fields.rgb_image import IMAGE_MODES
+
+    destination["mode"] = IMAGE_MODES["jpg"]
+    destination["height"], destination["width"] = simplejpeg.decode_jpeg_header(jpeg)[:2]
+    destination["data_ptr"], storage = malloc(len(jpeg))
+    storage[:] = np.frombuffer(jpeg, np.uint8)
+
+
+class _Records:
+    """The records as FFCV's writer wants them: indexed."""
+
+    def __init__(self, shard: Path) -> None:
+        self.samples = [(jpeg, label) for label, jpeg in records(shard)]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, at: int) -> tuple[bytes, int]:
+        return self.samples[at]
+
+
+def _ffcv_file(task: Task) -> Path:
+    from ffcv.fields import IntField, RGBImageField
+    from ffcv.writer import DatasetWriter
+
+    path = task.folder / "set.beton"
+    if not path.exists():
+        field = RGBImageField(write_mode="jpg")
+        field.encode = _store_jpeg
+        writer = DatasetWriter(str(path), {"image": field, "label": IntField()}, num_workers=1)
+        writer.from_indexed_dataset(_Records(task.shard))
+    return path
+
+
+def ffcv(task: Task) -> Job:
+    """FFCV's Loader, two threads of compiled code, os_cache. Shuffle: all records (OrderOption.RANDOM).
+
+    It decodes with libjpeg-turbo's fast, less exact inverse DCT and shrinks by area. Its documentation normalises on
+    the GPU; here the processor does, as for the others.
+    """
+    from ffcv.fields import decoders
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
+
+    transform = task.transform
+    if transform.crop == "random":
+        raise NotImplementedError("FFCV has no random crop without scaling")
+    square = (transform.size, transform.size)
+    if transform.crop == "center":
+        decoder = decoders.CenterCropRGBImageDecoder(square, transform.share)
+    else:
+        decoder = decoders.RandomResizedCropRGBImageDecoder(square, transform.area, transform.aspect)
+    image = [decoder, RandomHorizontalFlip(0.5)]
+    if transform.mean is not None:
+        mean, std = (np.array(values, np.float32) for values in (transform.mean, transform.std))
+        image.append(NormalizeImage(mean, std, np.float32))
+    image.append(ToTensor())
+    if transform.layout == "NCHW":
+        image.append(ToTorchImage(channels_last=False))
+    loader = Loader(
+        str(_ffcv_file(task)),
+        batch_size=task.batch,
+        num_workers=WORKERS,
+        os_cache=True,
+        order=OrderOption.RANDOM,
+        drop_last=False,
+        pipelines={"image": image, "label": [decoders.IntDecoder(), ToTensor()]},
+    )
+    return lambda: count((images for images, _ in loader), task)
