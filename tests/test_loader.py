@@ -6,8 +6,9 @@ import json
 import os
 import resource
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -319,6 +320,25 @@ def test_layouts_and_normalised_numbers(shards: list[Path]):
         for a, b in zip(plain, Loader(shards, 8, transform, seed=1), strict=True):
             assert b.images.dtype == np.float32
             np.testing.assert_allclose(b.images, ((a - np.array(mean)) / std).transpose(axes), atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [lambda a: a, lambda a: a[1:3], memoryview, lambda a: a.reshape(-1)[::2]])
+def test_a_batch_that_is_kept_keeps_its_pixels(shards: list[Path], keep: Callable[[np.ndarray], Any]):
+    """Whatever refers to its memory, in whatever way; and what nobody keeps is used again."""
+    kept, copies = [], []
+    for batch in Loader(shards, 6, TRAIN, seed=1, prefetch=1):
+        kept.append(keep(batch.images))
+        copies.append(np.array(kept[-1]))
+        del batch
+    assert all(np.array_equal(one, copy) for one, copy in zip(kept, copies, strict=True))
+
+
+def test_what_nobody_keeps_is_used_again(shards: list[Path]):
+    loader = Loader(shards, 3, TRAIN, prefetch=2)
+    places = {batch.images.ctypes.data for _ in range(3) for batch in loader}
+    assert len(places) <= 4
+    kept = [batch.images for batch in loader]
+    assert len({images.ctypes.data for images in kept}) == len(loader) == 13
 
 
 def test_several_labels(tmp_path: Path, images: dict[int, bytes]):

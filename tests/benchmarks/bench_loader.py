@@ -83,9 +83,10 @@ print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 thre
 FULL_INDEX = """
 import sys, time
 from pathlib import Path
-from imnetlib.loader import Loader, Transform, epoch_order
+from imnetlib.epoch import epoch_order
+from imnetlib.loader import Loader, Transform
 began = time.perf_counter()
-loader = Loader([Path(sys.argv[1])], 256, Transform())
+loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")  # there is nothing in the file
 opened = time.perf_counter()
 order = epoch_order(loader.state_dict()["records"], 0, 0)
 print(f"{peak() / 1e6:,.0f} MB peak memory, {len(order):,} records: "

@@ -25,7 +25,8 @@ from measure import Job
 from PIL import Image
 
 from imnetlib import recordio
-from imnetlib.loader import Loader, Transform, show
+from imnetlib.loader import Loader, Transform
+from imnetlib.transform import show
 
 WORKERS = 2
 CHANCES = 23  # random numbers that one picture takes in ``show``
