@@ -1,0 +1,1 @@
+"""PyTorch: what feeds it from the loader."""
