@@ -91,6 +91,8 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["read_by_mxnet"] == values["validation_records"]
     assert values["iterated_by_mxnet"] == values["images_verified"] == 2519
     assert values["same_on_cluster"] is True
+    assert values["each_once"] is True
+    assert values["fed_to_mxnet"] == 2519
     assert values["salvaged"] == values["records_in_damaged_shard"] - 2  # the two that were hit
 
 
