@@ -9,15 +9,13 @@ and s3:ListBucket, for S3 answers 403 in place of 404 without it.
 from __future__ import annotations
 
 import base64
-import errno
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imnetlib.files import file_crc32, write_atomically
+from imnetlib.files import file_crc32, require_space, write_atomically
 from imnetlib.progress import progress
 
 MANIFEST = "MANIFEST.tsv"
@@ -236,9 +234,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _require_room(folder: Path, paths: dict[Entry, Path]) -> None:
     lacking = [e.size for e, path in paths.items() if not path.exists() or path.stat().st_size != e.size]
-    needed, free = sum(lacking), shutil.disk_usage(folder).free
-    if needed > free:
-        raise BackupError(errno.ENOSPC, f"{folder} has {free:,} bytes free, {needed:,} are needed: make room")
+    require_space(folder, sum(lacking))
 
 
 def _report(entries: list[Entry], moved: list[Entry]) -> Report:

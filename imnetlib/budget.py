@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imnetlib.files import HALF_BLOCK
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
@@ -27,7 +29,7 @@ def disk_budget(
     records = round(images * record_bytes) if record_bytes is not None else pixels
     steps = {
         "archives": archive_bytes,
-        "class folders": pixels + 2048 * images,
+        "class folders": pixels + HALF_BLOCK * images,
         "records": records + 32 * images,
     }
     if keep_backup:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 HOST = platform.node().replace("/", "_")  # no host has a ~ in its name, but many a hyphen
 _one_at_a_time = threading.Lock()
+HALF_BLOCK = 2048  # bytes a file costs on the disk beyond its own, on average
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}  # of a file system that cannot lock
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # no disk left, or no quota
 

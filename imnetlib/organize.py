@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from imnetlib import catalog
 from imnetlib.archive import TarIndex, TarReader, open_index
 from imnetlib.files import (
+    HALF_BLOCK,
     alone,
     first_names,
     fsync_folder,
@@ -43,7 +44,6 @@ from imnetlib.progress import progress
 JOURNAL = ".sorted.json"
 _BATCH = 1000  # validation images between two syncs: 130 MB
 _SOME = 1 << 16  # names looked at at a time
-_HALF_BLOCK = 2048  # what a file costs on the disk beyond its bytes, on average
 _TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
 _VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
 
@@ -143,7 +143,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _require_space(folder: Path, files: int, data: int) -> None:
     """Make the folder; OSError when its disk is too small, with half a block of each file counted in."""
-    require_space(folder, data + files * _HALF_BLOCK)
+    require_space(folder, data + files * HALF_BLOCK)
 
 
 def _extract_class(reader: TarReader, positions: Sequence[int], target: Path) -> None:

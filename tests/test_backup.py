@@ -317,7 +317,7 @@ class TestRestore:
         self, s3, stored, tmp_path, monkeypatch, operations
     ):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-        with pytest.raises(backup.BackupError, match="10 bytes free, 12,582,919 are needed: make room"):
+        with pytest.raises(OSError, match="10 bytes free and 12,582,919 are needed: make room"):
             backup.restore(s3, stored, "p", tmp_path / "back")
         assert operations.count("GetObject") == 1  # the manifest
 

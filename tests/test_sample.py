@@ -362,9 +362,9 @@ def test_counts_that_make_no_sample_are_refused(tmp_path: Path, wrong: dict[str,
 def test_a_full_disk_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match=r"needs about 2 MB.*1 MB free.*make room"):
+    with pytest.raises(OSError, match=r"has 1,000,000 bytes free and [\d,]+ are needed: make room"):
         sample.draw(tmp_path, **SETTINGS)
-    with pytest.raises(OSError, match=r"needs about 14 MB.*1 MB free.*make room"):
+    with pytest.raises(OSError, match=r"has 1,000,000 bytes free and 14,400,000 are needed: make room"):
         sample.draw(tmp_path, **NOISE)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from imnetlib import catalog, recordio, wordnet
 from imnetlib import throughput as t
 from imnetlib.catalog import ILSVRC2012, IMAGENET21K, SAMPLE
+from imnetlib.files import HALF_BLOCK
 
 HDD = t.DEVICES[0]
 
@@ -45,7 +46,7 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
         lambda: _train_tar_bytes() / (100e6 / 8) / t.HOUR,
         "a byte has 8 bits; the size stands in the catalog",
     ),
-    "1.3": (lambda: IMAGENET21K.train * 2048 / 1e9, "images by bytes lost; 1 GB is 10**9 bytes"),
+    "1.3": (lambda: IMAGENET21K.train * HALF_BLOCK / 1e9, "images by bytes lost; 1 GB is 10**9 bytes"),
     "2.1": (lambda: 100 / ILSVRC2012.classes, "every class has 50 of the 50,000 images"),
     "2.2": (
         lambda: 100 * (len(_cmyk_in_training()) + len(catalog.PNG_CALLED_JPEG)) / ILSVRC2012.train,

@@ -6,13 +6,11 @@ step of the course runs on it as on the real set. Nothing in it comes from Image
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset, wnids_1k
-from imnetlib.files import write_atomically
+from imnetlib.files import require_space, write_atomically
 from imnetlib.progress import progress
 from imnetlib.sample import archives, scenes
 
@@ -226,16 +224,8 @@ def _already_drawn(folder: Path, settings: _Settings) -> bool:
 
 
 def _check_space(folder: Path, settings: _Settings) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     images = settings.classes * (settings.train_per_class + settings.validation_per_class)
-    needed = images * (_ABOUT_NOISE_BYTES if settings.noise else _ABOUT_BYTES)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC,
-            f"the sample needs about {needed / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB free: "
-            "make room, or draw it elsewhere",
-        )
+    require_space(folder, images * (_ABOUT_NOISE_BYTES if settings.noise else _ABOUT_BYTES))
 
 
 def _eligible(noise: bool) -> tuple[str, ...]:
