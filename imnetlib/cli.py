@@ -339,13 +339,14 @@ def organize_check(folder: Path, labels: Path | None, counts: Path | None, repor
 @click.argument("folder", type=FOLDER)
 @click.option("--seconds", default=20.0, show_default=True)
 def probe_(folder: Path, seconds: float) -> None:
-    """Measure the disk under FOLDER: reads in order, and random 4K reads."""
+    """Measure the disk under FOLDER: reads in order, and random 4K reads, 1 to 32 at a time."""
     from imnetlib import throughput
 
     found = throughput.probe(folder, seconds)
     click.echo(f"in order: {found.sequential / throughput.MB:,.0f} MB/s ({found.method})")
     for depth, iops in found.iops.items():
-        click.echo(f"random 4K, {depth} at a time: {iops:,.0f} reads/s")
+        rate = iops * throughput.BLOCK / throughput.MB
+        click.echo(f"random 4K, {depth:2} at a time: {iops:9,.0f} reads/s = {rate:7,.1f} MB/s")
 
 
 @main.command("list")

@@ -2,6 +2,8 @@
 
 The formulas are plain ratios. Sizes are in bytes, times in seconds, rates in bytes, images or reads a second.
 ``MB`` is 10^6 bytes, ``MIB`` is 2^20: to mix them up costs 5 %, ``TB`` and ``TIB`` 10 %.
+Every function of the arithmetic raises ValueError, with the argument's name, for a rate or a count to divide by that
+is not above 0, for a size below 0, and for what is not finite.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from imnetlib import aio
 
 MB, GB, TB = 10**6, 10**9, 10**12
 MIB, GIB, TIB = 2**20, 2**30, 2**40
@@ -31,12 +35,13 @@ BLOCK = 4_096  # bytes of the small random read that data sheets quote
 
 def seconds_sequential(n_bytes: float, bytes_per_second: float) -> float:
     """Time to read ``n_bytes`` from front to back (chapter 3)."""
-    return n_bytes / _positive("bytes_per_second", bytes_per_second)
+    return _not_negative("n_bytes", n_bytes) / _positive("bytes_per_second", bytes_per_second)
 
 
 def seconds_random(n_bytes: float, iops: float, piece: int = BLOCK) -> float:
     """Time to read ``n_bytes`` in scattered pieces of ``piece`` bytes, one seek each (chapter 3)."""
-    return math.ceil(n_bytes / _positive("piece", piece)) / _positive("iops", iops)
+    pieces = math.ceil(_not_negative("n_bytes", n_bytes) / _positive("piece", piece))
+    return pieces / _positive("iops", iops)
 
 
 def seconds_seek_per_file(files: int, n_bytes: float, iops: float, bytes_per_second: float) -> float:
@@ -44,43 +49,84 @@ def seconds_seek_per_file(files: int, n_bytes: float, iops: float, bytes_per_sec
 
     A lower bound: a cold directory or inode costs further seeks.
     """
-    return files / _positive("iops", iops) + seconds_sequential(n_bytes, bytes_per_second)
+    seeks = _not_negative("files", files) / _positive("iops", iops)
+    return seeks + seconds_sequential(n_bytes, bytes_per_second)
 
 
 def bytes_per_image(n_bytes: float, images: int) -> float:
     """Mean size of an image in a pack of ``n_bytes`` (chapter 3)."""
-    return n_bytes / _positive("images", images)
+    return _not_negative("n_bytes", n_bytes) / _positive("images", images)
 
 
-def images_per_second(bytes_per_second: float, image_bytes: float) -> float:
-    """Images that a disk delivers when it reads packed images in order (chapter 3)."""
-    return bytes_per_second / _positive("image_bytes", image_bytes)
+def images_per_second(bytes_per_second: float, image_bytes: float, iops: float | None = None) -> float:
+    """Images that a disk delivers: packed and read in order, or with ``iops`` as files, a seek each (chapter 3)."""
+    packed = _positive("bytes_per_second", bytes_per_second) / _positive("image_bytes", image_bytes)
+    return packed if iops is None else 1 / (1 / packed + 1 / _positive("iops", iops))
 
 
 def epochs(rate: float, seconds: float, images: int) -> float:
     """Passes over ``images`` images in ``seconds`` at ``rate`` images/s (chapter 3)."""
-    return rate * seconds / _positive("images", images)
+    return _not_negative("rate", rate) * _not_negative("seconds", seconds) / _positive("images", images)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What keeps a GPU busy: bytes/s of packed images, or as many seeks/s as images/s for files; and cores."""
+
+    bytes_per_second: float
+    seeks: float
+    cores: int
+
+
+def to_feed(gpu_rate: float, image_bytes: float, decode_rate: float) -> Feed:
+    """What a GPU of ``gpu_rate`` images/s needs, if a core decodes ``decode_rate`` images/s (chapter 3)."""
+    cores = math.ceil(_positive("gpu_rate", gpu_rate) / _positive("decode_rate", decode_rate))
+    return Feed(gpu_rate * _positive("image_bytes", image_bytes), gpu_rate, cores)
 
 
 def stage_rates(
-    bytes_per_second: float, image_bytes: float, decoded_per_core: float, cores: int, gpu: float
+    bytes_per_second: float,
+    image_bytes: float,
+    decode_rate: float,
+    cores: int,
+    gpu_rate: float,
+    iops: float | None = None,
 ) -> dict[str, float]:
     """Images/s that disk, decoding cores and GPU could each do alone (chapter 3).
 
-    ``decoded_per_core`` and ``gpu`` are images/s; decoding is taken to grow in proportion to ``cores``.
+    ``decode_rate`` is images/s of one core; decoding is taken to grow in proportion to ``cores``. The disk reads
+    packed images in order, or with ``iops`` a file for each image.
     """
-    disk = images_per_second(bytes_per_second, image_bytes)
-    return {"disk": disk, "decode": decoded_per_core * cores, "gpu": gpu}
+    disk = images_per_second(bytes_per_second, image_bytes, iops)
+    decode = _positive("decode_rate", decode_rate) * _positive("cores", cores)
+    return {"disk": disk, "decode": decode, "gpu": _positive("gpu_rate", gpu_rate)}
 
 
-def bottleneck(rates: dict[str, float]) -> str:
+def bottleneck(rates: Mapping[str, float]) -> str:
     """The slowest stage of ``stage_rates``: its rate is that of the whole, the others wait (chapter 3)."""
+    if not rates:
+        raise ValueError("rates must name at least one stage")
+    for stage, rate in rates.items():
+        _positive(stage, rate)
     return min(rates, key=rates.__getitem__)
 
 
+def say_bottleneck(rates: Mapping[str, float]) -> str:
+    """The slowest stage, its images/s, and how busy that leaves each of the others, in a line (chapter 3)."""
+    slowest = bottleneck(rates)
+    busy = ", ".join(f"{stage} {rates[slowest] / rates[stage]:.0%}" for stage in rates if stage != slowest)
+    return f"{slowest}: {rates[slowest]:,.0f} images/s" + (f"; busy: {busy}" if busy else "")
+
+
 def _positive(name: str, value: float) -> float:
-    if not value > 0:  # catches NaN too
-        raise ValueError(f"{name} must be more than 0, not {value}")
+    if not 0 < value < math.inf:  # NaN too is on neither side
+        raise ValueError(f"{name} must be more than 0 and finite, not {value}")
+    return value
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be 0 or more and finite, not {value}")
     return value
 
 
@@ -129,25 +175,30 @@ class Probe:
     sequential: float
     iops: dict[int, float]
 
-    def device(self) -> Device:
-        """The disk as a row beside ``DEVICES``, with one random read at a time."""
+    def device(self, depth: int = 1) -> Device:
+        """The disk as a row beside ``DEVICES``, with ``depth`` random reads at a time."""
         how = f"measured here: {self.n_bytes / MIB:.0f} MiB, {self.method}"
-        return Device("this disk", self.sequential, self.iops[1], how)
+        return Device(f"this disk, {depth} at a time", self.sequential, self.iops[depth], how)
 
 
-QUEUE_DEPTHS = (1, 4, 32)
+QUEUE_DEPTHS = (1, 2, 4, 8, 16, 32)
 _CHUNK = 8 * MIB
 _SHARES = {"write": 0.4, "sequential": 0.15, "random": 0.45 / len(QUEUE_DEPTHS)}
+_Way = Callable[
+    [int, NDArray[np.int64], int, int, float], int
+]  # file, offsets, length, depth, deadline → reads
 
 
 def probe(folder: Path | str, seconds: float = 20, n_bytes: int = GIB) -> Probe:
-    """Measure the disk under ``folder``: reads in order and random 4K reads, 1, 4, 32 at a time (chapter 3).
+    """Measure the disk under ``folder``: reads in order, and random 4K reads, 1 to 32 at a time (chapter 3).
 
     Writes a nameless file of at most ``n_bytes`` (less if 40 % of ``seconds`` do not suffice), reads it past
     the page cache and is done in about ``seconds``. Nothing stays behind, even after an error or a kill.
     ``method`` says how the cache was avoided: ``O_DIRECT``; else ``posix_fadvise``, which drops it before
-    each part; on macOS ``F_NOCACHE``. Its limits: a short file flatters a hard disk, whose arm hardly moves;
-    a folder in memory shows the memory; beyond some 100,000 reads/s Python is the brake.
+    each part; on macOS ``F_NOCACHE``. Several reads are under way at a time by threads and, with O_DIRECT, by
+    ``aio`` as well; the faster of the two counts. Its limits: a short file flatters a hard disk, whose arm hardly
+    moves; a folder in memory shows the memory; on two cores threads alone ended at some 120,000 reads/s, ``aio`` at
+    300,000.
 
     Raises NotADirectoryError, ValueError (limits too small to measure) and OSError (no room, not writable,
     an error of the disk, Windows).
@@ -158,7 +209,13 @@ def probe(folder: Path | str, seconds: float = 20, n_bytes: int = GIB) -> Probe:
         size = _fill(plain, n_bytes, time.perf_counter() + seconds * _SHARES["write"])
         method, reader = _past_the_cache(plain, direct)
         sequential = _sequential(reader, size, seconds * _SHARES["sequential"])
-        iops = {depth: _random(reader, size, depth, seconds * _SHARES["random"]) for depth in QUEUE_DEPTHS}
+        several = (_by_threads, aio.read_blocks) if reader == direct and aio.available() else (_by_threads,)
+        iops = {
+            depth: _random(
+                reader, size, depth, seconds * _SHARES["random"], several if depth > 1 else several[:1]
+            )
+            for depth in QUEUE_DEPTHS
+        }
     return Probe(folder, size, method, sequential, iops)
 
 
@@ -168,7 +225,7 @@ def _check_limits(folder: Path, seconds: float, n_bytes: int) -> None:
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "probe needs a folder on the disk in question", str(folder))
     _positive("seconds", seconds)
-    if n_bytes < _CHUNK:
+    if not _CHUNK <= n_bytes < math.inf:
         raise ValueError(f"n_bytes must be {_CHUNK} or more, not {n_bytes}: less says nothing about a disk")
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
@@ -251,22 +308,33 @@ def _sequential(descriptor: int, size: int, seconds: float) -> float:
     return count * _CHUNK / (time.perf_counter() - started)
 
 
-def _random(descriptor: int, size: int, depth: int, seconds: float) -> float:
-    """Random 4K reads/s with ``depth`` of them in flight; no block twice, so a cache cannot help."""
+def _random(descriptor: int, size: int, depth: int, seconds: float, ways: Sequence[_Way]) -> float:
+    """Random 4K reads/s, ``depth`` at a time, in the best of ``ways``; no block twice, so a cache cannot help."""
     offsets: NDArray[np.int64] = np.random.default_rng(depth).permutation(size // BLOCK) * BLOCK
+    return max(
+        _rate(way, descriptor, offsets[number :: len(ways)], depth, seconds / len(ways))
+        for number, way in enumerate(ways)
+    )
+
+
+def _rate(way: _Way, descriptor: int, offsets: NDArray[np.int64], depth: int, seconds: float) -> float:
     _drop_cache(descriptor)
+    started = time.perf_counter()
+    count = way(descriptor, offsets, BLOCK, depth, started + seconds)
+    return count / (time.perf_counter() - started)
+
+
+def _by_threads(descriptor: int, offsets: NDArray[np.int64], length: int, depth: int, deadline: float) -> int:
     with ThreadPoolExecutor(depth) as threads:
-        started = time.perf_counter()
-        deadline = started + seconds
-        jobs = [threads.submit(_read, descriptor, offsets[i::depth], BLOCK, deadline) for i in range(depth)]
-        count = sum(job.result() for job in jobs)
-        return count / (time.perf_counter() - started)
+        parts = (offsets[number::depth] for number in range(depth))
+        jobs = [threads.submit(_read, descriptor, part, length, deadline) for part in parts]
+        return sum(job.result() for job in jobs)
 
 
 def _read(descriptor: int, offsets: NDArray[np.int64] | range, length: int, deadline: float) -> int:
     """Read ``length`` bytes at each offset until the deadline; how many reads that were."""
     count = 0
-    with mmap.mmap(-1, length) as buffer:  # aligned to a page, as O_DIRECT demands
+    with _memory(length) as buffer:
         for offset in offsets:
             if os.preadv(descriptor, [buffer], int(offset)) != length:
                 raise OSError(errno.EIO, "the disk returned less than was asked for")
@@ -274,3 +342,12 @@ def _read(descriptor: int, offsets: NDArray[np.int64] | range, length: int, dead
             if time.perf_counter() >= deadline:
                 break
     return count
+
+
+def _memory(length: int) -> mmap.mmap:
+    """Aligned to a page, as O_DIRECT demands, and in huge pages: in small ones some disks deliver a third."""
+    memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory

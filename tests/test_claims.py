@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imnetlib.course.claims import RECOMPUTED, Verdict, claims, recompute
+from imnetlib.course.claims import RECOMPUTED, TIME_AND_RATE, Verdict, claims, recompute
 
 
 def verdict(claim: str) -> Verdict:
@@ -14,7 +14,7 @@ def verdict(claim: str) -> Verdict:
 
 def test_table_and_functions_cover_each_other():
     assert set(claims()) == set(RECOMPUTED)
-    assert len(claims()) == 15
+    assert len(claims()) == 26
     assert [v.id for v in recompute()] == list(claims())
     for claim in claims().values():
         assert claim.source in ("note", "article")
@@ -50,6 +50,13 @@ def test_every_verdict_is_complete():
         ("crop", 224, "differs"),
         ("memory", 0.36, "differs"),
         ("deploy", 476.84, "differs"),
+        ("hdd-4k", 0.43, "agrees"),
+        ("ssd-4k", 39.06, "agrees"),
+        ("much-faster", 13.43, "agrees"),
+        ("packing-bound", 0.44, "agrees"),
+        ("longer-cycle", 11.08, "agrees"),
+        ("cheapest-disk", 0.03, "agrees"),
+        ("gpu-stall", 0.60, "agrees"),
     ],
 )
 def test_recomputed_figures(claim: str, computed: float, outcome: str):
@@ -73,6 +80,16 @@ def test_recomputed_figures(claim: str, computed: float, outcome: str):
         ("resize", ["1.28 times"]),
         ("accuracy", ["±0.4 points", "50 of them"]),
         ("deploy", ["8 to 24 minutes", "3.1 GB"]),
+        ("hdd-4k", ["0.43 MiB/s", "0.45 MB/s"]),
+        ("ssd-4k", ["39.06 MiB/s", "40.96 MB/s"]),
+        ("in-order", ["1.6 h and 0.5 h"]),
+        ("much-faster", ["13 times on the SSD", "377 times on the hard disk"]),
+        ("packing-bound", ["105 images/s", "237", "4,385", "74 vCPU"]),
+        ("longer-cycle", ["23.2 h", "2.1 h"]),
+        ("cheapest-disk", ["0.35 MB/s", "12.6 MB/s", "27 MB/s"]),
+        ("gpu-stall", ["102 images/s", "170", "3,225"]),
+        ("backup-time", ["0.5 h", "3.3 h"]),
+        ("fine-tuning", ["25 minutes"]),
     ],
 )
 def test_reasons_carry_their_figures(claim: str, figures: list[str]):
@@ -82,7 +99,15 @@ def test_reasons_carry_their_figures(claim: str, figures: list[str]):
 
 def test_what_only_a_measurement_can_settle():
     waiting = [v.id for v in recompute() if v.verdict == "cannot be computed here"]
-    assert waiting == ["accuracy", "download", "pack-train", "resize"]
+    assert waiting == [
+        *("accuracy", "download", "pack-train", "resize"),
+        *("in-order", "threads", "backup-time", "fine-tuning"),
+    ]
+
+
+def test_chapter_3_judges_all_that_is_about_time_or_rate():
+    others = {"raw-size", "memory", "accuracy", "resize", "crop"}  # sizes and quality
+    assert set(TIME_AND_RATE) == set(claims()) - others
 
 
 def test_without_mxnet_the_plan_cannot_be_computed(monkeypatch: pytest.MonkeyPatch):

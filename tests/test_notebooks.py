@@ -80,8 +80,9 @@ def shows_throughput(values: dict, figures: set[str]) -> None:
     assert values["hdd_seek_hours"] == pytest.approx(37.5, abs=0.1)
     assert values["packed_image_bytes"] == pytest.approx(17_609, abs=1)
     assert values["measured_sequential"] > 0
+    assert values["claims"] == 21
     assert "random-ssd" in values["claims_that_differ"]
-    assert {"03_hours_per_epoch", "03_bottleneck"} <= figures
+    assert {"03_hours_per_epoch", "03_bottleneck", "03_image_size"} <= figures
 
 
 def shows_packing(values: dict, figures: set[str]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imnetlib import aio
 from imnetlib import throughput as t
 from imnetlib.throughput import GB, HOUR, MB, MIB, TB, TIB
 
@@ -62,20 +63,83 @@ def test_epochs_undo_the_time_of_an_epoch(rate: float, images: int):
     assert t.epochs(rate, images / rate, images) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("bad", [0, -1, float("nan")])
-def test_rates_must_be_positive(bad: float):
-    with pytest.raises(ValueError, match="bytes_per_second must be more than 0, not"):
-        t.seconds_sequential(1, bad)
-    with pytest.raises(ValueError, match="iops must be more than 0"):
-        t.seconds_seek_per_file(1, 1, bad, 1)
+NAN, INF = float("nan"), float("inf")
+NAMES: dict[Callable[..., object], str] = {
+    t.seconds_sequential: "n_bytes+ bytes_per_second",
+    t.seconds_random: "n_bytes+ iops piece",
+    t.seconds_seek_per_file: "files+ n_bytes+ iops bytes_per_second",
+    t.bytes_per_image: "n_bytes+ images",
+    t.images_per_second: "bytes_per_second image_bytes iops",
+    t.epochs: "rate+ seconds+ images",
+    t.to_feed: "gpu_rate image_bytes decode_rate",
+    t.stage_rates: "bytes_per_second image_bytes decode_rate cores gpu_rate iops",
+}
+ARGUMENTS = [(function, name) for function, names in NAMES.items() for name in names.split()]
+
+
+@pytest.mark.parametrize("bad", [0, -1, NAN, INF, -INF])
+@pytest.mark.parametrize(
+    ("function", "argument"), ARGUMENTS, ids=[f"{f.__name__}-{name}" for f, name in ARGUMENTS]
+)
+def test_a_wrong_argument_is_named(function: Callable[..., object], argument: str, bad: float):
+    """A + marks an amount, which may be 0; the others are rates or counts."""
+    wrong = argument.rstrip("+")
+    arguments = {name.rstrip("+"): 2 for name in NAMES[function].split()}
+    may_be_zero = wrong != argument
+    if may_be_zero and bad == 0:
+        assert function(**arguments | {wrong: bad}) is not None
+        return
+    least = "0 or more" if may_be_zero else "more than 0"
+    with pytest.raises(ValueError, match=f"^{wrong} must be {least} and finite, not {bad}$"):
+        function(**arguments | {wrong: bad})
+
+
+@pytest.mark.parametrize("bad", [0, -1, NAN, INF])
+def test_stages_with_wrong_rates_are_named(bad: float):
+    for function in (t.bottleneck, t.say_bottleneck):
+        with pytest.raises(ValueError, match=f"decode must be more than 0 and finite, not {bad}"):
+            function({"disk": 1.0, "decode": bad})
+        with pytest.raises(ValueError, match="rates must name at least one stage"):
+            function({})
 
 
 def test_the_slowest_stage_decides():
-    rates = t.stage_rates(170 * MB, 17_600, decoded_per_core=2_800, cores=2, gpu=170)
+    rates = t.stage_rates(170 * MB, 17_600, decode_rate=2_800, cores=2, gpu_rate=170)
     assert rates == {"disk": pytest.approx(9_659, abs=1), "decode": 5_600, "gpu": 170}
     assert t.bottleneck(rates) == "gpu"
-    assert t.bottleneck(t.stage_rates(170 * MB, 17_600, 2_800, 2, gpu=20_000)) == "decode"
-    assert t.bottleneck(t.stage_rates(1 * MB, 17_600, 2_800, 2, gpu=20_000)) == "disk"
+    assert t.bottleneck(t.stage_rates(170 * MB, 17_600, 2_800, 2, gpu_rate=20_000)) == "decode"
+    assert t.bottleneck(t.stage_rates(1 * MB, 17_600, 2_800, 2, gpu_rate=20_000)) == "disk"
+    assert t.bottleneck(t.stage_rates(170 * MB, 17_600, 2_800, 2, gpu_rate=170, iops=110)) == "disk"
+
+
+def test_the_slowest_stage_in_words():
+    rates = {"disk": 1_545.4, "decode": 11_200, "gpu": 2_500}
+    assert t.say_bottleneck(rates) == "disk: 1,545 images/s; busy: decode 14%, gpu 62%"
+    assert t.say_bottleneck({"gpu": 170}) == "gpu: 170 images/s"
+
+
+def test_images_as_files():
+    """The note's hard disk: 9.1 ms of seek and 0.65 ms of transfer for a file of 110 KB."""
+    assert t.images_per_second(170 * MB, 110_000, iops=110) == pytest.approx(102.7, abs=0.05)
+    assert t.images_per_second(170 * MB, 110_000) == pytest.approx(1_545.5, abs=0.05)
+
+
+def test_what_feeds_a_gpu():
+    assert t.to_feed(2_500, 110_000, 1_400) == t.Feed(bytes_per_second=275 * MB, seeks=2_500, cores=2)
+    assert t.to_feed(2_800, 110_000, 1_400).cores == 2
+
+
+@given(gpu=positive, size=positive, decode=positive)
+def test_a_fed_gpu_waits_for_nothing(gpu: float, size: float, decode: float):
+    feed = t.to_feed(gpu, size, decode)
+    rates = t.stage_rates(feed.bytes_per_second, size, decode, feed.cores, gpu)
+    assert min(rates.values()) == pytest.approx(gpu)
+
+
+@given(rate=positive, size=positive, iops=positive)
+def test_files_of_one_size_take_the_time_of_a_seek_each(rate: float, size: float, iops: float):
+    together = t.seconds_seek_per_file(1_000, 1_000 * size, iops, rate)
+    assert t.images_per_second(rate, size, iops) == pytest.approx(1_000 / together)
 
 
 def test_devices():
@@ -98,10 +162,15 @@ def test_probe_of_this_disk(tmp_path: Path):
     assert 8 * MIB <= found.n_bytes <= 32 * MIB
     assert found.method in ("O_DIRECT", "posix_fadvise", "F_NOCACHE")
     assert found.sequential > 0
-    assert tuple(found.iops) == t.QUEUE_DEPTHS == (1, 4, 32)
+    assert tuple(found.iops) == t.QUEUE_DEPTHS == (1, 2, 4, 8, 16, 32)
     assert all(rate > 0 for rate in found.iops.values())
-    device = found.device()
-    assert (device.sequential, device.iops) == (found.sequential, found.iops[1])
+    device, deep = found.device(), found.device(32)
+    assert (device.name, device.sequential, device.iops) == (
+        "this disk, 1 at a time",
+        found.sequential,
+        found.iops[1],
+    )
+    assert (deep.name, deep.iops) == ("this disk, 32 at a time", found.iops[32])
     assert device.source == f"measured here: {found.n_bytes // MIB} MiB, {found.method}"
 
 
@@ -118,11 +187,30 @@ def slow(seconds: float, real: Preadv = os.preadv) -> Preadv:
 def test_probe_of_a_disk_whose_figures_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """5 ms a read: at most 200 reads/s one at a time, and many at a time really are under way together."""
     monkeypatch.setattr(os, "preadv", slow(0.005))
+    monkeypatch.setattr(aio, "available", lambda: False)
     found = t.probe(tmp_path, seconds=2, n_bytes=64 * MIB)
     assert 50 < found.iops[1] <= 200
     assert 2 * found.iops[1] < found.iops[4] <= 800
     assert 2 * found.iops[4] < found.iops[32] <= 6_400
+    assert all(rate <= 200 * depth for depth, rate in found.iops.items())
     assert found.sequential <= 8 * MIB * 200
+
+
+def test_the_faster_way_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the threads are slow, what asynchronous I/O read is reported, and with one read at a time never."""
+    seen: dict[int, int] = {}
+
+    def read_blocks(descriptor: int, offsets: object, length: int, depth: int, deadline: float) -> int:
+        seen[depth] = length
+        return 10**9
+
+    monkeypatch.setattr(aio, "available", lambda: True)
+    monkeypatch.setattr(aio, "read_blocks", read_blocks)
+    monkeypatch.setattr(t, "_past_the_cache", lambda plain, direct: ("O_DIRECT", direct))
+    monkeypatch.setattr(t, "_open_direct", lambda name: os.open(name, os.O_RDONLY))
+    found = t.probe(tmp_path, seconds=0.2, n_bytes=8 * MIB)
+    assert seen == dict.fromkeys((2, 4, 8, 16, 32), 4_096)
+    assert all((rate > 1e8) == (depth > 1) for depth, rate in found.iops.items())
 
 
 def test_probe_reads_each_block_once_and_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -133,10 +221,11 @@ def test_probe_reads_each_block_once_and_where_it_lies(tmp_path: Path, monkeypat
         return real(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(aio, "available", lambda: False)
     t.probe(tmp_path, seconds=60, n_bytes=8 * MIB)
     small = [offset for offset, length in seen if length == 4_096]
     assert [offset for offset, length in seen if length != 4_096] == [0]
-    assert sorted(small[1:]) == sorted(3 * list(range(0, 8 * MIB, 4_096)))  # the first tries O_DIRECT
+    assert sorted(small[1:]) == sorted(6 * list(range(0, 8 * MIB, 4_096)))  # the first tries O_DIRECT
     assert small[1:2_049] != sorted(small[1:2_049])
 
 
@@ -157,8 +246,11 @@ def test_probe_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.Monk
         t.probe(tmp_path / "none")
     with pytest.raises(ValueError, match="n_bytes must be 8388608 or more, not 4096"):
         t.probe(tmp_path, n_bytes=4_096)
-    with pytest.raises(ValueError, match="seconds must be more than 0, not 0"):
-        t.probe(tmp_path, seconds=0)
+    with pytest.raises(ValueError, match="n_bytes must be 8388608 or more, not nan"):
+        t.probe(tmp_path, n_bytes=NAN)
+    for bad in (0, -1, NAN, INF):
+        with pytest.raises(ValueError, match=f"seconds must be more than 0 and finite, not {bad}"):
+            t.probe(tmp_path, seconds=bad)
     usage = namedtuple("usage", "total used free")(10 * MIB, 3 * MIB, 7 * MIB)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OSError, match="probe wants 8 MiB, 7 are free: make room or lower n_bytes") as caught:
