@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,8 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from imnetlib import aio
 
 MB, GB, TB = 10**6, 10**9, 10**12
 MIB, GIB, TIB = 2**20, 2**30, 2**40
@@ -184,9 +182,6 @@ class Probe:
 QUEUE_DEPTHS = (1, 2, 4, 8, 16, 32)
 _CHUNK = 8 * MIB
 _SHARES = {"write": 0.4, "sequential": 0.15, "random": 0.45 / len(QUEUE_DEPTHS)}
-_Way = Callable[
-    [int, NDArray[np.int64], int, int, float], int
-]  # file, offsets, length, depth, deadline → reads
 
 
 def probe(folder: Path | str, seconds: float = 20, n_bytes: int = GIB) -> Probe:
@@ -195,10 +190,9 @@ def probe(folder: Path | str, seconds: float = 20, n_bytes: int = GIB) -> Probe:
     Writes a nameless file of at most ``n_bytes`` (less if 40 % of ``seconds`` do not suffice), reads it past
     the page cache and is done in about ``seconds``. Nothing stays behind, even after an error or a kill.
     ``method`` says how the cache was avoided: ``O_DIRECT``; else ``posix_fadvise``, which drops it before
-    each part; on macOS ``F_NOCACHE``. Several reads are under way at a time by threads and, with O_DIRECT, by
-    ``aio`` as well; the faster of the two counts. Its limits: a short file flatters a hard disk, whose arm hardly
-    moves; a folder in memory shows the memory; on two cores threads alone ended at some 120,000 reads/s, ``aio`` at
-    300,000.
+    each part; on macOS ``F_NOCACHE``. Each of several reads at a time has a thread of its own. The limits: a short
+    file flatters a hard disk, whose arm hardly moves; a folder in memory shows the memory; beyond some 100,000
+    reads/s on two cores Python is the brake.
 
     Raises NotADirectoryError, ValueError (limits too small to measure) and OSError (no room, not writable,
     an error of the disk, Windows).
@@ -209,13 +203,7 @@ def probe(folder: Path | str, seconds: float = 20, n_bytes: int = GIB) -> Probe:
         size = _fill(plain, n_bytes, time.perf_counter() + seconds * _SHARES["write"])
         method, reader = _past_the_cache(plain, direct)
         sequential = _sequential(reader, size, seconds * _SHARES["sequential"])
-        several = (_by_threads, aio.read_blocks) if reader == direct and aio.available() else (_by_threads,)
-        iops = {
-            depth: _random(
-                reader, size, depth, seconds * _SHARES["random"], several if depth > 1 else several[:1]
-            )
-            for depth in QUEUE_DEPTHS
-        }
+        iops = {depth: _random(reader, size, depth, seconds * _SHARES["random"]) for depth in QUEUE_DEPTHS}
     return Probe(folder, size, method, sequential, iops)
 
 
@@ -308,27 +296,16 @@ def _sequential(descriptor: int, size: int, seconds: float) -> float:
     return count * _CHUNK / (time.perf_counter() - started)
 
 
-def _random(descriptor: int, size: int, depth: int, seconds: float, ways: Sequence[_Way]) -> float:
-    """Random 4K reads/s, ``depth`` at a time, in the best of ``ways``; no block twice, so a cache cannot help."""
+def _random(descriptor: int, size: int, depth: int, seconds: float) -> float:
+    """Random 4K reads/s with ``depth`` of them in flight; no block twice, so a cache cannot help."""
     offsets: NDArray[np.int64] = np.random.default_rng(depth).permutation(size // BLOCK) * BLOCK
-    return max(
-        _rate(way, descriptor, offsets[number :: len(ways)], depth, seconds / len(ways))
-        for number, way in enumerate(ways)
-    )
-
-
-def _rate(way: _Way, descriptor: int, offsets: NDArray[np.int64], depth: int, seconds: float) -> float:
     _drop_cache(descriptor)
-    started = time.perf_counter()
-    count = way(descriptor, offsets, BLOCK, depth, started + seconds)
-    return count / (time.perf_counter() - started)
-
-
-def _by_threads(descriptor: int, offsets: NDArray[np.int64], length: int, depth: int, deadline: float) -> int:
     with ThreadPoolExecutor(depth) as threads:
-        parts = (offsets[number::depth] for number in range(depth))
-        jobs = [threads.submit(_read, descriptor, part, length, deadline) for part in parts]
-        return sum(job.result() for job in jobs)
+        started = time.perf_counter()
+        deadline = started + seconds
+        jobs = [threads.submit(_read, descriptor, offsets[i::depth], BLOCK, deadline) for i in range(depth)]
+        count = sum(job.result() for job in jobs)
+        return count / (time.perf_counter() - started)
 
 
 def _read(descriptor: int, offsets: NDArray[np.int64] | range, length: int, deadline: float) -> int:

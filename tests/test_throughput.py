@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imnetlib import aio
 from imnetlib import throughput as t
 from imnetlib.throughput import GB, HOUR, MB, MIB, TB, TIB
 
@@ -187,30 +186,12 @@ def slow(seconds: float, real: Preadv = os.preadv) -> Preadv:
 def test_probe_of_a_disk_whose_figures_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """5 ms a read: at most 200 reads/s one at a time, and many at a time really are under way together."""
     monkeypatch.setattr(os, "preadv", slow(0.005))
-    monkeypatch.setattr(aio, "available", lambda: False)
     found = t.probe(tmp_path, seconds=2, n_bytes=64 * MIB)
     assert 50 < found.iops[1] <= 200
     assert 2 * found.iops[1] < found.iops[4] <= 800
     assert 2 * found.iops[4] < found.iops[32] <= 6_400
     assert all(rate <= 200 * depth for depth, rate in found.iops.items())
     assert found.sequential <= 8 * MIB * 200
-
-
-def test_the_faster_way_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where the threads are slow, what asynchronous I/O read is reported, and with one read at a time never."""
-    seen: dict[int, int] = {}
-
-    def read_blocks(descriptor: int, offsets: object, length: int, depth: int, deadline: float) -> int:
-        seen[depth] = length
-        return 10**9
-
-    monkeypatch.setattr(aio, "available", lambda: True)
-    monkeypatch.setattr(aio, "read_blocks", read_blocks)
-    monkeypatch.setattr(t, "_past_the_cache", lambda plain, direct: ("O_DIRECT", direct))
-    monkeypatch.setattr(t, "_open_direct", lambda name: os.open(name, os.O_RDONLY))
-    found = t.probe(tmp_path, seconds=0.2, n_bytes=8 * MIB)
-    assert seen == dict.fromkeys((2, 4, 8, 16, 32), 4_096)
-    assert all((rate > 1e8) == (depth > 1) for depth, rate in found.iops.items())
 
 
 def test_probe_reads_each_block_once_and_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -221,7 +202,6 @@ def test_probe_reads_each_block_once_and_where_it_lies(tmp_path: Path, monkeypat
         return real(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", preadv)
-    monkeypatch.setattr(aio, "available", lambda: False)
     t.probe(tmp_path, seconds=60, n_bytes=8 * MIB)
     small = [offset for offset, length in seen if length == 4_096]
     assert [offset for offset, length in seen if length != 4_096] == [0]
