@@ -192,15 +192,19 @@ def verify_archives_(folder: Path, index: bool) -> None:
 
 
 @main.command("index")
-@click.argument("tar", metavar="TAR|REC", type=FILE)
-def index_(tar: Path) -> None:
+@click.argument("file", metavar="TAR|REC", type=FILE)
+def index_(file: Path) -> None:
     """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
 
     A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write the .idx that it lacks.
     """
-    if tar.suffix == ".rec":
-        _index_records(tar)
-        return
+    if file.suffix.lower() == ".rec":
+        _index_records(file)
+    else:
+        _index_tar(file)
+
+
+def _index_tar(tar: Path) -> None:
     from imnetlib.archive import gunzip_tar, index_path, index_tar, is_gzip
     from imnetlib.progress import progress
 
@@ -217,13 +221,15 @@ def index_(tar: Path) -> None:
 
 def _index_records(rec: Path) -> None:
     from imnetlib import recordio
+    from imnetlib.progress import progress
 
     index = rec.with_suffix(".idx")
     if index.exists():
         raise click.UsageError(
             f"{index} is there: imnet verify says whether it is right; to make it anew, remove it"
         )
-    keys, offsets = recordio.rebuild_index(rec)
+    with progress(rec.stat().st_size, f"index {rec.name}", "B") as bar:
+        keys, offsets = recordio.rebuild_index(rec, bar.update)
     recordio.write_index(index, keys, offsets)
     click.echo(f"{len(keys):,} records: {index}")
 

@@ -7,9 +7,10 @@ of (seed, epoch, record id). So neither threads nor readers change what comes ou
 from __future__ import annotations
 
 import errno
-import json
 import math
 import sys
+import warnings
+import weakref
 import zlib
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -32,7 +33,8 @@ Integers = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 BadRows = list[Future[list[int]]]
 
-_ROWS = 32  # images a thread takes at a time
+_MANY = 8  # bad records, and none good: it is not the records that are wrong
+_ROWS = 32  # images a thread takes at a time, at most
 
 
 class LoadError(ValueError):
@@ -43,8 +45,9 @@ class LoadError(ValueError):
 class Batch:
     """``images`` as the Transform says; ``labels`` float32 (n,), or (n, k) when there are k; ``ids`` int64 (n,).
 
-    The last ``padding`` rows repeat other records, so that all batches have one shape: do not count them. The memory
-    of ``images`` is used for a later batch once no array refers to it.
+    The last ``padding`` rows repeat other records, so that all batches have one shape (zeros where not one record of
+    the batch could be read): do not count them. The memory of ``images`` is used for a later batch once no array
+    refers to it.
     """
 
     images: Images
@@ -56,18 +59,26 @@ class Batch:
 class Loader:
     """Batches from shards, epoch after epoch; each ``for`` loop gives the rest of an epoch (chapter 4).
 
-    ``shards``: .rec files with their .idx beside them, or with one merged ``index`` over all. ``shuffle``: True for a
-    random order of all records, a read for each; ``Blocks`` to mix large pieces that are read in order; False for
-    the order stored, which is read in order too. ``reader=(r, n)``: the r-th of n, which all must have the same
-    shards, shuffle, seed and batch size; each gets equally many batches, so that the last ones may be padding only
-    when there are fewer records than readers ask for. ``threads`` decode, up to ``prefetch`` batches ahead.
-    ``classes``: labels must be 0 to classes - 1. ``on_error``: "raise" LoadError at a bad record, or "skip" it: a
-    padding row takes its place and ``failures`` says why, by shard and offset. ``close``, or the end of a ``with``
-    block, closes the shards. Ids may repeat from shard to shard; records of one id then share their random numbers.
+    ``shards``: .rec files with their .idx beside them, or with one merged ``index`` over all of them.
+    ``shuffle``: True for a random order of all records, a read for each; ``Blocks`` to mix large pieces that are read
+    in order; False for the order in which they are stored, read in order too.
+    ``reader=(r, n)``: the r-th of n, which must all have the same shards, shuffle, seed and batch size. Each gets
+    equally many batches: where the records do not suffice, the last ones are padding, whole or in part.
+    ``threads`` decode, up to ``prefetch`` batches ahead. ``label_width``: labels of a record. ``classes``: labels
+    must be 0 to classes - 1.
+    ``on_error``: "raise" LoadError at a bad record, or "skip" it: a padding row takes its place and ``failures`` says
+    why, by shard and offset. A batch of eight or more without one good record raises it all the same, and so does an
+    error of the disk (OSError).
 
-    Raises ValueError where index, .rec and .json contradict each other; with "raise", LoadError where a shard is cut.
-    Memory: 16 bytes a record for the index, 8 for the order, prefetch + 2 batches; and, where records are read in
-    order, the encoded images of up to three windows: of Blocks, or of a batch each.
+    ``close``, or the end of a ``with`` block, closes the shards. One loop at a time, in one thread: a new one ends an
+    older one. Ids may repeat from shard to shard; records of one id then share their random numbers.
+
+    Raises ValueError where index, .rec and .json contradict each other; with "raise", LoadError (a ValueError) where
+    the last record of a shard is cut. Warns where an index names nothing of a shard's end.
+    Memory: 16 bytes a record for the index; 8 for the order, 24 while it is made; prefetch + 2 batches; where records
+    are read in order, the encoded images of the windows (of Blocks, or of a batch each) that those batches touch and
+    of one more. An index that names some of the records only makes that larger: what lies between is read as well,
+    up to 4 MB for each.
     """
 
     def __init__(
@@ -91,21 +102,37 @@ class Loader:
                 f"{batch_size=}, {threads=} and {prefetch=} must be 1 or more, {seed=} not negative, "
                 f"{reader=} (number from 0, how many)"
             )
-        self.batch_size, self.transform, self.seed, self.threads = batch_size, transform, seed, threads
+        for good, rule, value in (
+            (on_error in ("raise", "skip"), "on_error is raise or skip", on_error),
+            (isinstance(shuffle, bool | Blocks), "shuffle is True, False or Blocks(…)", shuffle),
+            (classes is None or classes >= 1, "classes is None or 1 or more", classes),
+            (label_width >= 1, "label_width is 1 or more", label_width),
+            (not isinstance(shards, str | Path), "shards is a list of paths", shards),
+        ):
+            if not good:
+                raise ValueError(f"{rule}, not {value!r}")
+        self.batch_size, self.transform, self.seed, self.threads = batch_size, transform, int(seed), threads
         self.shuffle, self.prefetch, self.reader, self.on_error = shuffle, prefetch, reader, on_error
         self.label_width, self.classes = label_width, classes
         # position: records of this epoch that all readers together have passed
         self.epoch = self.position = 0
         self.failures: dict[tuple[Path, int], str] = {}
+        self._loop: weakref.ref[Generator[Batch]] | None = None
+        self._memory = _Memory(prefetch + 2)
         self._index = shard_index.load([Path(shard) for shard in shards], index)
         self._checksum = zlib.crc32(self._index.counts.data, zlib.crc32(self._index.ids.data))
         self._readers = _opened(self._index.shards)
-        self._memory = _Memory(prefetch + 2)
-        if on_error == "raise":
-            self._find_cut_shards()
+        try:
+            if on_error == "raise":
+                self._find_cut_shards()
+        except LoadError:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Close the shards, after the last loop; a second time does nothing."""
+        """End a loop that is under way and close the shards; a second time does nothing."""
+        self._end_loop()
+        self._memory = _Memory(self.prefetch + 2)
         while self._readers:
             self._readers.pop().close()
 
@@ -142,7 +169,15 @@ class Loader:
         if other:
             what = ", ".join(f"{key} {state[key]}, here {own[key]}" for key in other)
             raise ValueError(f"the saved position belongs to another order of records: {what}")
-        self.epoch, self.position = state["epoch"], state["position"]
+        at = state["epoch"], state["position"]
+        if not all(isinstance(value, int) and value >= 0 for value in at):
+            raise ValueError(f"epoch and position are whole numbers from 0 on, not {at[0]!r} and {at[1]!r}")
+        self._end_loop()
+        self.epoch, self.position = at
+
+    def start_epoch(self, epoch: int) -> None:
+        """Let the next loop give the whole of this epoch; a loop under way ends."""
+        self.load_state_dict(self.state_dict() | {"epoch": epoch, "position": 0})
 
     def order(self) -> Integers:
         """The numbers of the records, as they are stored, in the order of the present epoch: int64 (n,)."""
@@ -151,25 +186,53 @@ class Loader:
         records = len(self._index)
         return epoch_order(records, self.seed, self.epoch) if self.shuffle else np.arange(records)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_loop", "_memory")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._loop, self._memory = None, _Memory(self.prefetch + 2)
+
     def __iter__(self) -> Generator[Batch]:
         if not self._readers:
             raise ValueError("the loader is closed: make a new one")
-        order = self.order()
+        self._end_loop()
+        batches = self._batches()
+        self._loop = weakref.ref(batches)  # weak, so that it ends at once when a loop is left by break
+        return batches
+
+    def _end_loop(self) -> None:
+        if self._loop is not None and (batches := self._loop()) is not None:
+            batches.close()
+        self._loop = None
+
+    def _batches(self) -> Generator[Batch]:
+        order, epoch = self.order(), self.epoch
         starts = batch_starts(len(order), self.batch_size, self.position, self.reader)
+        if not starts:
+            self.epoch, self.position = epoch + 1, 0
+            return
         windows = self._windows(order, starts)
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="imnetlib-loader")
         waiting: deque[tuple[Batch, BadRows]] = deque()
         try:
             for start in starts:
-                waiting.append(self._begin(pool, order, start, windows))
+                waiting.append(self._begin(pool, order, start, epoch, windows))
                 if len(waiting) > self.prefetch:
                     yield self._finish(*waiting.popleft())
-            while waiting:
+            while len(waiting) > 1:
                 yield self._finish(*waiting.popleft())
-            self.epoch, self.position = self.epoch + 1, 0
+            last = self._finish(*waiting.popleft())
+            self.epoch, self.position = (
+                epoch + 1,
+                0,
+            )  # before the last batch is out: a loop may end there by break
+            yield last
         finally:  # also after break, an error or Ctrl-C: a thread ends with the few images it holds
-            pool.shutdown(cancel_futures=True)
-            windows.close()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                windows.close()
 
     def _windows(self, order: Integers, starts: range) -> Windows:
         """What is read ahead, in order; a full shuffle leaves nothing to read in order."""
@@ -178,7 +241,7 @@ class Loader:
         return Windows(self._index, self._readers, order, starts, self.batch_size, places)
 
     def _begin(
-        self, pool: ThreadPoolExecutor, order: Integers, start: int, windows: Windows
+        self, pool: ThreadPoolExecutor, order: Integers, start: int, epoch: int, windows: Windows
     ) -> tuple[Batch, BadRows]:
         """Have the pool fill the batch that begins at ``start``."""
         count, size = self.batch_size, self.transform.size
@@ -190,24 +253,24 @@ class Loader:
         padding = min(count, max(0, start + count - len(order)))
         batch = Batch(images, labels, self._index.ids[records], padding)
         ahead = windows.of(places)
-        chunks = [slice(first, first + _ROWS) for first in range(0, count, _ROWS)]
+        step = min(_ROWS, -(-count // self.threads))
+        chunks = [slice(first, first + step) for first in range(0, count, step)]
         return batch, [
-            pool.submit(self._fill, batch, records[rows], rows, ahead[rows], self.epoch) for rows in chunks
+            pool.submit(self._fill, batch, records[rows], rows, ahead[rows], epoch) for rows in chunks
         ]
 
     def _finish(self, batch: Batch, bad_rows: BadRows) -> Batch:
         """Wait for a batch; bad records become padding at its end."""
         bad = [row for future in bad_rows for row in future.result()]
+        if bad:
+            if len(bad) == self.batch_size >= _MANY:
+                last = next(reversed(self.failures.values()))
+                raise LoadError(
+                    f"not one of the {len(bad)} records of a batch can be read; the last of them: {last}"
+                )
+            batch = _without(batch, bad)
         self.position += self.batch_size * self.reader[1]
-        if not bad:
-            return batch
-        good = np.delete(np.arange(len(batch.ids)), bad)
-        rows = np.append(good, np.repeat(good[:1] if len(good) else 0, len(bad)))
-        lost = sum(row < len(batch.ids) - batch.padding for row in bad)
-        if not len(good):
-            batch.images[:] = 0
-            batch.labels[:] = 0
-        return Batch(batch.images[rows], batch.labels[rows], batch.ids[rows], batch.padding + lost)
+        return batch
 
     def _fill(
         self, batch: Batch, records: Integers, rows: slice, ahead: list[Future[Window]], epoch: int
@@ -245,20 +308,37 @@ class Loader:
             raise ValueError(f"it has {max(header.flag, 1)} labels, label_width is {self.label_width}")
         if self.classes is not None:
             labels = np.atleast_1d(header.label)
-            if not ((labels >= 0) & (labels < self.classes) & (labels % 1 == 0)).all():
+            if not ((labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))).all():
                 said = ", ".join(f"{label:g}" for label in labels)
                 raise ValueError(f"its label is {said}; classes are 0 to {self.classes - 1}")
-        return header.label, image
+        return header.label[0] if header.flag == 1 else header.label, image
 
     def _find_cut_shards(self) -> None:
-        """LoadError where the last record that an index names is not whole: a copy that was cut short, for one."""
+        """LoadError where the last record that an index names is not whole: a copy that was cut short, for one.
+
+        A warning where it is not the last of the shard.
+        """
         lasts = (np.cumsum(self._index.counts) - 1)[self._index.counts > 0].tolist()
         shards, starts, _ = self._index.locate(np.array(lasts))
         for record, shard, start in zip(lasts, shards.tolist(), starts.tolist(), strict=True):
             try:
-                list(self._readers[shard].parts_at(start))
+                *_, (_, _, behind) = self._readers[shard].parts_at(start)
             except recordio.RecordError as error:
                 raise LoadError(f"record {self._index.ids[record]}, the last: {error}") from error
+            if behind < self._index.sizes[shard]:
+                what = f"the last record that the index names ends at byte {behind:,} of {self._index.sizes[shard]:,}"
+                warnings.warn(f"{self._index.shards[shard]}: {what}; what follows is left out", stacklevel=3)
+
+
+def _without(batch: Batch, bad: list[int]) -> Batch:
+    """The batch with a good row in place of each bad one, at its end, as padding."""
+    good = np.delete(np.arange(len(batch.ids)), bad)
+    rows = np.append(good, np.repeat(good[:1] if len(good) else 0, len(bad)))
+    lost = sum(row < len(batch.ids) - batch.padding for row in bad)
+    if not len(good):
+        batch.images[:] = 0
+        batch.labels[:] = 0
+    return Batch(batch.images[rows], batch.labels[rows], batch.ids[rows], batch.padding + lost)
 
 
 class _Memory:
@@ -269,21 +349,25 @@ class _Memory:
     """
 
     def __init__(self, most: int) -> None:
-        self._buffers: deque[npt.NDArray[np.uint8]] = deque(
-            maxlen=most
-        )  # one that falls out is left to its users
+        # One that falls out is left to its users.
+        self._buffers: deque[npt.NDArray[np.uint8]] = deque(maxlen=most)
+        for buffer in deque([np.empty(0, np.uint8)]):
+            self._alone = sys.getrefcount(buffer)  # of one that only a deque and a loop refer to
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Of this shape and type, with any content."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
+        buffer = self._unused(size)
+        if buffer is None:
+            buffer = np.empty(size, np.uint8)
+            self._buffers.append(buffer)
+        return buffer.view(dtype).reshape(shape)
+
+    def _unused(self, size: int) -> npt.NDArray[np.uint8] | None:
         for buffer in self._buffers:
-            if sys.getrefcount(buffer) == _UNUSED and buffer.size == size:
-                return buffer.view(dtype).reshape(shape)
-        self._buffers.append(np.empty(size, np.uint8))
-        return self._buffers[-1].view(dtype).reshape(shape)
-
-
-_UNUSED = 3  # references to a buffer in _Memory.array: of the deque, the loop and the count itself
+            if buffer.size == size and sys.getrefcount(buffer) == self._alone:
+                return buffer
+        return None
 
 
 def _opened(shards: Sequence[Path]) -> list[recordio.RecordReader]:
@@ -305,10 +389,7 @@ def fingerprint(shards: Sequence[Path]) -> int:
     """A checksum of what the shards hold, from the .json beside each, or its .idx: small files, quickly read."""
     checksum = 0
     for shard in shards:
-        sidecar = shard.with_suffix(".json")
-        if sidecar.exists():
-            said = str(json.loads(sidecar.read_bytes())["rec_crc32"]).encode()
-        else:
-            said = shard.with_suffix(".idx").read_bytes()
-        checksum = zlib.crc32(said, checksum)
+        said = shard_index.sidecar_of(shard).get("rec_crc32")
+        text = shard.with_suffix(".idx").read_bytes() if said is None else str(said).encode()
+        checksum = zlib.crc32(text, checksum)
     return checksum

@@ -18,7 +18,7 @@ _GAP = 1 << 18  # bytes between two records: up to that many, to read on costs l
 
 
 class Windows:
-    """The ``order`` cut into windows of ``places``; the present one and the next are read, by a thread of its own.
+    """The ``order`` cut into windows of ``places``; those in use and the next one are read, by a thread of its own.
 
     Read are the records of the batches that begin at ``starts`` only. With ``places`` 0 nothing is read ahead.
     """
@@ -44,10 +44,16 @@ class Windows:
             return []
         numbers = (places // self._places).tolist()
         self._begun = {number: window for number, window in self._begun.items() if number >= numbers[0]}
-        for number in range(numbers[0], numbers[-1] + 2):
-            if number not in self._begun and number * self._places < self._end:
+        for number in dict.fromkeys([*numbers, *self._after(numbers[-1])]):
+            if number not in self._begun:
                 self._begun[number] = self._pool.submit(self._read, number)
         return [self._begun[number] for number in numbers]
+
+    def _after(self, number: int) -> list[int]:
+        """The next window in which a batch begins, if there is one."""
+        first, step = self._starts.start, self._starts.step
+        start = first + -(-((number + 1) * self._places - first) // step) * step
+        return [start // self._places] if start < self._end else []
 
     def close(self) -> None:
         """End the thread, after those that wait for its windows."""

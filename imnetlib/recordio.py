@@ -39,6 +39,7 @@ __all__ += ["write_index"]
 
 IMAGE = struct.Struct("<IfQQ")  # flag, label, id, id2
 INDEX_ROWS = 1 << 16  # rows turned into text at a time
+LARGEST = 2**63 - 1  # a number of an index is below
 INDEX_BYTES = 1 << 24  # bytes read at a time
 Payload = TypeVar("Payload", bytes, memoryview)
 
@@ -56,7 +57,9 @@ def read_index(path: PathLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             separators = chunk.translate(None, b"0123456789")
             if separators == b"\t\n" * (len(separators) // 2):
                 values = np.fromstring(chunk, np.int64, sep="\t")  # the text form, which is not deprecated
-                if len(values) == len(separators):
+                if (
+                    len(values) == len(separators) and values.max(initial=0) < LARGEST
+                ):  # larger ones are cut down
                     tables.append(values.reshape(-1, 2))
                     rows += len(tables[-1])
                     continue
@@ -67,11 +70,15 @@ def read_index(path: PathLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _bad_index_line(path: Path, rows_before: int, chunk: bytes) -> ValueError:
     lines = enumerate(chunk.split(b"\n"), rows_before + 1)
-    number, line = next(row for row in lines if not re.fullmatch(rb"\d+\t\d+", row[1]))
+    number, line = next(row for row in lines if not _is_index_line(row[1]))
     return ValueError(
         f"{path}, line {number}: expected two whole numbers, key TAB offset, found {line[:80]!r}; "
         f"remove it, and imnet index writes a new one from the .rec file"
     )
+
+
+def _is_index_line(line: bytes) -> bool:
+    return bool(re.fullmatch(rb"\d+\t\d+", line)) and max(map(int, line.split(b"\t"))) < LARGEST
 
 
 def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
@@ -90,22 +97,41 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
             out.write(("%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())).encode("ascii"))
 
 
-def rebuild_index(record: PathLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def rebuild_index(
+    record: PathLike, advance: Callable[[int], object] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keys and offsets of a ``.rec`` whose ``.idx`` is lost: int64 (n,) each (chapter 4).
 
-    Keys as im2rec gives them, the ids in the image headers; 0, 1, 2 … where records are no image records, or ids
-    repeat. Reads the file once. Raises RecordError at the first damage.
+    Keys as im2rec gives them, the ids in the image headers; 0, 1, 2 … where not all records are image records, or ids
+    repeat or exceed int64. ``advance`` gets the bytes just passed. Reads headers only: some 5 µs a record. Raises
+    RecordError at the first damage.
     """
-    ids, offsets = array("q"), array("q")
+    ids, offsets, at = array("q"), array("q"), 0
     with RecordReader(record) as reader:
-        for at, payload in reader:
+        size = reader.path.stat().st_size
+        while at < size:
+            spans = list(reader.parts_at(at))
+            if (key := _image_id(reader, at, spans)) is not None:
+                ids.append(key)
             offsets.append(at)
-            if len(payload) >= IMAGE.size:
-                ids.append(IMAGE.unpack_from(payload)[2] & np.iinfo(np.int64).max)
+            if advance is not None:
+                advance(spans[-1][2] - at)
+            at = spans[-1][2]
     keys = np.array(ids, np.int64)
     if len(np.unique(keys)) < len(offsets):
-        keys = np.arange(len(offsets))
+        keys = np.arange(len(offsets), dtype=np.int64)
     return keys, np.array(offsets, np.int64)
+
+
+def _image_id(reader: RecordReader, at: int, spans: list[tuple[int, int, int]]) -> int | None:
+    """The id in the header of an image record; None where there is none that an index could name."""
+    start, stop, _ = spans[0]
+    head = reader.pread(min(IMAGE.size, stop - start), start) if len(spans) == 1 else reader.read_at(at)
+    if len(head) < IMAGE.size:
+        return None
+    flag, _, key, _ = IMAGE.unpack_from(head)
+    length = sum(stop - start for start, stop, _ in spans)
+    return key if IMAGE.size + 4 * flag <= length and key < LARGEST else None
 
 
 def merge_indexes(

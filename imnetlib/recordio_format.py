@@ -187,8 +187,12 @@ class RecordReader:
         return self.records()
 
     def pread(self, size: int, offset: int) -> bytes:
-        """``size`` bytes from byte ``offset``; fewer only where the file ends."""
-        return read_all_at(self._file.fileno(), size, offset)
+        """``size`` bytes from byte ``offset``; fewer only where the file ends. OSError names the file."""
+        try:
+            return read_all_at(self._file.fileno(), size, offset)
+        except OSError as error:  # the system knows only a number of the file
+            what = f"byte {offset:,} cannot be read ({error.strerror})"
+            raise OSError(error.errno, what, str(self.path)) from error
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

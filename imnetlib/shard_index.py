@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import recordio
+from imnetlib.shard_check import read_sidecar
 
 Integers = npt.NDArray[np.int64]
 
+_ANEW = "remove it, and imnet index or imnet merge-index writes a new one"
 _LONG = 1 << 22  # bytes: what lies between two records of an index that lacks some is not all read
 
 
@@ -50,13 +52,17 @@ def load(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex:
     """Read the .idx beside each .rec, or ``merged``, one .idx over all of them as ``imnet merge-index`` writes it.
 
     ValueError where an index contradicts its .rec or the count in its .json, where it names a place twice, and
-    where there is no record at all. About 1 s and 48 bytes a record on the way for each million.
+    where there is no record at all. 0.1 s for each million records, and 48 bytes for each record on the way.
     """
     sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
     if merged is not None:
         tables = _cut(merged, sizes)
     else:
         tables = [_own(shard, int(size)) for shard, size in zip(shards, sizes, strict=True)]
+    for shard, (keys, _) in zip(shards, tables, strict=True):
+        _check_count(merged or shard.with_suffix(".idx"), shard, len(keys))
+        if not len(keys) and shard.stat().st_size:
+            raise ValueError(f"{merged or shard.with_suffix('.idx')} names no record of {shard}: {_ANEW}")
     counts = np.array([len(keys) for keys, _ in tables], np.int64)
     if not counts.sum():
         raise ValueError(
@@ -71,7 +77,10 @@ def _cut(merged: Path, sizes: Integers) -> list[tuple[Integers, Integers]]:
     keys, offsets = _in_file_order(merged, *recordio.read_index(merged))
     total = int(sizes.sum())
     if len(offsets) and int(offsets[-1]) >= total:
-        raise ValueError(f"{merged} points to byte {offsets[-1]:,}, the {len(sizes)} shards have {total:,}")
+        raise ValueError(
+            f"{merged} points to byte {offsets[-1]:,}, the {len(sizes)} shards have {total:,}: give the shards that "
+            "were merged, in the same order"
+        )
     ends = np.cumsum(sizes)
     bounds = np.searchsorted(offsets, np.concatenate([[0], ends]))
     parts = [slice(first, behind) for first, behind in pairwise(bounds)]
@@ -79,15 +88,32 @@ def _cut(merged: Path, sizes: Integers) -> list[tuple[Integers, Integers]]:
 
 
 def _own(shard: Path, size: int) -> tuple[Integers, Integers]:
-    """Keys and offsets from the .idx beside a .rec, held against the .rec's size and the .json's count."""
-    index, sidecar = shard.with_suffix(".idx"), shard.with_suffix(".json")
+    """Keys and offsets from the .idx beside a .rec."""
+    index = shard.with_suffix(".idx")
+    if not index.exists():
+        raise FileNotFoundError(
+            errno.ENOENT, f"a shard needs its index; imnet index {shard} writes it", str(index)
+        )
     keys, offsets = _in_file_order(index, *recordio.read_index(index))
     if len(offsets) and int(offsets[-1]) >= size:
-        raise ValueError(f"{index} points to byte {offsets[-1]:,}, {shard} has {size:,}")
-    said: dict[str, Any] = json.loads(sidecar.read_bytes()) if sidecar.exists() else {"images": len(keys)}
-    if said["images"] != len(keys):
-        raise ValueError(f"{index} has {len(keys):,} records, {sidecar} says {said['images']:,}")
+        raise ValueError(
+            f"{index} points to byte {offsets[-1]:,}, {shard} has {size:,}: copy the shard again, or take what is "
+            "left of it with imnet salvage"
+        )
     return keys, offsets
+
+
+def _check_count(index: Path, shard: Path, found: int) -> None:
+    expected = sidecar_of(shard).get("images", found)
+    if expected != found:
+        sidecar = shard.with_suffix(".json")
+        raise ValueError(f"{index} has {found:,} records of {shard}, {sidecar} says {expected:,}")
+
+
+def sidecar_of(shard: Path) -> dict[str, Any]:
+    """What the .json beside a shard says; nothing where there is none. ValueError for one that is damaged."""
+    path = shard.with_suffix(".json")
+    return read_sidecar(path) if path.exists() else {}
 
 
 def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Integers, Integers]:
@@ -98,7 +124,5 @@ def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Inte
         steps = np.diff(offsets)
     if (steps == 0).any():
         twice = offsets[:-1][steps == 0][0]
-        raise ValueError(
-            f"{index} names the record at byte {twice:,} twice: remove it, and imnet index writes a new one"
-        )
+        raise ValueError(f"{index} names the record at byte {twice:,} twice: {_ANEW}")
     return keys, offsets

@@ -14,7 +14,7 @@ from imnetlib import codec
 
 Floats = npt.NDArray[np.float32]
 
-TRIES = 10  # boxes drawn before a crop falls back to the centre, as in torchvision
+TRIES = 10  # boxes drawn before a crop falls back to the square in the centre
 MIRROR, TOP, LEFT, BOXES = 0, 1, 2, 3  # columns of the random numbers; two for each box follow
 CHANCES = BOXES + 2 * TRIES  # random numbers for an image
 
@@ -28,7 +28,8 @@ class Transform:
     ``crop``: "center" or "random" takes a square of ``share`` of the short edge (224 of 256 pixels, unscaled);
     "resized" a box of ``area`` of the picture and an aspect ratio within ``aspect`` (Szegedy et al. 2015).
     ``mirror``: every second picture, by chance. ``mean`` and ``std`` per channel, on the scale of 0 to 255: float32
-    (x - mean) / std comes out, else uint8. Raises ValueError for values that make no sense.
+    (x - mean) / std comes out, else uint8. Raises ValueError for values that make no sense, a mean on the scale of 0
+    to 1 among them.
     """
 
     size: int = 224
@@ -43,7 +44,7 @@ class Transform:
 
     def __post_init__(self) -> None:
         for good, rule, value in (
-            (self.size >= 1, "size is 1 pixel or more", self.size),
+            (isinstance(self.size, int) and self.size >= 1, "size is 1 pixel or more", self.size),
             (self.crop in ("center", "random", "resized"), "crop is center, random or resized", self.crop),
             (0 < self.share <= 1, "share is above 0 and at most 1", self.share),
             (
@@ -53,11 +54,25 @@ class Transform:
             ),
             (0 < self.aspect[0] <= self.aspect[1], "aspect is two ratios in order, above 0", self.aspect),
             (self.layout in ("NHWC", "NCHW"), "layout is NHWC or NCHW", self.layout),
-            (self.mean is None or len(self.mean) == 3, "mean is None or a number a channel", self.mean),
-            (len(self.std) == 3 and min(self.std) > 0, "std is three numbers above 0", self.std),
+            (_finite(self.mean or (0, 0, 0)), "mean is None or a number a channel", self.mean),
+            (_of_255(self.mean), "mean and std are on the scale of 0 to 255", (self.mean, self.std)),
+            (_finite(self.std) and min(self.std) > 0, "std is three numbers above 0", self.std),
+            (
+                self.mean is not None or set(self.std) == {1},
+                "std goes with a mean; (0, 0, 0) will do",
+                self.std,
+            ),
         ):
             if not good:
                 raise ValueError(f"{rule}, not {value!r}")
+
+
+def _finite(numbers: Sequence[float]) -> bool:
+    return isinstance(numbers, Sequence) and len(numbers) == 3 and all(map(math.isfinite, numbers))
+
+
+def _of_255(mean: Sequence[float] | None) -> bool:
+    return mean is None or not _finite(mean) or not any(mean) or max(mean) > 1
 
 
 def crop_box(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterable
+from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
+
+from imnetlib import recordio
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:
@@ -27,3 +32,30 @@ def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels.squeeze(), mode).save(out, "JPEG", quality=30, **options)
     return out.getvalue()
+
+
+def photo(width: int, height: int, seed: int) -> np.ndarray:
+    """A smooth picture with a little noise, RGB."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    return np.clip(smooth + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    """The pixels as a JPEG of quality 92."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def write_shard(path: Path, ids: Iterable[int], images: Iterable[bytes], label: object = None) -> Path:
+    """A shard whose labels are id mod 10, unless one is given."""
+    ids, offsets, data = list(ids), [], b""
+    for key, image in zip(ids, images, strict=True):
+        header = recordio.IRHeader(0, float(key % 10) if label is None else label, key, 0)
+        offsets.append(len(data))
+        data += recordio.frame(recordio.pack(header, image))
+    path.write_bytes(data)
+    recordio.write_index(path.with_suffix(".idx"), ids, offsets)
+    return path

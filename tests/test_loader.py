@@ -1,31 +1,33 @@
 """The loader: every record once, whoever reads; resumed as if never stopped; pixels as in Pillow and MXNet."""
 
-import importlib
+import errno
 import io
 import itertools
 import json
 import os
+import pickle
+import re
 import resource
-import sys
+import shutil
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import encoded, photo, write_shard
 from PIL import Image
 
-from imnetlib import readahead, recordio, shard_index
-from imnetlib.engines.mxnet import feed, mx
+from imnetlib import loader as loader_module
+from imnetlib import readahead, recordio, recordio_format, shard_index
 from imnetlib.epoch import Blocks, batch_starts, block_order, epoch_order, neighbours_together, random_numbers
 from imnetlib.imagelist import shuffled_positions
 from imnetlib.loader import Batch, Loader, LoadError, Transform
-from imnetlib.transform import crop_box
+from imnetlib.transform import CHANCES, MIRROR, crop_box
 
 SIZES = (11, 20, 6)  # records of each shard
 N = sum(SIZES)
@@ -33,34 +35,9 @@ TRAIN = Transform(28, "resized", mirror=True)
 ORDERS = (True, False, Blocks(3, 2))
 
 
-def photo(width: int, height: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    return np.clip(smooth + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
-
-
-def jpeg(pixels: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=92)
-    return out.getvalue()
-
-
-def write_shard(path: Path, ids: Iterable[int], images: Iterable[bytes], label: object = None) -> Path:
-    """A shard whose labels are id mod 10, unless one is given."""
-    ids, offsets, data = list(ids), [], b""
-    for key, image in zip(ids, images, strict=True):
-        header = recordio.IRHeader(0, float(key % 10) if label is None else label, key, 0)
-        offsets.append(len(data))
-        data += recordio.frame(recordio.pack(header, image))
-    path.write_bytes(data)
-    recordio.write_index(path.with_suffix(".idx"), ids, offsets)
-    return path
-
-
 @pytest.fixture(scope="module")
 def images() -> dict[int, bytes]:
-    return {1000 + 3 * i: jpeg(photo(*((40, 32) if i % 2 else (32, 50)), i)) for i in range(N)}
+    return {1000 + 3 * i: encoded(photo(*((40, 32) if i % 2 else (32, 50)), i)) for i in range(N)}
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +205,34 @@ def test_resumed_by_another_number_of_readers(
     assert shown(before + after) == whole
 
 
+@pytest.mark.parametrize("wrong", [{"position": -8}, {"position": "8"}, {"epoch": -1}, {"epoch": None}])
+def test_a_position_that_is_none_is_refused(shards: list[Path], wrong: dict[str, object]):
+    loader = Loader(shards, 4, TRAIN, seed=np.int64(3))
+    state = json.loads(json.dumps(loader.state_dict()))
+    with pytest.raises(ValueError, match="epoch and position are whole numbers from 0 on"):
+        loader.load_state_dict(state | wrong)
+    assert loader.state_dict() == state
+
+
+def test_a_position_among_other_ids_is_refused(tmp_path: Path, images: dict[int, bytes]):
+    data = list(images.values())
+    one, other = (
+        Loader([write_shard(tmp_path / f"{first}.rec", range(first, first + N), data)], 4, TRAIN)
+        for first in (0, 1)
+    )
+    with pytest.raises(ValueError, match=r"another order of records: records_crc32 \d+, here \d+"):
+        other.load_state_dict(one.state_dict())
+
+
+def test_an_epoch_can_be_begun_by_its_number(shards: list[Path]):
+    loader = Loader(shards, 8, TRAIN)
+    epochs = [[b.ids.tolist() for b in loader] for _ in range(3)]
+    loader.start_epoch(1)
+    next(iter(loader))
+    loader.start_epoch(1)
+    assert [b.ids.tolist() for b in loader] == epochs[1]
+
+
 @pytest.mark.parametrize("state", [{}, {"epoch": 0}])
 def test_something_else_than_a_saved_position_is_refused(shards: list[Path], state: dict[str, int]):
     with pytest.raises(
@@ -255,7 +260,7 @@ def test_a_position_among_other_records_is_refused(shards: list[Path]):
 def test_the_centre_crop_is_pillows(tmp_path: Path):
     whole = [photo(341, 256, 1), photo(256, 300, 2)]
     large = [photo(1400, 1024, 3)]
-    data = [jpeg(picture) for picture in whole + large]
+    data = [encoded(picture) for picture in whole + large]
     shard = write_shard(tmp_path / "a.rec", range(3), data)
     (batch,) = Loader([shard], 3, Transform(224), shuffle=False)
     for row in range(2):
@@ -268,18 +273,8 @@ def test_the_centre_crop_is_pillows(tmp_path: Path):
     assert np.abs(batch.images[2].astype(int) - expected).mean() < 2.5
 
 
-def test_pixels_as_mxnets_iterator_gives_them(tmp_path: Path):
-    data = [jpeg(photo(90, 64, i)) for i in range(12)]
-    shard = write_shard(tmp_path / "a.rec", range(12), data)
-    theirs = mx.io.ImageRecordUInt8Iter(path_imgrec=str(shard), data_shape=(3, 56, 56), batch_size=12)
-    expected = theirs.next()
-    (batch,) = Loader([shard], 12, Transform(56, layout="NCHW"), shuffle=False)
-    assert np.abs(batch.images.astype(int) - expected.data[0].asnumpy()).max() <= 1
-    assert np.array_equal(batch.labels, expected.label[0].asnumpy())
-
-
 def test_half_of_the_pictures_are_mirrored(tmp_path: Path):
-    picture = jpeg(photo(64, 64, 1))
+    picture = encoded(photo(64, 64, 1))
     shard = write_shard(tmp_path / "a.rec", range(400), [picture] * 400)
     (plain,) = Loader([shard], 400, Transform(32))
     (batch,) = Loader([shard], 400, Transform(32, mirror=True), seed=3)
@@ -374,11 +369,16 @@ def test_a_bad_record_is_named_and_left_out_or_stops(tmp_path: Path, images: dic
 
 
 def test_nothing_but_bad_records(tmp_path: Path):
-    shard = write_shard(tmp_path / "a.rec", range(5), [b"x"] * 5)
-    loader = Loader([shard], 8, TRAIN, on_error="skip")
-    (batch,) = loader
-    assert (batch.padding, batch.images.any(), batch.labels.any()) == (8, False, False)
-    assert len(loader.failures) == 5
+    """Of a few they are left out; of many it is not the records that are wrong."""
+    shard = write_shard(tmp_path / "a.rec", range(20), [b"x"] * 20)
+    loader = Loader([shard], 5, TRAIN, on_error="skip")
+    batch = next(iter(loader))
+    assert (batch.padding, batch.images.any(), batch.labels.any()) == (5, False, False)
+    assert len(loader.failures) >= 5
+    with pytest.raises(
+        LoadError, match=r"not one of the 8 records of a batch can be read; .*a\.rec: record \d+"
+    ):
+        list(Loader([shard], 8, TRAIN, on_error="skip"))
 
 
 def test_shards_packed_apart_may_share_ids(tmp_path: Path, images: dict[int, bytes]):
@@ -427,7 +427,7 @@ def test_an_index_that_lies_is_found_out(tmp_path: Path, images: dict[int, bytes
         Loader([shard], 8, TRAIN)
     recordio.write_index(shard.with_suffix(".idx"), keys[:-1], offsets[:-1])
     shard.with_suffix(".json").write_text(json.dumps({"images": N}))
-    with pytest.raises(ValueError, match=r"has 36 records, .*a\.json says 37"):
+    with pytest.raises(ValueError, match=r"has 36 records of .*a\.json says 37"):
         Loader([shard], 8, TRAIN)
 
 
@@ -449,6 +449,17 @@ def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
     for wrong in ({"batch_size": 0}, {"threads": 0}, {"prefetch": 0}, {"reader": (2, 2)}, {"seed": -1}):
         with pytest.raises(ValueError, match="must be 1 or more"):
             Loader(shards, **({"batch_size": 4} | wrong), transform=TRAIN)
+    for wrong, text in (
+        ({"on_error": "stop"}, "on_error is raise or skip, not 'stop'"),
+        ({"shuffle": "no"}, "shuffle is True, False or Blocks"),
+        ({"shuffle": Blocks}, "shuffle is True, False or Blocks"),
+        ({"classes": 0}, "classes is None or 1 or more, not 0"),
+        ({"label_width": 0}, "label_width is 1 or more, not 0"),
+        ({"shards": str(shards[0])}, "shards is a list of paths, not '.*rec'"),
+        ({"shards": shards[0]}, "shards is a list of paths, not"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Loader(**({"shards": shards, "batch_size": 4, "transform": TRAIN} | wrong))
     with pytest.raises(ValueError, match=r"no records in .*empty\.rec"):
         Loader([write_shard(tmp_path / "empty.rec", [], [])], 4, TRAIN)
 
@@ -466,7 +477,12 @@ def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
         ({"aspect": (2.0, 1.0)}, "aspect is two ratios"),
         ({"aspect": (0.0, 1.0)}, "aspect is two ratios"),
         ({"layout": "NWHC"}, "layout is NHWC or NCHW, not 'NWHC'"),
-        ({"mean": (0.5,)}, "mean is None or a number a channel"),
+        ({"size": 64.5}, "size is 1 pixel or more, not 64.5"),
+        ({"mean": (5.0,)}, "mean is None or a number a channel"),
+        ({"mean": 127}, "mean is None or a number a channel"),
+        ({"mean": (float("nan"), 1, 2)}, "mean is None or a number a channel"),
+        ({"mean": (0.485, 0.456, 0.406)}, "mean and std are on the scale of 0 to 255"),
+        ({"std": (2.0, 2.0, 2.0)}, "std goes with a mean"),
         ({"std": (1.0, 0.0, 1.0)}, "std is three numbers above 0"),
         ({"std": (1.0, 1.0)}, "std is three numbers above 0"),
     ],
@@ -676,6 +692,148 @@ def test_a_label_that_is_no_class_is_named(tmp_path: Path, images: dict[int, byt
     assert len(list(Loader([shard], 1, TRAIN, label_width=options["label_width"]))) == 1
 
 
+def test_one_label_in_an_array_is_a_label(tmp_path: Path, images: dict[int, bytes]):
+    """MXNet writes flag 1 for an array of one."""
+    shard = write_shard(tmp_path / "a.rec", [7], [images[1000]], np.array([3], np.float32))
+    with Loader([shard], 1, TRAIN, classes=4) as loader, warnings.catch_warnings(action="error"):
+        (batch,) = loader
+    assert batch.labels.tolist() == [3.0]
+
+
+def test_a_loop_left_at_its_last_batch_was_a_whole_epoch(shards: list[Path]):
+    loader = Loader(shards, 8, TRAIN)
+    for _ in range(3):
+        assert len(list(zip(range(len(loader)), loader, strict=False))) == len(loader) == 5
+    assert (loader.epoch, loader.position) == (3, 0)
+
+
+def test_a_new_loop_ends_an_older_one(shards: list[Path]):
+    loader = Loader(shards, 8, TRAIN, seed=6)
+    older = iter(loader)
+    first = next(older).ids.tolist()
+    rest = [batch.ids.tolist() for batch in loader]
+    assert list(older) == []
+    loader.start_epoch(0)
+    assert [batch.ids.tolist() for batch in loader] == [first, *rest]
+    older = iter(loader)
+    next(older)
+    loader.load_state_dict(loader.state_dict() | {"position": 16})
+    assert list(older) == []
+    assert loader.position == 16
+
+
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_closed_in_the_middle_of_a_loop(shards: list[Path], shuffle: bool | Blocks):
+    loader = Loader(shards, 4, TRAIN, shuffle=shuffle, on_error="skip")
+    batches = iter(loader)
+    next(batches)
+    loader.close()
+    assert not workers()
+    assert list(batches) == []
+    assert not loader.failures
+
+
+def test_a_pickled_loader_goes_on_and_carries_no_pixels(shards: list[Path]):
+    loader = Loader(shards, 8, TRAIN, seed=2)
+    batches = iter(loader)
+    next(batches)
+    data = pickle.dumps(loader)
+    assert len(data) < 8 * 28 * 28 * 3
+    rest = [batch.ids.tolist() for batch in batches]
+    assert [batch.ids.tolist() for batch in pickle.loads(data)] == rest
+
+
+@pytest.mark.parametrize("shuffle", ORDERS)
+def test_a_broken_disk_is_named_and_not_skipped(
+    shards: list[Path], monkeypatch: pytest.MonkeyPatch, shuffle: bool | Blocks
+):
+    def broken(fd: int, size: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    loader = Loader(shards, 8, TRAIN, shuffle=shuffle, on_error="skip")
+    monkeypatch.setattr(recordio_format, "read_all_at", broken)
+    with pytest.raises(OSError, match=r"byte [\d,]+ cannot be read \(Input/output error\): '.*\.rec'"):
+        list(loader)
+    assert not loader.failures
+
+
+def test_shards_and_indexes_that_do_not_belong_together(tmp_path: Path, shards: list[Path]):
+    copies = [Path(shutil.copy(shard, tmp_path)) for shard in shards]
+    with pytest.raises(
+        FileNotFoundError, match=rf"a shard needs its index; imnet index {copies[0]} writes it"
+    ):
+        Loader(copies, 8, TRAIN)
+    merged = tmp_path / "two.idx"
+    recordio.write_index(merged, *recordio.merge_indexes(shards[:2]))
+    with pytest.raises(ValueError, match=r"two\.idx names no record of .*00002-of.*: remove it"):
+        Loader(copies, 8, TRAIN, index=merged)
+    keys, offsets = recordio.merge_indexes(shards)
+    recordio.write_index(merged, keys[1::2], offsets[1::2])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert len(shown(Loader(copies, 8, TRAIN, index=merged))) == 18
+    assert re.search(
+        r"00001.*ends at byte [\d,]+ of [\d,]+; what follows is left out", "".join(map(str, said))
+    )
+    copies[1].with_suffix(".json").write_text(json.dumps({"images": SIZES[1]}))
+    with pytest.raises(ValueError, match=r"two\.idx has 10 records of .*00001.*json says 20"):
+        Loader(copies, 8, TRAIN, index=merged)
+    copies[1].with_suffix(".json").write_text("{")
+    with pytest.raises(ValueError, match=r"00001.*json is damaged"):
+        Loader(copies, 8, TRAIN, index=merged)
+
+
+def test_a_loader_that_is_refused_holds_no_file(tmp_path: Path, images: dict[int, bytes]):
+    shard = write_shard(tmp_path / "a.rec", images, images.values())
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(LoadError) as kept:
+        Loader([shard], 8, TRAIN)
+    assert open_files(tmp_path) == 0
+    assert kept
+
+
+def test_crops_go_to_every_corner_and_mirrors_are_a_matter_of_their_own():
+    """Top, left and mirror are three independent chances."""
+    chances = random_numbers(1, 0, np.arange(4000), CHANCES).tolist()
+    boxes = [crop_box(100, 100, Transform(24, "random"), chance) for chance in chances]
+    tops, lefts = np.array(boxes)[:, 0], np.array(boxes)[:, 1]
+    assert set(tops.tolist()) == set(lefts.tolist()) == set(range(13))  # 12 pixels to move a crop of 88
+    assert abs(np.corrcoef(tops, lefts)[0, 1]) < 0.06
+    mirrored = np.array([chance[MIRROR] < 0.5 for chance in chances])
+    assert max(abs(np.corrcoef(mirrored, axis)[0, 1]) for axis in (tops, lefts)) < 0.06
+
+
+def test_as_many_threads_work_as_a_small_batch_has_rows(shards: list[Path], monkeypatch: pytest.MonkeyPatch):
+    """Eight threads on batches of eight: all are at work at once."""
+    together = threading.Barrier(8, timeout=10)
+
+    def wait(*_: object) -> None:
+        together.wait()
+
+    monkeypatch.setattr(loader_module, "show", wait)
+    batches = iter(Loader(shards, 8, TRAIN, threads=8, prefetch=1))
+    next(batches)
+    together.abort()
+    with pytest.raises(threading.BrokenBarrierError):
+        list(batches)
+
+
+def test_a_reader_of_several_reads_its_next_window_ahead(shards: list[Path], monkeypatch: pytest.MonkeyPatch):
+    """In file order the next window is another reader's; ahead comes the next of one's own."""
+    asked: list[int] = []
+    plain = readahead.Windows._read
+
+    def noted(self: readahead.Windows, number: int) -> readahead.Window:
+        asked.append(number)
+        return plain(self, number)
+
+    monkeypatch.setattr(readahead.Windows, "_read", noted)
+    batches = iter(Loader(shards, 4, TRAIN, shuffle=False, reader=(1, 3), prefetch=1))
+    next(batches)
+    batches.close()
+    assert asked == [1, 4, 7]
+
+
 def test_more_shards_than_files_may_be_open(tmp_path: Path, images: dict[int, bytes]):
     shards = [write_shard(tmp_path / f"{i}.rec", [i], [images[1000]]) for i in range(40)]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -700,62 +858,3 @@ def test_a_position_in_another_order_is_refused(shards: list[Path]):
 def test_blocks_that_make_no_sense(wrong: tuple[int, int]):
     with pytest.raises(ValueError, match="a block has 1 record or more, a window 1 block or more"):
         Blocks(*wrong)
-
-
-@pytest.mark.parametrize("mean", [None, (1.0, 2.0, 3.0)])
-@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
-def test_mxnet_gets_the_batches_as_they_are(
-    shards: list[Path], layout: str, mean: tuple[float, float, float] | None
-):
-    transform = Transform(28, "resized", True, layout=layout, mean=mean)
-    expected = Loader(shards, 8, transform, seed=3)
-    iterator = feed.BatchIter(Loader(shards, 8, transform, seed=3))
-    for _ in range(2):
-        for found, batch in itertools.zip_longest(iterator, expected):
-            assert np.array_equal(found.data[0].asnumpy(), batch.images)
-            assert np.array_equal(found.label[0].asnumpy(), batch.labels)
-            assert (found.pad, found.index.tolist()) == (batch.padding, batch.ids.tolist())
-            assert found.data[0].dtype == batch.images.dtype == iterator.provide_data[0].dtype
-            assert found.data[0].shape == iterator.provide_data[0].shape
-        with pytest.raises(StopIteration):
-            iterator.next()
-        iterator.reset()
-
-
-def test_an_mxnet_module_predicts_every_record_once(shards: list[Path]):
-    """Its output is the mean of the pixels; ``predict`` begins anew, in the middle of an epoch too."""
-    transform = Transform(28, layout="NCHW", mean=(0.0, 0.0, 0.0))
-    iterator = feed.BatchIter(Loader(shards, 8, transform, shuffle=False))
-    pixels = mx.sym.mean(mx.sym.Variable("data"), axis=(1, 2, 3))
-    module = mx.mod.Module(mx.sym.BlockGrad(pixels), label_names=None)
-    module.bind(iterator.provide_data, for_training=False)
-    module.init_params()
-    expected = [
-        b.images[: 8 - b.padding].mean((1, 2, 3)) for b in Loader(shards, 8, transform, shuffle=False)
-    ]
-    for _ in range(2):
-        iterator.reset()
-        iterator.next()
-        found = module.predict(iterator).asnumpy()
-        np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4)
-
-
-def test_torch_gets_the_batches_without_a_copy(shards: list[Path], monkeypatch: pytest.MonkeyPatch):
-    """With stand-ins for what the feed uses of torch, which is not in the lock (see README)."""
-    for name in ("torch", "torch.utils", "torch.utils.data", "imnetlib.engines.torch.feed"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    torch, utils, data = (ModuleType(name) for name in ("torch", "torch.utils", "torch.utils.data"))
-    torch.from_numpy = lambda array: ("tensor", array)
-    data.IterableDataset, data.get_worker_info = object, lambda: None
-    for module in (torch, utils, data):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    batches = importlib.import_module("imnetlib.engines.torch.feed").Batches(Loader(shards, 8, TRAIN, seed=3))
-    assert len(batches) == 5
-    for found, batch in itertools.zip_longest(batches, Loader(shards, 8, TRAIN, seed=3)):
-        assert {kind for kind, _ in (found["images"], found["labels"], found["ids"])} == {"tensor"}
-        for name in ("images", "labels", "ids"):
-            assert np.array_equal(found[name][1], getattr(batch, name))
-        assert found["padding"] == batch.padding
-    monkeypatch.setattr(sys.modules["imnetlib.engines.torch.feed"], "get_worker_info", object)
-    with pytest.raises(RuntimeError, match="give DataLoader num_workers=0"):
-        next(iter(batches))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from imnetlib.engines.mxnet import mx
-from imnetlib.loader import Loader
+from imnetlib.loader import Batch, Loader
 
 
 class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
-    """Batches on the CPU, of the loader's type and layout; ``pad`` is the number of last rows not to count.
+    """Batches on the CPU, of the loader's type and layout; for ``Module.fit`` mostly NCHW and normalised.
 
-    ``reset`` begins the next epoch. Where the loader begins in the middle of one, so does this.
+    ``pad`` is the number of last rows not to count: ``Module.predict`` leaves them out, metrics count them.
+    ``reset`` begins the next epoch. Where the loader begins in the middle of one, so does this. ``Module.fit`` asks
+    for a batch while it trains on the one before: in its ``batch_end_callback`` the loader's ``state_dict`` is one
+    batch ahead, in ``epoch_end_callback`` it is right. An error is raised again until ``reset``.
     """
 
     def __init__(self, loader: Loader, data_name: str = "data", label_name: str = "softmax_label") -> None:
@@ -23,21 +26,30 @@ class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
         labels = (loader.batch_size,) if width == 1 else (loader.batch_size, width)
         self.provide_data = [mx.io.DataDesc(data_name, (loader.batch_size, *shape), kind, layout)]
         self.provide_label = [mx.io.DataDesc(label_name, labels)]
-        self._loader, self._batches, self._begun = loader, iter(loader), False
+        self._loader = loader
+        self._start()
+
+    def _start(self) -> None:
+        self._batches, self._begun = iter(self._loader), False
+        self._failure: ValueError | OSError | None = None
 
     def reset(self) -> None:
         """Begin the next epoch, unless this one has not begun."""
         self._batches.close()
-        if self._begun:
-            self._loader.epoch, self._loader.position = self._loader.epoch + 1, 0
-        self._batches, self._begun = iter(self._loader), False
+        if self._begun and self._loader.position:  # 0: the loader has gone on by itself
+            self._loader.start_epoch(self._loader.epoch + 1)
+        self._start()
 
     def next(self) -> Any:
         """The next batch; StopIteration after the epoch's last."""
-        batch = next(self._batches, None)
-        self._begun = batch is not None  # at its end the loader has gone to the next epoch by itself
-        if batch is None:
-            raise StopIteration
+        if self._failure is not None:
+            raise self._failure
+        try:
+            batch: Batch = next(self._batches)
+        except (ValueError, OSError) as error:
+            self._failure = error
+            raise
+        self._begun = True
         return mx.io.DataBatch(
             [mx.nd.array(batch.images, dtype=batch.images.dtype)],
             [mx.nd.array(batch.labels)],
