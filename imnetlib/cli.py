@@ -23,6 +23,19 @@ LEFT_OUT = 3
 INTERRUPTED = 130  # as a shell has it
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+class _Rec(click.Path):
+    """A .rec file that is there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix.lower() != ".rec":
+            self.fail(f"{path} is no .rec file", param, ctx)
+        return path
+
+
+REC = _Rec(path_type=Path, dir_okay=False, exists=True)
 INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -503,7 +516,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
 
 
 @main.command("verify")
-@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=FILE)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 @click.option("--decode", is_flag=True, help="Read every image too, and name those that cannot be read.")
 def verify_(recs: tuple[Path, ...], decode: bool) -> None:
     """Check each REC with its .idx and .json: structure, padding, agreement, checksums; count its classes."""
@@ -537,7 +550,7 @@ def verify_(recs: tuple[Path, ...], decode: bool) -> None:
 
 @main.command("merge-index")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=FILE)
+@click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
     """Write OUT, one index over the REC files in this order: what ImageRecordIter and DALI want for several."""
     import numpy as np
@@ -559,10 +572,13 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 
 
 @main.command("salvage")
-@click.argument("rec", type=FILE)
+@click.argument("rec", type=REC)
 @click.argument("out", type=click.Path(path_type=Path))
 def salvage_(rec: Path, out: Path) -> None:
-    """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost."""
+    """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost.
+
+    Records begin at multiples of four bytes: what missing bytes have moved by another number is lost.
+    """
     from imnetlib import recordio_check, shard_check
 
     index = rec.with_suffix(".idx")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # top, left, height and width in pixels, fractions too
 
 MAX_PIXELS = 89_478_485  # Pillow's limit as well; the largest image of ILSVRC2012 has 61 million
 MAX_SIDE = 65_500  # of a JPEG, by libjpeg
@@ -220,31 +221,64 @@ def check_ends(data: bytes) -> None:
         check(data)  # no mark near the end: a cut file, or a whole one with much behind it
 
 
-def resize(pixels: Pixels, height: int, width: int, out: Pixels | None = None) -> Pixels:
-    """Scale to ``height`` x ``width``, into ``out`` if given, without jagged edges.
+def extent(pixels: Pixels, header: Header) -> tuple[float, float]:
+    """Height and width of the whole picture in pixels of its decoded form: 375 rows at half size are 187.5.
+
+    188 pixels come, the last one for the half row. Of a picture that was turned upright and made smaller too, the
+    pixels there are.
+    """
+    rows, columns = pixels.shape[:2]
+    if (rows, columns) == header.size or header.orientation != 1:
+        return rows, columns
+    eighths = rows * 8 // header.height
+    return header.height * eighths / 8, header.width * eighths / 8
+
+
+def resize(
+    pixels: Pixels, height: int, width: int, out: Pixels | None = None, box: Box | None = None
+) -> Pixels:
+    """Scale ``box`` of the pixels, or all, to ``height`` x ``width``, into ``out`` if given, without jagged edges.
 
     Near the size and above: bilinear. From 1.25 to 2.5 times too large: bilinear to twice the size, then the mean of
     2 x 2, which is as good as the mean over areas (43.3 dB to Lanczos where bilinear has 39.1, 500 to 341 columns) at
-    half its cost; beyond: the mean over areas. ImageError where OpenCV refuses, for want of memory as well.
+    half its cost; beyond: the mean over areas, of a box in whole pixels. ImageError where OpenCV refuses, for want of
+    memory as well.
     """
     try:
-        return _scale(pixels, height, width, out)
+        return _scale(pixels, height, width, out, box or (0, 0, pixels.shape[0], pixels.shape[1]))
     except opencv().error as error:
         raise ImageError(f"it cannot be resized to {width:,} x {height:,} pixels ({error})") from error
 
 
-def _scale(pixels: Pixels, height: int, width: int, out: Pixels | None) -> Pixels:
-    cv2 = opencv()
-    rows, columns, channels = pixels.shape
-    excess = max(rows / height, columns / width)
+def _scale(pixels: Pixels, height: int, width: int, out: Pixels | None, box: Box) -> Pixels:
+    cv2, channels = opencv(), pixels.shape[2]
+    excess = max(box[2] / height, box[3] / width)
     if excess > 2 * _ALIASING:
-        scaled = cv2.resize(pixels, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+        scaled = cv2.resize(_cut(pixels, box), (width, height), dst=out, interpolation=cv2.INTER_AREA)
     elif excess > _ALIASING:
-        double = cv2.resize(pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+        double = _bilinear(pixels, 2 * height, 2 * width, None, box)
         scaled = cv2.resize(double, (width, height), dst=out, interpolation=cv2.INTER_AREA)
     else:
-        scaled = cv2.resize(pixels, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        scaled = _bilinear(pixels, height, width, out, box)
     return cast(Pixels, scaled.reshape(height, width, channels))  # OpenCV drops a single channel
+
+
+def _cut(pixels: Pixels, box: Box) -> Pixels:
+    top, left, bottom, right = (round(edge) for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
+    return pixels[top:bottom, left:right]
+
+
+def _bilinear(pixels: Pixels, height: int, width: int, out: Pixels | None, box: Box) -> Pixels:
+    """Box and pixels as OpenCV has them: a pixel is a square, its place the middle of that."""
+    cv2, (top, left, tall, wide) = opencv(), box
+    if all(float(edge).is_integer() for edge in box):
+        scaled = cv2.resize(_cut(pixels, box), (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        return cast(Pixels, scaled)
+    down, across = tall / height, wide / width
+    matrix = np.array([[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    scaled = cv2.warpAffine(pixels, matrix, (width, height), out, how, cv2.BORDER_REPLICATE)
+    return cast(Pixels, scaled)
 
 
 def encode(pixels: Pixels, encoding: str = ".jpg", quality: int = 95) -> bytes:

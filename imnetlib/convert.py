@@ -69,10 +69,9 @@ def convert(data: bytes, settings: Settings) -> tuple[bytes, Action]:
             f"the limits are {codec.MAX_SIDE:,} a side and {codec.MAX_PIXELS:,} in all"
         )
     pixels = codec.decode(data, *size, color=settings.color, header=header)
-    if settings.center_crop:
-        pixels = _center(pixels)
-    if pixels.shape[:2] != size:
-        pixels = codec.resize(pixels, *size)
+    box = _box(*codec.extent(pixels, header), settings.center_crop)
+    if box != (0, 0, *size):
+        pixels = codec.resize(pixels, *size, box=box)
     encoded = codec.encode(pixels, settings.encoding, settings.quality)
     return encoded, "reencoded" if plain else "converted"
 
@@ -87,8 +86,11 @@ def _target(height: int, width: int, settings: Settings) -> tuple[int, int]:
     return height * settings.resize // short, width * settings.resize // short
 
 
-def _center(pixels: codec.Pixels) -> codec.Pixels:
-    height, width = pixels.shape[:2]
+def _box(height: float, width: float, center_crop: bool) -> codec.Box:
+    """What of a picture to keep; a centre in whole pixels where the picture has whole ones."""
+    if not center_crop:
+        return 0, 0, height, width
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side]
+    top, left = (height - side) / 2, (width - side) / 2
+    whole = not (height % 1 or width % 1)
+    return (top // 1, left // 1, side, side) if whole else (top, left, side, side)

@@ -291,7 +291,7 @@ class Loader:
                 batch.labels[row] = label
                 show(bytes(image), transform, chances[i], batch.images[row] if direct else canvas)
             except ValueError as error:
-                what = f"{reader.path}: record {batch.ids[row]} at byte {start}: {error}"
+                what = f"{reader.path}: record {batch.ids[row]} at byte {start}: {_reason(error)}"
                 if self.on_error == "raise":
                     raise LoadError(what) from error
                 self.failures[reader.path, start] = what
@@ -328,6 +328,12 @@ class Loader:
             if behind < self._index.sizes[shard]:
                 what = f"the last record that the index names ends at byte {behind:,} of {self._index.sizes[shard]:,}"
                 warnings.warn(f"{self._index.shards[shard]}: {what}; what follows is left out", stacklevel=3)
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, recordio.RecordError):  # its own text names the shard again
+        return f"no sound record, {error.what}; do index and shards belong together? imnet verify tells"
+    return str(error)
 
 
 def _without(batch: Batch, bad: list[int]) -> Batch:

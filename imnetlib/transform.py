@@ -100,18 +100,18 @@ def show(data: bytes, transform: Transform, chances: Sequence[float], out: codec
     height, width = header.size
     top, left, tall, wide = crop_box(height, width, transform, chances)
     pixels = codec.decode(data, -(-height * size // tall), -(-width * size // wide), header=header)
-    if pixels.shape[0] != height:
-        down, across = pixels.shape[0] / height, pixels.shape[1] / width
-        top, left, tall, wide = int(top * down), int(left * across), round(tall * down), round(wide * across)
-    box = pixels[top : top + tall, left : left + wide]
     mirror = transform.mirror and chances[MIRROR] < 0.5
-    if (tall, wide) != (size, size):
-        codec.resize(box, size, size, out)
-        box = out
+    if (tall, wide) == (size, size) and pixels.shape[:2] == (height, width):
+        part = pixels[top : top + tall, left : left + wide]
+    else:
+        down, across = (
+            there / stored for there, stored in zip(codec.extent(pixels, header), header.size, strict=True)
+        )
+        part = codec.resize(pixels, size, size, out, (top * down, left * across, tall * down, wide * across))
     if mirror:
-        cv2.flip(box, 1, dst=out)
-    elif box is not out:
-        np.copyto(out, box)
+        cv2.flip(part, 1, dst=out)
+    elif part is not out:
+        np.copyto(out, part)
 
 
 def table(transform: Transform) -> Floats | None:

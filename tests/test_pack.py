@@ -30,7 +30,7 @@ from imnetlib import pack as packing
 from imnetlib import recordio
 from imnetlib.archive import TarIndex, index_tar
 from imnetlib.cli import main
-from imnetlib.convert import Settings
+from imnetlib.convert import Settings, convert
 from imnetlib.engines.mxnet import mx
 from imnetlib.imagelist import ImageList, from_archive, read_lst, scan, write_lst
 from imnetlib.pack import PackError, estimate_shards, pack
@@ -165,7 +165,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from imnetlib.imagelist import read_lst
-from imnetlib.convert import Settings
+from imnetlib.convert import Settings, convert
 from imnetlib.pack import Job, pack_shard, shard_tasks
 from imnetlib.sources import Folder
 
@@ -624,6 +624,22 @@ def only(folder: Path, settings: Settings, picture: np.ndarray, out: str, **opti
 )
 def test_sizes(tmp_path: Path, settings: Settings, shape: tuple[int, int]):
     assert pixels(only(tmp_path, settings, photo(120, 90, 2), "out")).shape[:2] == shape
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (1037, 777), (512, 683), (2001, 1333)])
+@pytest.mark.parametrize("center_crop", [False, True])
+def test_a_picture_made_small_is_neither_stretched_nor_shifted(width: int, height: int, center_crop: bool):
+    """Decoded at n/8 of its size, 375 rows are 187.5: to take them for 188 costs 3 dB and more."""
+    out = io.BytesIO()
+    Image.fromarray(cv2.GaussianBlur(photo(width, height, 1), (0, 0), 3)).save(out, "JPEG", quality=95)
+    stored, _ = convert(out.getvalue(), Settings(resize=128, quality=100, center_crop=center_crop))
+    found = Image.open(io.BytesIO(stored))
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side) if center_crop else (0, 0, width, height)
+    expected = Image.open(out).resize(found.size, Image.Resampling.LANCZOS, box)
+    error = np.mean((np.asarray(found, float) - np.asarray(expected)) ** 2)
+    assert 10 * np.log10(255**2 / error) > 42
 
 
 def test_the_centre_is_cropped(tmp_path: Path):

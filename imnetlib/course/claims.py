@@ -203,7 +203,7 @@ def _pack_train(claim: Claim) -> Verdict:
     rate = _train_packing_rate()
     return _open(
         claim,
-        f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU. The bars of chapter 4 show the rate of your machine.",
+        f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU. The progress bars of chapter 4 show yours.",
     )
 
 
