@@ -125,7 +125,7 @@ class Loader:
         try:
             if on_error == "raise":
                 self._find_cut_shards()
-        except LoadError:
+        except Exception:
             self.close()
             raise
 
@@ -223,10 +223,8 @@ class Loader:
             while len(waiting) > 1:
                 yield self._finish(*waiting.popleft())
             last = self._finish(*waiting.popleft())
-            self.epoch, self.position = (
-                epoch + 1,
-                0,
-            )  # before the last batch is out: a loop may end there by break
+            # Before the last batch is out, as a loop may end there by break:
+            self.epoch, self.position = epoch + 1, 0
             yield last
         finally:  # also after break, an error or Ctrl-C: a thread ends with the few images it holds
             try:
