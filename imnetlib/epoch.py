@@ -40,6 +40,14 @@ class Blocks:
         return self.records * self.window
 
 
+def order_of(sizes: npt.ArrayLike, shuffle: bool | Blocks, seed: int, epoch: int) -> Integers:
+    """The order of an epoch over shards of these sizes: shuffled fully, in blocks, or as stored (chapter 4)."""
+    if isinstance(shuffle, Blocks):
+        return block_order(np.asarray(sizes), shuffle, seed, epoch)
+    records = int(np.sum(sizes))
+    return epoch_order(records, seed, epoch) if shuffle else np.arange(records)
+
+
 def epoch_order(records: int, seed: int, epoch: int) -> Integers:
     """A full shuffle: a permutation of 0..records - 1, the same everywhere (chapter 4). 0.1 s a million."""
     return shuffled_positions(records, _key(seed, epoch))

@@ -15,6 +15,7 @@ import zlib
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from imnetlib import recordio, shard_index
 from imnetlib.epoch import Blocks as Blocks  # users meet it here
-from imnetlib.epoch import batch_starts, block_order, epoch_order, random_numbers
+from imnetlib.epoch import batch_starts, order_of, random_numbers
 from imnetlib.readahead import Window, Windows
 from imnetlib.transform import CHANCES, Floats, arrange, show, table
 from imnetlib.transform import Transform as Transform  # users meet it here
@@ -119,15 +120,15 @@ class Loader:
         self.failures: dict[tuple[Path, int], str] = {}
         self._loop: weakref.ref[Generator[Batch]] | None = None
         self._memory = _Memory(prefetch + 2)
+        self._values = table(transform)
         self._index = shard_index.load([Path(shard) for shard in shards], index)
         self._checksum = zlib.crc32(self._index.counts.data, zlib.crc32(self._index.ids.data))
         self._readers = _opened(self._index.shards)
-        try:
+        with ExitStack() as refused:
+            refused.callback(self.close)
             if on_error == "raise":
                 self._find_cut_shards()
-        except Exception:
-            self.close()
-            raise
+            refused.pop_all()
 
     def close(self) -> None:
         """End a loop that is under way and close the shards; a second time does nothing."""
@@ -181,10 +182,7 @@ class Loader:
 
     def order(self) -> Integers:
         """The numbers of the records, as they are stored, in the order of the present epoch: int64 (n,)."""
-        if isinstance(self.shuffle, Blocks):
-            return block_order(self._index.counts, self.shuffle, self.seed, self.epoch)
-        records = len(self._index)
-        return epoch_order(records, self.seed, self.epoch) if self.shuffle else np.arange(records)
+        return order_of(self._index.counts, self.shuffle, self.seed, self.epoch)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_loop", "_memory")}
@@ -280,7 +278,7 @@ class Loader:
         )
         chances = random_numbers(self.seed, epoch, batch.ids[rows], CHANCES).tolist()
         direct = transform.layout == "NHWC" and transform.mean is None
-        canvas, values = np.empty((transform.size, transform.size, 3), np.uint8), table(transform)
+        canvas = np.empty((transform.size, transform.size, 3), np.uint8)
         for i, (record, shard, start, behind) in enumerate(places):
             row, reader = rows.start + i, self._readers[shard]
             try:
@@ -296,7 +294,7 @@ class Loader:
                 bad.append(row)
                 continue
             if not direct:
-                arrange(canvas, values, transform.layout, batch.images[row])
+                arrange(canvas, self._values, transform.layout, batch.images[row])
         return bad
 
     def _unpack(self, payload: memoryview) -> tuple[Any, memoryview]:

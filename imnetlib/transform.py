@@ -115,13 +115,16 @@ def show(data: bytes, transform: Transform, chances: Sequence[float], out: codec
 
 
 def table(transform: Transform) -> Floats | None:
-    """What each of the 256 values becomes in each channel, (256, 3); None when they stay."""
+    """What each of the 256 values becomes in each channel, (256, 3); None when they stay.
+
+    In memory as ``arrange`` takes it: value by value for NHWC, channel by channel for NCHW.
+    """
     if transform.mean is None:
         return None
-    table: npt.NDArray[np.float64] = (np.arange(256)[:, None] - np.array(transform.mean)) / np.array(
+    values: npt.NDArray[np.float64] = (np.arange(256)[:, None] - np.array(transform.mean)) / np.array(
         transform.std
     )
-    return table.astype(np.float32)
+    return values.astype(np.float32, order="C" if transform.layout == "NHWC" else "F")
 
 
 def arrange(pixels: codec.Pixels, table: Floats | None, layout: str, out: Any) -> None:
@@ -132,4 +135,4 @@ def arrange(pixels: codec.Pixels, table: Floats | None, layout: str, out: Any) -
         cv2.LUT(pixels, table[None], dst=out)
     else:
         for channel, plane in enumerate(cv2.split(pixels)):
-            cv2.LUT(plane, np.ascontiguousarray(table[:, channel]), dst=out[channel])
+            cv2.LUT(plane, table[:, channel], dst=out[channel])

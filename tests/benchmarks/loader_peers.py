@@ -334,7 +334,7 @@ def ffcv(task: Task) -> Job:
 
     transform = task.transform
     if transform.crop == "random":
-        raise NotImplementedError("FFCV has no random crop without scaling")
+        raise ValueError("FFCV has no random crop without scaling")
     square = (transform.size, transform.size)
     if transform.crop == "center":
         decoder = decoders.CenterCropRGBImageDecoder(square, transform.share)
