@@ -27,6 +27,7 @@ from imnetlib import recordio, shard_index
 from imnetlib.epoch import Blocks as Blocks  # users meet it here
 from imnetlib.epoch import batch_starts, order_of, random_numbers
 from imnetlib.readahead import Window, Windows
+from imnetlib.shard_check import sidecar_of
 from imnetlib.transform import CHANCES, Floats, arrange, show, table
 from imnetlib.transform import Transform as Transform  # users meet it here
 
@@ -391,7 +392,7 @@ def fingerprint(shards: Sequence[Path]) -> int:
     """A checksum of what the shards hold, from the .json beside each, or its .idx: small files, quickly read."""
     checksum = 0
     for shard in shards:
-        said = shard_index.sidecar_of(shard).get("rec_crc32")
+        said = sidecar_of(shard).get("rec_crc32")
         text = shard.with_suffix(".idx").read_bytes() if said is None else str(said).encode()
         checksum = zlib.crc32(text, checksum)
     return checksum

@@ -106,17 +106,14 @@ def rebuild_index(
     repeat or exceed int64. ``advance`` gets the bytes just passed. Reads headers only: some 5 µs a record. Raises
     RecordError at the first damage.
     """
-    ids, offsets, at = array("q"), array("q"), 0
+    ids, offsets = array("q"), array("q")
     with RecordReader(record) as reader:
-        size = reader.path.stat().st_size
-        while at < size:
-            spans = list(reader.parts_at(at))
+        for at, spans in reader.layout():
             if (key := _image_id(reader, at, spans)) is not None:
                 ids.append(key)
             offsets.append(at)
             if advance is not None:
                 advance(spans[-1][2] - at)
-            at = spans[-1][2]
     keys = np.array(ids, np.int64)
     if len(np.unique(keys)) < len(offsets):
         keys = np.arange(len(offsets), dtype=np.int64)

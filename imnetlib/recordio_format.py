@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import struct
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -162,6 +161,14 @@ class RecordReader:
             yield at + PART.size, stop, following
             wanted = (MIDDLE, LAST)
 
+    def layout(self) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
+        """Where each record of the file begins, and its parts as in :meth:`parts_at`; reads headers only."""
+        at, size = 0, self.path.stat().st_size
+        while at < size:
+            parts = list(self.parts_at(at))
+            yield at, parts
+            at = parts[-1][2]
+
     def blocks(self, start: int = 0) -> Iterator[tuple[list[int], list[memoryview]]]:
         """Offsets and payloads from the record at byte ``start`` on, in file order, about 1 MB at a time.
 
@@ -231,11 +238,5 @@ def scan(path: PathLike) -> NDArray[np.int64]:
 
     Reads 8 bytes per part, not the payloads: about 2 µs a record. Raises RecordError at the first damage.
     """
-    offsets = array("q")
     with RecordReader(path) as reader:
-        at, size = 0, reader.path.stat().st_size
-        while at < size:
-            offsets.append(at)
-            for _, _, following in reader.parts_at(at):
-                at = following
-    return np.array(offsets, np.int64)
+        return np.fromiter((at for at, _ in reader.layout()), np.int64)

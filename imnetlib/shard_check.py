@@ -94,6 +94,12 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return said
 
 
+def sidecar_of(shard: Path) -> dict[str, Any]:
+    """What the .json beside a shard says; nothing where there is none. ValueError for one that is damaged."""
+    path = shard.with_suffix(".json")
+    return read_sidecar(path) if path.exists() else {}
+
+
 def check_sidecar(rec: Path) -> list[str]:
     """What contradicts the .json beside a .rec, a sentence for each of .rec and .idx (chapter 4).
 
@@ -101,7 +107,7 @@ def check_sidecar(rec: Path) -> list[str]:
     ValueError for a .json that cannot be parsed.
     """
     sidecar, problems = rec.with_suffix(".json"), []
-    said = read_sidecar(sidecar) if sidecar.exists() else {}
+    said = sidecar_of(rec)
     for path in (rec, rec.with_suffix(".idx")) if said else ():
         expected = said.get(f"{path.suffix[1:]}_crc32")
         if not path.exists():

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from imnetlib import recordio
-from imnetlib.shard_check import read_sidecar
+from imnetlib.shard_check import sidecar_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -108,12 +107,6 @@ def _check_count(index: Path, shard: Path, found: int) -> None:
     if expected != found:
         sidecar = shard.with_suffix(".json")
         raise ValueError(f"{index} has {found:,} records of {shard}, {sidecar} says {expected:,}")
-
-
-def sidecar_of(shard: Path) -> dict[str, Any]:
-    """What the .json beside a shard says; nothing where there is none. ValueError for one that is damaged."""
-    path = shard.with_suffix(".json")
-    return read_sidecar(path) if path.exists() else {}
 
 
 def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Integers, Integers]:
