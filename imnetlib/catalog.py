@@ -1,7 +1,8 @@
-"""What ImageNet is: its archives, its classes, its validation labels and its known oddities (chapter 1).
+"""What ImageNet is: its archives, its classes, its validation labels and its known oddities
+(chapter 1).
 
-Facts come from the tables in ``data/``, whose README gives the origin and licence of each.
-A class is named by its wnid everywhere (``n02510455``: a WordNet 3.0 noun offset), never by its English
+Facts come from the tables in ``data/``, whose README gives the origin and licence of each. A class
+is named by its wnid everywhere (``n02510455``: a WordNet 3.0 noun offset), never by its English
 name: names repeat (two classes are called "crane").
 """
 
@@ -18,7 +19,9 @@ WNID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """One file as its publisher offers it. ``size`` in bytes; ``size`` or ``md5`` is None where unknown."""
+    """One file as its publisher offers it. ``size`` in bytes; ``size`` or ``md5`` is None where
+    unknown.
+    """
 
     name: str
     size: int | None
@@ -27,7 +30,8 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The counts a data set must show, the archives it comes in, and others beside them that the course can spare.
+    """The counts a data set must show, the archives it comes in, and others beside them that the
+    course can spare.
 
     ``about_bytes`` is quoted: what those archives hold together whose exact size is not known.
     """
@@ -76,7 +80,8 @@ ILSVRC2012 = Dataset(
     ),
 )
 WINTER21 = Dataset(
-    name="ImageNet 21k (winter 2021)",  # without most of the classes of people
+    # without most of the classes of people
+    name="ImageNet 21k (winter 2021)",
     classes=19_167,
     train=13_153_500,
     validation=0,
@@ -106,7 +111,9 @@ SAMPLE = Dataset(
 
 
 def published(name: str) -> tuple[str, Archive]:
-    """The address and the facts of the archive ``name`` of today's ImageNet; ValueError lists those there are."""
+    """The address and the facts of the archive ``name`` of today's ImageNet; ValueError lists those
+    there are.
+    """
     known = {
         a.name: (dataset, a)
         for dataset in (ILSVRC2012, WINTER21)
@@ -129,48 +136,6 @@ n13037406_4650 ILSVRC2012_val_00019877
 """
 CMYK = frozenset(f"{stem}.JPEG" for stem in _CMYK.split())
 """ILSVRC2012's JPEG files in printer's colours, CMYK: 22 for training and one for validation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where each step of the course puts its files under one root folder."""
-
-    root: Path
-
-    @property
-    def archives(self) -> Path:
-        """The downloaded archives."""
-        return self.root / "archives"
-
-    @property
-    def train(self) -> Path:
-        """One folder per training class."""
-        return self.root / "imagenet" / "train"
-
-    @property
-    def validation(self) -> Path:
-        """The validation images: flat as they come, one folder per class once organized."""
-        return self.root / "imagenet" / "validation"
-
-    @property
-    def lists(self) -> Path:
-        """The ``.lst`` files."""
-        return self.root / "lists"
-
-    @property
-    def records(self) -> Path:
-        """The shards, a folder for each setting they were packed with."""
-        return self.root / "records"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The trained networks."""
-        return self.root / "checkpoints"
-
-    @property
-    def predictions(self) -> Path:
-        """What a trained network says about the validation images."""
-        return self.root / "predictions"
 
 
 def data_file(name: str) -> Path:
@@ -198,19 +163,25 @@ def classes() -> dict[str, ImageNetClass]:
         next(table)
         for line in table:
             wnid, in_1k, in_21k, names, gloss = line.rstrip("\n").split("\t")
-            found[wnid] = ImageNetClass(wnid, tuple(names.split(", ")), gloss, in_1k == "1", in_21k == "1")
+            found[wnid] = ImageNetClass(
+                wnid, tuple(names.split(", ")), gloss, in_1k == "1", in_21k == "1"
+            )
     return found
 
 
 def label(wnid: str) -> str:
-    """A name people can read and the id that makes it certain: ``valley (n09468604)``; KeyError if unknown."""
+    """A name people can read and the id that makes it certain: ``valley (n09468604)``; KeyError if
+    unknown.
+    """
     if wnid not in classes():
         raise KeyError(f"{wnid!r} is none of ImageNet's classes; ids look like n09468604")
     return f"{classes()[wnid].names[0]} ({wnid})"
 
 
 def named(name: str) -> tuple[ImageNetClass, ...]:
-    """The classes that have ``name`` among their names, whatever its case; often several, sometimes none."""
+    """The classes that have ``name`` among their names, whatever its case; often several, sometimes
+    none.
+    """
     wanted = name.casefold()
     return tuple(c for c in classes().values() if wanted in (n.casefold() for n in c.names))
 
@@ -228,9 +199,11 @@ def wnids_21k() -> tuple[str, ...]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The wnid of label 0, 1, …: the first word of each line, as in a ``synset.txt`` or LOC_synset_mapping.txt.
+    """The wnid of label 0, 1, …: the first word of each line, as in a ``synset.txt`` or
+    LOC_synset_mapping.txt.
 
-    ValueError names the line that begins with no wnid or with one that has been there, and a file without lines.
+    ValueError names the line that begins with no wnid or with one that has been there, and a file
+    without lines.
     """
     found: dict[str, int] = {}
     try:
@@ -242,7 +215,9 @@ def read_classes(path: Path) -> tuple[str, ...]:
     for number, line in enumerate(lines, 1):
         wnid = line.partition(" ")[0]
         if not WNID.fullmatch(wnid):
-            raise ValueError(f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455")
+            raise ValueError(
+                f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455"
+            )
         if wnid in found:
             raise ValueError(f"{path}, line {number}: {wnid} stands in line {found[wnid]} too")
         found[wnid] = number
@@ -251,10 +226,12 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:
-    """ValueError where the classes ``found`` in the file ``where`` are not the ``expected`` ones, in the same order.
+def verify_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:
+    """ValueError where the classes ``found`` in the file ``where`` are not the ``expected`` ones,
+    in the same order.
 
-    A label is a position: the same number would mean another class, and nothing else would show it (chapter 8).
+    A label is a position: the same number would mean another class, and nothing else would show it
+    (chapter 8).
     """
     way_out = "make it again, or take the one that belongs here"
     if len(found) != len(expected):

@@ -16,11 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-HOST = platform.node().replace("/", "_")  # no host has a ~ in its name, but many a hyphen
+# no host has a ~ in its name, but many a hyphen
+HOST = platform.node().replace("/", "_")
 _one_at_a_time = threading.Lock()
-HALF_BLOCK = 2048  # bytes a file costs on the disk beyond its own, on average
-NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}  # of a file system that cannot lock
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # no disk left, or no quota
+# bytes a file costs on the disk beyond its own, on average
+HALF_BLOCK = 2048
+# of a file system that cannot lock
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+# no disk left, or no quota
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def fsync_folder(folder: Path) -> None:
@@ -39,7 +43,9 @@ def require_space(folder: Path, needed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(errno.ENOSPC, f"{folder} has {free:,} bytes free and {needed:,} are needed: make room")
+        raise OSError(
+            errno.ENOSPC, f"{folder} has {free:,} bytes free and {needed:,} are needed: make room"
+        )
 
 
 def require_one_disk(source: Path, folder: Path) -> None:
@@ -47,12 +53,15 @@ def require_one_disk(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if _disk_of(source) != _disk_of(folder):
         raise OSError(
-            errno.EXDEV, f"{source} and {folder} are on different disks: choose a folder on that of {source}"
+            errno.EXDEV,
+            f"{source} and {folder} are on different disks: choose a folder on that of {source}",
         )
 
 
 def shown_names(folder: Path) -> set[str]:
-    """What lies in a folder but hidden things: Finder, for one, leaves a .DS_Store wherever it has looked."""
+    """What lies in a folder but hidden things: Finder, for one, leaves a .DS_Store wherever it has
+    looked.
+    """
     return {entry.name for entry in os.scandir(folder) if entry.name[0] != "."}
 
 
@@ -61,8 +70,11 @@ def _disk_of(path: Path) -> int:
 
 
 def sync() -> None:
-    """Put everything written on the disk: one call for thousands of files, where an fsync each takes hours."""
-    if hasattr(os, "sync"):  # not on Windows
+    """Put everything written on the disk: one call for thousands of files, where an fsync each
+    takes hours.
+    """
+    # not on Windows
+    if hasattr(os, "sync"):
         os.sync()
 
 
@@ -72,31 +84,40 @@ def first_names(names: Iterable[str]) -> str:
     return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second process of this library from working in ``folder``: OSError. A killed one holds nothing.
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file or folder for this process; False where another process has it.
 
-    Where the file system has no locks, as Lustre often has not, and on Windows, nothing is kept away.
+    The lock ends with the descriptor, so a killed process holds nothing. True, though nothing is
+    locked, on Windows and where the file system has no locks, as Lustre often has not.
     """
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
+@contextmanager
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Keep a second process of this library from working in ``folder``: OSError; see ``try_lock``."""
     if sys.platform == "win32":
         yield
         return
-    import fcntl
-
-    held = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise OSError(errno.EBUSY, f"another process is at work in {folder}: run this again later") from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            os.close(held)
-            raise
-    try:
+        if not try_lock(descriptor):
+            busy = f"another process is at work in {folder}: run this again later"
+            raise OSError(errno.EBUSY, busy)
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -107,16 +128,19 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OSError(error.errno, f"the disk of {path} is full: make room and run this again") from error
+        raise OSError(
+            error.errno, f"the disk of {path} is full: make room and run this again"
+        ) from error
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` for writing; on success it takes that name, on error it goes.
+    """Open a temporary file beside ``path`` for writing; on success it takes that name, on error it
+    goes.
 
-    The data is on the disk before the name is, so a kill or a power cut leaves the old file or the new one. The
-    temporary name (``.NAME.HOST~PID~*.tmp``) is this writer's own: of two writers the later one wins, whole. What a
-    killed one leaves is removed by the next write of the same path.
+    The data is on the disk before the name is, so a kill or a power cut leaves the old file or the
+    new one. The temporary name (``.NAME.HOST~PID~*.tmp``) is this writer's own: of two writers the
+    later one wins, whole. What a killed one leaves is removed by the next write of the same path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
@@ -132,8 +156,16 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file by ``write_atomically``."""
+    with write_atomically(path) as out:
+        out.write(data)
+
+
 def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of writers that were killed: processes of this machine that are no more."""
+    """Remove temporary files of writers that were killed: processes of this machine that are no
+    more.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
         pid = int(left.name.rsplit("~", 2)[1])
         if not _alive(pid):
@@ -141,13 +173,15 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    if os.name == "nt":  # where signal 0 is no question, but the end of the process
+    # where signal 0 is no question, but the end of the process
+    if os.name == "nt":
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:
+        # another user's
         return True
     return True
 
@@ -167,15 +201,18 @@ def _seek_and_read(fd: int, size: int, offset: int) -> bytes:
         return os.read(fd, size)
 
 
-# Up to ``size`` bytes of ``fd`` from ``offset`` on; from any thread. No function around pread: its call would cost a
-# third of it. Windows has none.
+# Up to ``size`` bytes of ``fd`` from ``offset`` on; from any thread. No function around pread: its
+# call would cost a third of it. Windows has none.
 read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
 
 
 def read_all_at(fd: int, size: int, offset: int) -> bytes:
-    """``size`` bytes from ``offset`` on, fewer only at the file's end: one call brings 2 GiB at most."""
+    """``size`` bytes from ``offset`` on, fewer only at the file's end: one call brings 2 GiB at
+    most.
+    """
     data = read_at(fd, size, offset)
-    while 0 < len(data) < size:  # a network file system may bring less, too
+    # a network file system may bring less, too
+    while 0 < len(data) < size:
         more = read_at(fd, size - len(data), offset + len(data))
         if not more:
             break

@@ -1,4 +1,6 @@
-"""The progress of a long job: a bar in a terminal, a widget in a notebook, a line per tenth elsewhere."""
+"""The progress of a long job: a bar in a terminal, a widget in a notebook, a line per tenth
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-QUIET = 0.5  # seconds from one line to the next: a job of a moment writes one line, not ten
+# seconds from one line to the next: a job of a moment writes one line, not ten
+QUIET = 0.5
 
 
 class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
@@ -19,16 +22,19 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
     def __init__(self, *, total: int, **settings: Any) -> None:
         settings |= {"mininterval": 0, "maxinterval": float("inf"), "ascii": True}
         settings["file"] = sys.stdout if _in_a_kernel() else sys.stderr
-        self._shown, self._written = 0.0, time.monotonic()
+        self._shown = 0.0
+        self._written = time.monotonic()
         super().__init__(total=total, miniters=max(1, total // 10), **settings)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write one line; nothing for the empty bar at the start nor too soon after another line."""
-        now, done = time.monotonic(), self.n == self.total
+        now = time.monotonic()
+        done = self.n == self.total
         if self.n and self.n != self._shown and (done or now - self._written > QUIET):
             self.fp.write(f"{self}\n")
             self.fp.flush()
-            self._shown, self._written = self.n, now
+            self._shown = self.n
+            self._written = now
 
     def close(self) -> None:
         """Write the last state, once, without the blank line that tqdm adds."""
@@ -49,8 +55,14 @@ def _in_a_kernel() -> bool:
 
 
 def progress(total: int, what: str, unit: str) -> tqdm[Any]:
-    """A bar over ``total`` steps of ``unit`` ("B": counts in kB, MB, …); call ``update(n)`` in a ``with``."""
-    settings: dict[str, Any] = {"total": total, "desc": what, "unit": unit if unit == "B" else f" {unit}"}
+    """A bar over ``total`` steps of ``unit`` ("B": counts in kB, MB, …); call ``update(n)`` in a
+    ``with``.
+    """
+    settings: dict[str, Any] = {
+        "total": total,
+        "desc": what,
+        "unit": unit if unit == "B" else f" {unit}",
+    }
     if unit == "B":
         settings |= {"unit_scale": True, "unit_divisor": 1000}
     if _in_a_watched_notebook():

@@ -49,9 +49,13 @@ def encoded(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def write_shard(path: Path, ids: Iterable[int], images: Iterable[bytes], label: object = None) -> Path:
+def write_shard(
+    path: Path, ids: Iterable[int], images: Iterable[bytes], label: object = None
+) -> Path:
     """A shard whose labels are id mod 10, unless one is given."""
-    ids, offsets, data = list(ids), [], b""
+    ids = list(ids)
+    offsets = []
+    data = b""
     for key, image in zip(ids, images, strict=True):
         header = recordio.IRHeader(0, float(key % 10) if label is None else label, key, 0)
         offsets.append(len(data))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imnetlib import catalog
+from imnetlib.course.root import Layout
 
 
 def test_archives_by_name():
@@ -17,7 +18,8 @@ def test_archives_by_name():
     assert train.size == 147_897_477_120
     assert train.md5 == "1d675b47d978889d74fa0da5fadfb00e"
     with pytest.raises(
-        ValueError, match=r"ILSVRC2012 has no archive 'train\.tar'; it has ILSVRC2012_img_train\.tar, "
+        ValueError,
+        match=r"ILSVRC2012 has no archive 'train\.tar'; it has ILSVRC2012_img_train\.tar, ",
     ):
         catalog.ILSVRC2012.archive("train.tar")
 
@@ -45,18 +47,24 @@ def test_names_repeat_so_labels_show_the_id():
 
 def test_unknown_names_and_ids():
     assert catalog.named("no such thing") == ()
-    with pytest.raises(KeyError, match="'valley' is none of ImageNet's classes; ids look like n09468604"):
+    with pytest.raises(
+        KeyError, match="'valley' is none of ImageNet's classes; ids look like n09468604"
+    ):
         catalog.label("valley")
 
 
 def test_classes_of_another_root_are_named():
     here = ("n02510455", "n09468604", "n11620673")
     where = Path("/data/net/synset.txt")
-    catalog.check_classes(list(here), here, where)
-    with pytest.raises(ValueError, match=r"^/data/net/synset\.txt has 2 classes, not 3: make it again"):
-        catalog.check_classes(here[:2], here, where)
-    with pytest.raises(ValueError, match=r"synset\.txt: class 1 is n11620673 there, n09468604 here: make it"):
-        catalog.check_classes((here[0], here[2], here[1]), here, where)
+    catalog.verify_classes(list(here), here, where)
+    with pytest.raises(
+        ValueError, match=r"^/data/net/synset\.txt has 2 classes, not 3: make it again"
+    ):
+        catalog.verify_classes(here[:2], here, where)
+    with pytest.raises(
+        ValueError, match=r"synset\.txt: class 1 is n11620673 there, n09468604 here: make it"
+    ):
+        catalog.verify_classes((here[0], here[2], here[1]), here, where)
 
 
 def test_odd_files_belong_to_the_set():
@@ -70,14 +78,14 @@ def test_odd_files_belong_to_the_set():
 
 
 def test_layout_is_the_articles():
-    root = catalog.Layout(Path("/data"))
+    root = Layout(Path("/data"))
     assert root.train == Path("/data/imagenet/train")
     assert root.validation == Path("/data/imagenet/validation")
 
 
 def test_importing_it_needs_the_standard_library_only():
-    program = (
-        "import sys; from imnetlib import catalog; print(sorted(m for m in sys.modules if m == 'numpy'))"
+    program = "import sys; from imnetlib import catalog; print(sorted(m for m in sys.modules if m == 'numpy'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,4 +1,6 @@
-"""The tables in data/: complete, right by independent knowledge, readable by NLTK, carried by the wheel."""
+"""The tables in data/: complete, right by independent knowledge, readable by NLTK, carried by the
+wheel.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def build_data(checkout: Path) -> ModuleType:
 
 
 def test_class_counts():
-    small, large = catalog.wnids_1k(), catalog.wnids_21k()
+    small = catalog.wnids_1k()
+    large = catalog.wnids_21k()
     assert len(catalog.classes()) == 21_842
     assert len(small) == catalog.ILSVRC2012.classes == 1_000
     assert len(large) == catalog.IMAGENET21K.classes == 21_841
@@ -71,7 +74,10 @@ def test_every_class_is_a_noun_of_wordnet_by_the_same_names(nouns: WordNetCorpus
 
 
 def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, nouns: WordNetCorpusReader):
-    edges = [line.split("\t") for line in (checkout / "data/hypernyms.tsv").read_text("ascii").splitlines()]
+    edges = [
+        line.split("\t")
+        for line in (checkout / "data/hypernyms.tsv").read_text("ascii").splitlines()
+    ]
     assert edges.pop(0) == ["wnid", "hypernym"]
     expected = {
         (wnid, f"n{above.offset():08d}")
@@ -79,12 +85,15 @@ def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, nouns: Word
         for synset in [nouns.synset_from_pos_and_offset("n", int(wnid[1:]))]
         for above in synset.hypernyms() + synset.instance_hypernyms()
     }
-    assert len(edges) == len(expected) == 24_049  # one of them is the teddy's
+    # one of them is the teddy's
+    assert len(edges) == len(expected) == 24_049
     assert {(node, above) for node, above in edges} == expected
     assert {above for _, above in edges} - {node for node, _ in edges} == {"n00001740"}
 
 
-def test_the_nodes_that_are_no_classes_have_wordnets_names(checkout: Path, nouns: WordNetCorpusReader):
+def test_the_nodes_that_are_no_classes_have_wordnets_names(
+    checkout: Path, nouns: WordNetCorpusReader
+):
     text = (checkout / "data/inner_nodes.tsv").read_text("utf-8").splitlines()
     rows = [line.split("\t") for line in text]
     assert rows.pop(0) == ["wnid", "names", "gloss"]
@@ -102,7 +111,8 @@ def test_wordnet_answers_about_nouns(nouns: WordNetCorpusReader):
     path = [synset.name() for synset in panda.hypernym_paths()[0]]
     assert path[0] == "entity.n.01"
     assert path[-4:] == ["placental.n.01", "carnivore.n.01", "procyonid.n.01", "giant_panda.n.01"]
-    fir, spruce = nouns.synset("fir.n.02"), nouns.synset("spruce.n.02")
+    fir = nouns.synset("fir.n.02")
+    spruce = nouns.synset("spruce.n.02")
     assert fir.offset() == 11620673
     assert fir.lexname() == "noun.plant"
     assert nouns.synset("person.n.01").lexname() == "noun.Tops"
@@ -116,15 +126,22 @@ def test_wordnet_answers_about_nouns(nouns: WordNetCorpusReader):
 
 def test_wordnet_zip_has_all_files_and_each_keeps_its_licence(checkout: Path):
     with zipfile.ZipFile(checkout / "data/nltk_data/corpora/wordnet.zip") as archive:
-        texts = {name.removeprefix("wordnet/"): archive.read(name).decode() for name in archive.namelist()}
+        texts = {
+            name.removeprefix("wordnet/"): archive.read(name).decode()
+            for name in archive.namelist()
+        }
     texts.pop("")
     assert sorted(texts) == sorted(NLTK_FILES)
     assert len(NLTK_FILES) == 15
     for name in (n for n in NLTK_FILES if n.startswith(("data.", "index.")) and n != "index.sense"):
-        assert "WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved." in texts[name]
+        assert (
+            "WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved."
+            in texts[name]
+        )
     assert (
         sum(line[0] != " " for line in texts["data.noun"].splitlines()) == 82_115
-    )  # WordNet 3.0's own count
+        # WordNet 3.0's own count
+    )
     assert len(texts["lexnames"].splitlines()) == 45
     assert texts["lexnames"].splitlines()[18] == "18\tnoun.person\t1"
     for name, count in (("index.sense", 146_312), ("cntlist.rev", 17_081)):
@@ -146,14 +163,18 @@ def test_readme_names_every_file_and_quotes_the_licence_whole(checkout: Path):
 def test_rebuilding_the_zip_gives_the_same_members(
     checkout: Path, tmp_path: Path, build_data: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
-    """Order, dates, modes and contents; the packed bytes are zlib's, which differ from one zlib to another."""
+    """Order, dates, modes and contents; the packed bytes are zlib's, which differ from one zlib to
+    another.
+    """
     with zipfile.ZipFile(checkout / "data/nltk_data/corpora/wordnet.zip") as archive:
         expected = [(i.filename, i.date_time, i.external_attr, i.CRC) for i in archive.infolist()]
         files = {name: archive.read(f"wordnet/{name}").decode() for name in NLTK_FILES}
     monkeypatch.setattr(build_data, "DATA", tmp_path)
     build_data.write_zip("again.zip", files)
     with zipfile.ZipFile(tmp_path / "again.zip") as archive:
-        assert [(i.filename, i.date_time, i.external_attr, i.CRC) for i in archive.infolist()] == expected
+        assert [
+            (i.filename, i.date_time, i.external_attr, i.CRC) for i in archive.infolist()
+        ] == expected
 
 
 def test_tables_are_rebuilt_byte_for_byte_from_wordnet(checkout: Path, build_data: ModuleType):
@@ -166,7 +187,9 @@ def test_tables_are_rebuilt_byte_for_byte_from_wordnet(checkout: Path, build_dat
     assert edges.encode() == (checkout / "data/hypernyms.tsv").read_bytes()
     inner = build_data.inner_table(nodes - set(catalog.classes()), synsets)
     assert inner.encode() == (checkout / "data/inner_nodes.tsv").read_bytes()
-    labels = build_data.validation_labels(list(catalog.validation_wnids()), list(catalog.wnids_1k()))
+    labels = build_data.validation_labels(
+        list(catalog.validation_wnids()), list(catalog.wnids_1k())
+    )
     assert labels.encode() == (checkout / "data/ilsvrc2012_validation.txt").read_bytes()
 
 
@@ -182,7 +205,9 @@ def test_build_data_says_what_is_missing(checkout: Path, tmp_path: Path):
         "run this on Debian or Ubuntu (a container debian:bookworm will do)\n"
     )
     assert without_lists.startswith("failed: ")
-    assert "wordnet-base=1:3.0-37; `apt-get update` may be missing\nno such package\n" in without_lists
+    assert (
+        "wordnet-base=1:3.0-37; `apt-get update` may be missing\nno such package\n" in without_lists
+    )
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
@@ -195,7 +220,8 @@ def build(checkout: Path, path: Path) -> str:
 
 
 def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
-    """Built, unpacked into an empty folder (all that installing a pure wheel is) and used from elsewhere.
+    """Built, unpacked into an empty folder (all that installing a pure wheel is) and used from
+    elsewhere.
 
     ``-S`` leaves out site-packages, and with it the editable install of this checkout.
     """
@@ -204,16 +230,22 @@ def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
     subprocess.run(command, cwd=checkout, **quiet)
     (wheel,) = tmp_path.glob("imnetlib-*.whl")
     assert wheel.stat().st_size < 5_000_000
-    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    site = tmp_path / "site"
+    elsewhere = tmp_path / "elsewhere"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     elsewhere.mkdir()
-    program = "from imnetlib import catalog as c; print(c.__file__, len(c.classes()), len(c.wnids_1k()))"
+    program = (
+        "from imnetlib import catalog as c; print(c.__file__, len(c.classes()), len(c.wnids_1k()))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=elsewhere, env=environment, **quiet)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=elsewhere, env=environment, **quiet
+    )
     file, *counts = done.stdout.split()
     assert Path(file).is_relative_to(site)
     assert counts == ["21842", "1000"]
-    tables = {path.name for path in (checkout / "data").glob("*.t*")} - {"claims.tsv"}  # that is the course's
+    # that is the course's
+    tables = {path.name for path in (checkout / "data").glob("*.t*")} - {"claims.tsv"}
     assert {path.name for path in (site / "imnetlib/data").iterdir()} == tables | {"README.md"}
     assert "WordNet 3.0 Copyright 2006" in (site / "imnetlib/data/README.md").read_text("utf-8")

@@ -1,4 +1,6 @@
-"""pyproject.toml, the lock and environment.yml tell one story; importing costs little; doctor sees what is wrong."""
+"""pyproject.toml, the lock and environment.yml tell one story; importing costs little; doctor sees
+what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -72,11 +74,14 @@ def test_what_conda_hands_to_pip_installs(checkout: Path, tmp_path: Path):
 def test_importing_the_package_is_quick():
     code = "import sys; before = set(sys.modules); import imnetlib; print(len(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == 1  # itself: an import that imports nothing cannot be slow
+    # itself: an import that imports nothing cannot be slow
+    assert int(done.stdout) == 1
 
 
 MODULES = sorted(
-    ".".join(path.relative_to(Path(__file__).parent.parent).with_suffix("").parts).removesuffix(".__init__")
+    ".".join(path.relative_to(Path(__file__).parent.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
     for path in (Path(__file__).parent.parent / "imnetlib").rglob("*.py")
     if "engines" not in path.parts
 )
@@ -91,10 +96,16 @@ def test_no_module_but_the_engines_imports_a_framework():
 
 @pytest.mark.parametrize("name", ["recordio", "archive", "throughput"])
 def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
-    code = f"import sys, imnetlib.{name}; print(sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    code = (
+        f"import sys, imnetlib.{name}; print(sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {module for module in json.loads(done.stdout.replace("'", '"')) if not module.startswith("_")}
-    third_party = loaded - sys.stdlib_module_names - {"numpy", "cython_runtime", "imnetlib", "sitecustomize"}
+    loaded = {
+        module for module in json.loads(done.stdout.replace("'", '"')) if not module.startswith("_")
+    }
+    third_party = (
+        loaded - sys.stdlib_module_names - {"numpy", "cython_runtime", "imnetlib", "sitecustomize"}
+    )
     assert third_party == set()
 
 
@@ -107,19 +118,23 @@ def test_wordnet_works_right_after_set_up(tmp_path: Path):
 
 
 def test_doctor_finds_this_environment_in_order(tmp_path: Path):
-    wrong = [check for check in doctor.examine(tmp_path) if not check.ok]
+    wrong = [check for check in doctor.diagnose(tmp_path) if not check.ok]
     assert wrong == []
 
 
-def test_doctor_names_the_remedy_for_a_wrong_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_doctor_names_the_remedy_for_a_wrong_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     wanted = doctor.locked_versions() | {"papermill": "0.0.1"}
     monkeypatch.setattr(doctor, "locked_versions", lambda: wanted)
-    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
     assert wrong.name == "papermill"
     assert "pip install papermill==0.0.1" in wrong.remedy
 
 
-def test_the_exit_status_of_doctor_says_whether_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_exit_status_of_doctor_says_whether_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     assert CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)]).exit_code == 0
     monkeypatch.setattr(doctor, "DISK_NEEDED", 10**18)
     done = CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)])
@@ -127,7 +142,9 @@ def test_the_exit_status_of_doctor_says_whether_all_is_well(monkeypatch: pytest.
     assert "[FAIL]  free disk:" in done.output
 
 
-def test_doctor_reports_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_doctor_reports_a_package_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     def version(name: str) -> str:
         if name == "papermill":
             raise importlib.metadata.PackageNotFoundError(name)
@@ -135,18 +152,20 @@ def test_doctor_reports_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPa
 
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", version)
-    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
     assert (wrong.name, wrong.found) == ("papermill", "not installed")
 
 
 def test_doctor_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    (wrong,) = [check for check in doctor.examine(tmp_path / "new" / "root") if not check.ok]
+    (wrong,) = [check for check in doctor.diagnose(tmp_path / "new" / "root") if not check.ok]
     assert (wrong.name, wrong.found) == ("free disk", "0.0 GB")
 
 
-def test_doctor_reports_a_kernel_of_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_doctor_reports_a_kernel_of_another_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     kernel = tmp_path / "kernels" / "python3"
     kernel.mkdir(parents=True)
     spec = {
@@ -156,7 +175,7 @@ def test_doctor_reports_a_kernel_of_another_environment(monkeypatch: pytest.Monk
     }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    (wrong,) = [check for check in doctor.examine(tmp_path) if not check.ok]
+    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
     assert wrong.name == "kernel python3"
     assert "ipykernel install" in wrong.remedy
 
@@ -164,7 +183,9 @@ def test_doctor_reports_a_kernel_of_another_environment(monkeypatch: pytest.Monk
 class TestMakeEnv:
     """tools/make_env.sh on machines that cannot serve: one clear sentence, nothing left behind."""
 
-    def run(self, checkout: Path, folder: Path, tools: dict[str, str]) -> subprocess.CompletedProcess:
+    def run(
+        self, checkout: Path, folder: Path, tools: dict[str, str]
+    ) -> subprocess.CompletedProcess:
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         for name in ("bash", "dirname", "cat", "cksum", "awk", "mktemp", "rm"):
@@ -172,7 +193,11 @@ class TestMakeEnv:
         for name, script in {"df": f'exec {shutil.which("df")} "$@"', **tools}.items():
             (bin_folder / name).write_text(f"#!{shutil.which('bash')}\n{script}\n")
             (bin_folder / name).chmod(0o755)
-        command = [str(bin_folder / "bash"), str(checkout / "tools" / "make_env.sh"), str(folder / "env")]
+        command = [
+            str(bin_folder / "bash"),
+            str(checkout / "tools" / "make_env.sh"),
+            str(folder / "env"),
+        ]
         environment = {**os.environ, "PATH": str(bin_folder)}
         return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -190,7 +215,9 @@ class TestMakeEnv:
         assert done.stderr.startswith("The environment needs 2.5 GB;")
         assert "has 700 MB free" in done.stderr
 
-    def test_another_python_in_the_folder_is_named_and_left_alone(self, checkout: Path, tmp_path: Path):
+    def test_another_python_in_the_folder_is_named_and_left_alone(
+        self, checkout: Path, tmp_path: Path
+    ):
         (tmp_path / "env" / "bin").mkdir(parents=True)
         (tmp_path / "env" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "env" / "bin" / "python").chmod(0o755)

@@ -1,4 +1,6 @@
-"""Files appear whole or not at all, whoever else writes; progress is a line now and then where nobody watches."""
+"""Files appear whole or not at all, whoever else writes; progress is a line now and then where
+nobody watches.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +48,20 @@ def test_of_two_writers_the_later_one_wins_whole(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_bytes_are_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     done = []
-    fsync, replace = os.fsync, Path.replace
+    fsync = os.fsync
+    replace = Path.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (done.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(Path, "replace", lambda self, to: (done.append("rename"), replace(self, to)))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, to: (done.append("rename"), replace(self, to))
+    )
     with write_atomically(tmp_path / "file") as out:
         out.write(b"bytes")
-    assert done == ["fsync", "rename", "fsync"]  # the data, the name, the folder that holds the name
+    # the data, the name, the folder that holds the name
+    assert done == ["fsync", "rename", "fsync"]
 
 
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path: Path):
@@ -61,9 +69,12 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path
     dead.wait()
     killed = tmp_path / f".file.{files.HOST}~{dead.pid}~00aa.tmp"
     kept = {
-        f".file.{files.HOST}~{os.getpid()}~00bb.tmp",  # another thread's, say
-        f".file.elsewhere~{dead.pid}~00cc.tmp",  # of a machine that shares the disk
-        f".file.{files.HOST}-2~{dead.pid}~00ee.tmp",  # and of one with a name that begins as ours
+        # another thread's, say
+        f".file.{files.HOST}~{os.getpid()}~00bb.tmp",
+        # of a machine that shares the disk
+        f".file.elsewhere~{dead.pid}~00cc.tmp",
+        # and of one with a name that begins as ours
+        f".file.{files.HOST}-2~{dead.pid}~00ee.tmp",
         f".other.{files.HOST}~{dead.pid}~00dd.tmp",
     }
     for name in (killed.name, *kept):
@@ -89,12 +100,15 @@ class TestProgress:
             for _ in range(1000):
                 bar.update()
         captured = capsys.readouterr()
-        assert captured.out == ""  # a verb's own output is not mixed with its progress
+        # a verb's own output is not mixed with its progress
+        assert captured.out == ""
         return captured.err.splitlines()
 
     def test_a_line_per_tenth(self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
         lines = self.lines(capsys, 0, monkeypatch)
-        assert [line.split("%")[0].split()[-1] for line in lines] == [str(n) for n in range(10, 101, 10)]
+        assert [line.split("%")[0].split()[-1] for line in lines] == [
+            str(n) for n in range(10, 101, 10)
+        ]
 
     def test_a_job_of_a_moment_writes_one(
         self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch

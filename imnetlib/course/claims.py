@@ -1,7 +1,8 @@
-"""What the course's two sources claim, recomputed: which figures agree, which differ, and why (all chapters).
+"""What the course's two sources claim, recomputed: which figures agree, which differ, and why (all
+chapters).
 
-``data/claims.tsv`` holds the claims; here stands one function for each, and nothing else decides a verdict.
-Numbers in the texts are computed too. Units: MB = 10^6 bytes, MiB = 2^20, and so on.
+``data/claims.tsv`` holds the claims; here stands one function for each, and nothing else decides a
+verdict. Numbers in the texts are computed too. Units: MB = 10^6 bytes, MiB = 2^20, and so on.
 """
 
 from __future__ import annotations
@@ -16,18 +17,26 @@ from typing import Literal
 
 from imnetlib import throughput as t
 from imnetlib.catalog import ILSVRC2012, IMAGENET21K, data_file, validation_wnids, wnids_21k
-from imnetlib.deploy import RATES
+from imnetlib.cloud import RATES
 
 Outcome = Literal["agrees", "differs", "cannot be computed here"]
 
 HDD, SSD = t.DEVICES[:2]
-HDD_4K, SSD_4K = 0.43, 40.0  # the note's random 4K reads; it writes MB/s, its 677 h come out with MiB/s
-PACKED = 250 * t.GB  # the note's size of the packed full set
-RATE, DAYS = 170, 8.5  # the note's training: images/s and duration
-DOWNLOAD = 150 * t.GB  # the article's size of the 1,000-class set
+# the note's random 4K reads; it writes MB/s, its 677 h come out with MiB/s
+HDD_4K = 0.43
+SSD_4K = 40.0
+# the note's size of the packed full set
+PACKED = 250 * t.GB
+# the note's training: images/s and duration
+RATE = 170
+DAYS = 8.5
+# the article's size of the 1,000-class set
+DOWNLOAD = 150 * t.GB
 SC1 = next(device for device in t.DEVICES if "sc1" in device.name)
-TRAIN = 148 * t.GB  # the archive of the 1,000-class training images, rounded
-TOLERANCE = 0.05  # the sources round to one or two digits
+# the archive of the 1,000-class training images, rounded
+TRAIN = 148 * t.GB
+# the sources round to one or two digits
+TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A claim beside what arithmetic says; ``ratio`` is computed / claimed, None where one of them is missing.
+    """A claim beside what arithmetic says; ``ratio`` is computed / claimed, None where one of them
+    is missing.
 
     Where a claim is a bound ("more than 1 TB"), it agrees as soon as it holds, however far away.
     """
@@ -75,12 +85,15 @@ def _claim(row: dict[str, str]) -> Claim:
 
 def _value(claim_id: str) -> float:
     value = claims()[claim_id].value
-    assert value is not None  # the table's part of the bargain, and a test's
+    # the table's part of the bargain, and a test's
+    assert value is not None
     return value
 
 
 def recompute(ids: Iterable[str] | None = None, chapter: int | None = None) -> list[Verdict]:
-    """The verdicts on the claims with these ids, or of this chapter, or on all; KeyError for an unknown id."""
+    """The verdicts on the claims with these ids, or of this chapter, or on all; KeyError for an
+    unknown id.
+    """
     wanted = list(claims() if ids is None else ids)
     unknown = [i for i in wanted if i not in claims()]
     if unknown:
@@ -90,7 +103,9 @@ def recompute(ids: Iterable[str] | None = None, chapter: int | None = None) -> l
 
 
 def _compare(claim: Claim, computed: float, why: str, agrees: bool | None = None) -> Verdict:
-    """Equal within the tolerance, unless the claim is a bound: then ``agrees`` says whether it holds."""
+    """Equal within the tolerance, unless the claim is a bound: then ``agrees`` says whether it
+    holds.
+    """
     ratio = computed / _value(claim.id)
     holds = abs(ratio - 1) <= TOLERANCE if agrees is None else agrees
     outcome: Outcome = "agrees" if holds else "differs"
@@ -118,14 +133,16 @@ def _random_ssd(claim: Claim) -> Verdict:
 
 def _seek_per_file(claim: Claim) -> Verdict:
     files = IMAGENET21K.train
-    seeks, transfer = files / HDD.iops / t.HOUR, t.seconds_sequential(t.TB, HDD.sequential) / t.HOUR
+    seeks = files / HDD.iops / t.HOUR
+    transfer = t.seconds_sequential(t.TB, HDD.sequential) / t.HOUR
     hours, ssd = (t.hours_per_epoch(disk, files, t.TB)["a seek per file"] for disk in (HDD, SSD))
     why = f"A file costs one seek, then it is read in order: {seeks:.1f} h of seeks, {transfer:.1f} h of transfer."
     return _compare(claim, hours, f"{why} On the SSD it is {ssd:.1f} h altogether.")
 
 
 def _packed_rate(claim: Claim) -> Verdict:
-    size, rate = t.bytes_per_image(PACKED, IMAGENET21K.train), _value(claim.id)
+    size = t.bytes_per_image(PACKED, IMAGENET21K.train)
+    rate = _value(claim.id)
     bound = t.images_per_second(HDD.sequential, size)
     why = f"An image has {size / 1_000:.1f} KB, so {rate:,.0f} a second are {rate * size / t.MB:.0f} MB/s"
     share = f"{rate / bound:.0%} of what the disk reads in order ({bound:,.0f} images/s)."
@@ -146,20 +163,24 @@ def _train_time(claim: Claim) -> Verdict:
 def _fewer_rounds(claim: Claim) -> Verdict:
     images = _value(claim.id) * IMAGENET21K.train
     passes = images / ILSVRC2012.train
-    why = f"Fewer rounds, but not fewer images: {images / 1e6:.1f} M, as many as {passes:.1f} passes"
+    why = (
+        f"Fewer rounds, but not fewer images: {images / 1e6:.1f} M, as many as {passes:.1f} passes"
+    )
     return _compare(claim, passes, f"{why} over the 1,000-class set.")
 
 
 def _memory(claim: Claim) -> Verdict:
     if importlib.util.find_spec("mxnet") is None:
-        return _open(claim, "It takes MXNet's plans, and MXNet has wheels for Linux on x86-64 only.")
-    from imnetlib.engines import inception, planner
+        return _open(
+            claim, "It takes MXNet's plans, and MXNet has wheels for Linux on x86-64 only."
+        )
+    from imnetlib import engines
     from imnetlib.engines.mxnet import memory, network
 
-    net = network.symbol(inception.network("inception-21k", IMAGENET21K.classes))
+    net = network.symbol(engines.network("inception-21k", IMAGENET21K.classes))
     steps = memory.steps(net, 32, 224)
     nothing, in_place, both = (
-        sum(planner.plan(steps, in_place=own, sharing=shared).buffers) / t.MIB
+        sum(engines.plan(steps, in_place=own, sharing=shared).buffers) / t.MIB
         for own, shared in ((False, False), (True, False), (True, True))
     )
     why = f"With both, the results for 32 images take {both:,.0f} MiB beside {nothing:,.0f}: more than half is saved."
@@ -171,17 +192,19 @@ def _accuracy(claim: Claim) -> Verdict:
     images = ILSVRC2012.validation
     half = 1.96 * math.sqrt(0.683 * 0.317 / images)
     lost = (
-        sum(wnid not in set(wnids_21k()) for wnid in set(validation_wnids())) * images // ILSVRC2012.classes
+        sum(wnid not in set(wnids_21k()) for wnid in set(validation_wnids()))
+        * images
+        // ILSVRC2012.classes
     )
-    why = (
-        f"It needs the published weights and ImageNet; {images:,} images fix it to ±{100 * half:.1f} points."
-    )
+    why = f"It needs the published weights and ImageNet; {images:,} images fix it to ±{100 * half:.1f} points."
     return _open(claim, f"{why} For {lost} of them, one class, the full set has no output.")
 
 
 def _download(claim: Claim) -> Verdict:
     rate = DOWNLOAD / (_value(claim.id) * t.DAY)
-    return _open(claim, f"It is {rate / t.MB:.2f} MB/s on average. Put in the rate of your own line.")
+    return _open(
+        claim, f"It is {rate / t.MB:.2f} MB/s on average. Put in the rate of your own line."
+    )
 
 
 def _train_packing_rate() -> float:
@@ -193,9 +216,7 @@ def _pack_val(claim: Claim) -> Verdict:
     minutes = ILSVRC2012.validation / _train_packing_rate() / 60
     claimed = ILSVRC2012.validation / (_value(claim.id) * 60)
     why = f"{minutes:.1f} minutes at the rate of the training set on the same machine."
-    faster = (
-        f"Two minutes would be {claimed:.0f} images/s, {claimed / _train_packing_rate():.1f} times as many."
-    )
+    faster = f"Two minutes would be {claimed:.0f} images/s, {claimed / _train_packing_rate():.1f} times as many."
     return _compare(claim, minutes, f"{why} {faster}")
 
 
@@ -226,7 +247,7 @@ def _deploy(claim: Claim) -> Verdict:
 
 
 def _rate_4k(claim: Claim, iops: float, more: str) -> Verdict:
-    rate = iops * t.BLOCK
+    rate = iops * t.PAGE
     why = f"{iops:,.0f} × 4,096 bytes are {rate / t.MIB:.2f} MiB/s; in decimal units {rate / t.MB:.2f} MB/s."
     return _compare(claim, rate / t.MIB, f"{why} {more}")
 
@@ -236,7 +257,9 @@ def _hdd_4k(claim: Claim) -> Verdict:
 
 
 def _ssd_4k(claim: Claim) -> Verdict:
-    return _rate_4k(claim, SSD.iops, "The 40 lie between. One read at a time: an SSD does more at once.")
+    return _rate_4k(
+        claim, SSD.iops, "The 40 lie between. One read at a time: an SSD does more at once."
+    )
 
 
 def _in_order(claim: Claim) -> Verdict:
@@ -246,7 +269,7 @@ def _in_order(claim: Claim) -> Verdict:
 
 
 def _much_faster(claim: Claim) -> Verdict:
-    hdd, ssd = (disk.sequential / (disk.iops * t.BLOCK) for disk in (HDD, SSD))
+    hdd, ssd = (disk.sequential / (disk.iops * t.PAGE) for disk in (HDD, SSD))
     why = f"{ssd:.0f} times on the SSD, {hdd:.0f} times on the hard disk, one random 4K read at a time."
     return _compare(claim, ssd, f"{why} Taking ten times for much.", agrees=ssd > _value(claim.id))
 
@@ -279,7 +302,9 @@ def _gpu_stall(claim: Claim) -> Verdict:
     size = t.bytes_per_image(TRAIN, ILSVRC2012.train)
     hdd, ssd = (t.images_per_second(disk.sequential, size, disk.iops) for disk in (HDD, SSD))
     why = f"From the note's hard disk, a seek a file, {hdd:.0f} images/s; its four GPUs of 2015 train {RATE}."
-    return _compare(claim, hdd / RATE, f"{why} Its SSD gives {ssd:,.0f}: enough for them.", agrees=hdd < RATE)
+    return _compare(
+        claim, hdd / RATE, f"{why} Its SSD gives {ssd:,.0f}: enough for them.", agrees=hdd < RATE
+    )
 
 
 def _threads(claim: Claim) -> Verdict:
@@ -295,13 +320,23 @@ def _backup_time(claim: Claim) -> Verdict:
 
 
 def _fine_tuning(claim: Claim) -> Verdict:
-    images, passes = 50_000, 5
+    images = 50_000
+    passes = 5
     minutes = passes * images / RATE / 60
     why = f"No figure is given. Say {passes} passes over {images:,} images: {minutes:.0f} minutes at 170 images/s."
     return _open(claim, f"{why} The small set saves as much as the few passes.")
 
 
-_DISKS = (_hdd_4k, _ssd_4k, _in_order, _much_faster, _random_hdd, _random_ssd, _seek_per_file, _packed_rate)
+_DISKS = (
+    _hdd_4k,
+    _ssd_4k,
+    _in_order,
+    _much_faster,
+    _random_hdd,
+    _random_ssd,
+    _seek_per_file,
+    _packed_rate,
+)
 _TRAINING = (_train_time, _fewer_rounds, _longer_cycle, _gpu_stall, _fine_tuning)
 _PREPARING = (
     _download,
@@ -316,9 +351,12 @@ _PREPARING = (
 _SIZE_AND_QUALITY = (_raw_size, _memory, _accuracy, _resize, _crop)
 
 
-def _by_id(functions: Iterable[Callable[[Claim], Verdict]]) -> dict[str, Callable[[Claim], Verdict]]:
+def _by_id(
+    functions: Iterable[Callable[[Claim], Verdict]],
+) -> dict[str, Callable[[Claim], Verdict]]:
     return {f.__name__[1:].replace("_", "-"): f for f in functions}
 
 
-TIME_AND_RATE = tuple(_by_id((*_DISKS, *_TRAINING, *_PREPARING)))  # the ids of what chapter 3 judges
+# the ids of what chapter 3 judges
+TIME_AND_RATE = tuple(_by_id((*_DISKS, *_TRAINING, *_PREPARING)))
 RECOMPUTED = _by_id((*_DISKS, *_TRAINING, *_PREPARING, *_SIZE_AND_QUALITY))

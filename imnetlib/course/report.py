@@ -11,7 +11,8 @@ RECORD_TYPE = "application/vnd.imnetlib.record+json"
 
 
 def record(showed: str, **values: float | str | list[float]) -> None:
-    """Display ``showed``, the chapter's result in a sentence, and keep it with ``values`` in the notebook.
+    """Display ``showed``, the chapter's result in a sentence, and keep it with ``values`` in the
+    notebook.
 
     ``imnet run`` prints the sentence beside the chapter's name; tests read the values back.
     """

@@ -8,16 +8,57 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imnetlib import catalog, sample
-from imnetlib.archive import index_path, open_index
-from imnetlib.catalog import Dataset, Layout
-from imnetlib.course import server
-from imnetlib.files import write_atomically
+from imnetlib import catalog
+from imnetlib.catalog import Dataset
+from imnetlib.course import sample, server
+from imnetlib.files import write_whole
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
 OURS = {"mirror", "archives", "imagenet", "lists", "records", "checkpoints", "predictions"}
 DATASETS = {"sample": catalog.SAMPLE, "ILSVRC2012": catalog.ILSVRC2012}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each step of the course puts its files under one root folder."""
+
+    root: Path
+
+    @property
+    def archives(self) -> Path:
+        """The downloaded archives."""
+        return self.root / "archives"
+
+    @property
+    def train(self) -> Path:
+        """One folder per training class."""
+        return self.root / "imagenet" / "train"
+
+    @property
+    def validation(self) -> Path:
+        """The validation images: flat as they come, one folder per class once organized."""
+        return self.root / "imagenet" / "validation"
+
+    @property
+    def lists(self) -> Path:
+        """The ``.lst`` files."""
+        return self.root / "lists"
+
+    @property
+    def records(self) -> Path:
+        """The shards, a folder for each setting they were packed with."""
+        return self.root / "records"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trained networks."""
+        return self.root / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        """What a trained network says about the validation images."""
+        return self.root / "predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +86,9 @@ class Root(Layout):
 def open_root(root: str, dataset: str = "") -> Root:
     """The folder ``root`` (a relative path starts at the checkout), made if it is not there.
 
-    A new folder is marked with ``dataset`` ("sample" unless given). A folder that holds ImageNet in the course's
-    layout is taken for ILSVRC2012. ValueError when it holds something else, or another data set than asked for.
+    A new folder is marked with ``dataset`` ("sample" unless given). A folder that holds ImageNet in
+    the course's layout is taken for ILSVRC2012. ValueError when it holds something else, or another
+    data set than asked for.
     """
     folder = CHECKOUT / Path(root).expanduser()
     if folder.exists() and not folder.is_dir():
@@ -57,7 +99,9 @@ def open_root(root: str, dataset: str = "") -> Root:
     if marker.exists():
         marked = json.loads(marker.read_text(encoding="utf-8"))["dataset"]
         if dataset not in ("", marked):
-            raise ValueError(f"{folder} holds the data set {marked}, not {dataset}: choose another root")
+            raise ValueError(
+                f"{folder} holds the data set {marked}, not {dataset}: choose another root"
+            )
         return Root(folder, DATASETS[marked])
     there = (
         {path.name for path in folder.iterdir() if not path.name.startswith(".")}
@@ -70,15 +114,8 @@ def open_root(root: str, dataset: str = "") -> Root:
             f"{folder} holds other things ({first}): choose an empty or a new folder as the root"
         )
     chosen = dataset or ("ILSVRC2012" if there - {"mirror"} else "sample")
-    with write_atomically(marker) as out:
-        out.write(json.dumps({"dataset": chosen}).encode())
+    write_whole(marker, json.dumps({"dataset": chosen}).encode())
     return Root(folder, DATASETS[chosen])
-
-
-def tar_index(root: Root, name: str) -> Path:
-    """The file that holds the index of the archive ``name``, made if it is not there."""
-    open_index(root.archives / name)
-    return index_path(root.archives / name)
 
 
 def publication(root: Root) -> Dataset:
@@ -88,7 +125,9 @@ def publication(root: Root) -> Dataset:
 
 @contextmanager
 def site(root: Root) -> Iterator[str]:
-    """The base URL of the archives: a server on this machine for the sample, else the official site."""
+    """The base URL of the archives: a server on this machine for the sample, else the official
+    site.
+    """
     if not root.is_sample:
         yield root.dataset.url
         return

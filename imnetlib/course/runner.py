@@ -15,7 +15,7 @@ from typing import Any
 
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
-from imnetlib.files import write_atomically
+from imnetlib.files import write_whole
 
 NOTEBOOKS = CHECKOUT / "notebooks"
 BUILD = CHECKOUT / "build"
@@ -35,10 +35,14 @@ class Outcome:
 
 
 def find_chapters(names: Sequence[str]) -> list[Path]:
-    """The notebooks of ``names`` ("4", "04" or "04_recordio_packing"), all of them for none, in course order."""
+    """The notebooks of ``names`` ("4", "04" or "04_recordio_packing"), all of them for none, in
+    course order.
+    """
     there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not there:
-        raise ValueError(f"There are no chapters in {NOTEBOOKS}: run this in a checkout of the course")
+        raise ValueError(
+            f"There are no chapters in {NOTEBOOKS}: run this in a checkout of the course"
+        )
     if not names:
         return there
     chosen = []
@@ -53,9 +57,11 @@ def find_chapters(names: Sequence[str]) -> list[Path]:
 
 
 def typed_parameters(notebook: Path, given: Mapping[str, str]) -> dict[str, Any]:
-    """``given`` as the types that the notebook's parameters cell declares; ValueError for one it does not have.
+    """``given`` as the types that the notebook's parameters cell declares; ValueError for one it
+    does not have.
 
-    Text stays text, so ``-p wnid 01440764`` keeps its zero. papermill itself only warns of an unknown name.
+    Text stays text, so ``-p wnid 01440764`` keeps its zero. papermill itself only warns of an
+    unknown name.
     """
     import papermill
 
@@ -63,7 +69,9 @@ def typed_parameters(notebook: Path, given: Mapping[str, str]) -> dict[str, Any]
     values: dict[str, Any] = {}
     for name, text in given.items():
         if name not in declared:
-            raise ValueError(f"{notebook.stem} has no parameter {name!r}; it has {', '.join(declared)}")
+            raise ValueError(
+                f"{notebook.stem} has no parameter {name!r}; it has {', '.join(declared)}"
+            )
         values[name] = _as_type(name, text, declared[name]["inferred_type_name"])
     return values
 
@@ -121,23 +129,28 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
                 config=config,
                 extra_arguments=[
                     "--log-level=CRITICAL"
-                ],  # a chapter's errors come back as ChapterFailedError
+                    # a chapter's errors come back as ChapterFailedError
+                ],
             )
     except papermill.PapermillExecutionError as error:
         raise ChapterFailedError(
             f"{chapter.stem}, cell [{error.exec_count}]: {error.ename}: {error.evalue} (the whole notebook: {output})"
         ) from None
     except DeadKernelError:
-        raise ChapterFailedError(f"{chapter.stem}: its kernel died; was the memory used up?") from None
+        raise ChapterFailedError(
+            f"{chapter.stem}: its kernel died; was the memory used up?"
+        ) from None
     values = recorded(nbformat.read(output, as_version=4))
     return Outcome(output, time.perf_counter() - started, values)
 
 
 @contextmanager
 def _kernel_config() -> Iterator[Any]:
-    """Talk to the kernel through sockets in the file system: over TCP it warns that others could listen.
+    """Talk to the kernel through sockets in the file system: over TCP it warns that others could
+    listen.
 
-    They lie in a folder of this run's own: another run at the same time has the same names for its sockets.
+    They lie in a folder of this run's own: another run at the same time has the same names for its
+    sockets.
     """
     from traitlets.config import Config
 
@@ -149,7 +162,9 @@ def _kernel_config() -> Iterator[Any]:
 
 
 def source_hash(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 over the cells' kinds and sources: outputs of the same hash belong to the present source."""
+    """SHA-256 over the cells' kinds and sources: outputs of the same hash belong to the present
+    source.
+    """
     text = "\0".join(f"{cell['cell_type']}\n{cell['source']}" for cell in notebook["cells"])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -160,13 +175,14 @@ def store_chapter(chapter: Path, folder: Path) -> Outcome:
 
     outcome = _execute(chapter, folder / "notebooks" / chapter.name, {}, CHECKOUT / "figures")
     notebook = nbformat.read(outcome.notebook, as_version=4)
-    with write_atomically(chapter) as out:
-        out.write((nbformat.writes(clean(notebook)) + "\n").encode())
+    write_whole(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())
     return outcome
 
 
 def clean(notebook: Any) -> Any:
-    """``notebook`` without timestamps, papermill's notes and chance ids; with the hash of its sources."""
+    """``notebook`` without timestamps, papermill's notes and chance ids; with the hash of its
+    sources.
+    """
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

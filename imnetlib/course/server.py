@@ -1,7 +1,8 @@
 """A real HTTP server on this machine for one folder, with faults to order (chapter 1).
 
-Werkzeug speaks the protocol: Range, If-Range, ETag, Last-Modified, 206 and 416. A list of faults says what goes
-wrong with the first requests, so that a reader sees a download break, and a test can ask for each way it can.
+Werkzeug speaks the protocol: Range, If-Range, ETag, Last-Modified, 206 and 416. A list of faults
+says what goes wrong with the first requests, so that a reader sees a download break, and a test can
+ask for each way it can.
 """
 
 from __future__ import annotations
@@ -26,15 +27,24 @@ PAGE = "<!DOCTYPE html><html><title>Log in</title><p>Please log in to download t
 class Fault:
     """What goes wrong with one request; without arguments, nothing does."""
 
-    drop_after: int | None = None  # close the connection after so many bytes of the body
-    page: int | None = None  # an HTML page with this status in place of the file
-    ignore_range: bool = False  # 200 and the whole file, whatever range was asked for
-    ignore_if_range: bool = False  # the range asked for, though the file has changed
-    content_range: str | None = None  # a header of one's own
-    extra_length: int = 0  # added to the Content-Length that is announced
-    flip: int | None = None  # this byte of the file arrives damaged
-    rate: int | None = None  # bytes per second
-    etag: str | None = None  # as if the file had changed
+    # close the connection after so many bytes of the body
+    drop_after: int | None = None
+    # an HTML page with this status in place of the file
+    page: int | None = None
+    # 200 and the whole file, whatever range was asked for
+    ignore_range: bool = False
+    # the range asked for, though the file has changed
+    ignore_if_range: bool = False
+    # a header of one's own
+    content_range: str | None = None
+    # added to the Content-Length that is announced
+    extra_length: int = 0
+    # this byte of the file arrives damaged
+    flip: int | None = None
+    # bytes per second
+    rate: int | None = None
+    # as if the file had changed
+    etag: str | None = None
 
 
 class _Quiet(WSGIRequestHandler):
@@ -42,7 +52,9 @@ class _Quiet(WSGIRequestHandler):
         """A line per request on stderr would end up in the reader's notebook."""
 
 
-def _body(chunks: Iterable[bytes], fault: Fault, start: int, closing: threading.Event) -> Iterator[bytes]:
+def _body(
+    chunks: Iterable[bytes], fault: Fault, start: int, closing: threading.Event
+) -> Iterator[bytes]:
     """The body from byte ``start`` of the file on, as the fault has it."""
     at = start
     for chunk in chunks:
@@ -51,7 +63,8 @@ def _body(chunks: Iterable[bytes], fault: Fault, start: int, closing: threading.
             chunk = chunk[:here] + bytes([chunk[here] ^ 0xFF]) + chunk[here + 1 :]
         if fault.drop_after is not None and at + len(chunk) > start + fault.drop_after:
             yield chunk[: start + fault.drop_after - at]
-            raise ConnectionAbortedError  # Werkzeug then closes the connection without a word
+            # Werkzeug then closes the connection without a word
+            raise ConnectionAbortedError
         yield chunk
         at += len(chunk)
         if fault.rate is not None:
@@ -61,21 +74,26 @@ def _body(chunks: Iterable[bytes], fault: Fault, start: int, closing: threading.
 def _application(
     folder: Path, faults: Iterable[Fault], closing: threading.Event
 ) -> Callable[..., Iterable[bytes]]:
-    waiting, one_at_a_time = iter(faults), threading.Lock()
+    waiting = iter(faults)
+    one_at_a_time = threading.Lock()
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with one_at_a_time:
             fault = next(waiting, Fault())
         if fault.page is not None:
             return Response(PAGE, fault.page, mimetype="text/html")(environ, start_response)
-        for ignored, header in ((fault.ignore_range, "HTTP_RANGE"), (fault.ignore_if_range, "HTTP_IF_RANGE")):
+        for ignored, header in (
+            (fault.ignore_range, "HTTP_RANGE"),
+            (fault.ignore_if_range, "HTTP_IF_RANGE"),
+        ):
             if ignored:
                 environ.pop(header, None)
         try:
             answer = send_from_directory(
                 folder, environ["PATH_INFO"].lstrip("/"), environ, etag=fault.etag or True
             )
-        except HTTPException as error:  # 404, or 416 for a range beyond the end
+        except HTTPException as error:
+            # 404, or 416 for a range beyond the end
             return error(environ, start_response)
         start = answer.content_range.start or 0 if answer.status_code == 206 else 0
         answer.content_length = (answer.content_length or 0) + fault.extra_length
@@ -89,7 +107,8 @@ def _application(
 
 @contextmanager
 def serve(folder: Path, faults: Iterable[Fault] = (), port: int = 0) -> Iterator[str]:
-    """Serve ``folder`` on 127.0.0.1 and yield the base URL; request i meets ``faults[i]``, the later ones none.
+    """Serve ``folder`` on 127.0.0.1 and yield the base URL; request i meets ``faults[i]``, the
+    later ones none.
 
     ``port`` 0 takes a free one. OSError when the port asked for is in use.
     """
@@ -103,9 +122,16 @@ def serve(folder: Path, faults: Iterable[Fault] = (), port: int = 0) -> Iterator
     with listening:
         application = _application(folder.resolve(), faults, closing)
         server = make_server(
-            "127.0.0.1", port, application, threaded=True, request_handler=_Quiet, fd=listening.fileno()
+            "127.0.0.1",
+            port,
+            application,
+            threaded=True,
+            request_handler=_Quiet,
+            fd=listening.fileno(),
         )
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="file server", daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,), name="file server", daemon=True
+        )
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

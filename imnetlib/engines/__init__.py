@@ -1,1 +1,10 @@
-"""Frameworks that train: what any of them shares lies here, a folder holds one."""
+"""What every training framework shares; each has a folder of its own below (chapters 6 and 7)."""
+
+from imnetlib.engines.inception import Block, Network, Stem, network
+from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, lifetimes, plan
+from imnetlib.engines.recipe import Recipe
+
+__all__ = [
+    "MATCH_RANGE", "Block", "Network", "Plan", "Recipe", "Stem", "Step", "lifetimes",
+    "network", "plan",
+]  # fmt: skip

@@ -1,7 +1,8 @@
 """Inception-BN and its relatives as a table of filters, for any framework to build (chapter 6).
 
-The table is ``data/inception.tsv``: Ioffe and Szegedy's network (2015), the wider one of *Training Deep Net on 14
-Million Images by Using A Single Machine*, and a small one for pictures of 64 pixels, a quarter as wide.
+The table is ``data/inception.tsv``: Ioffe and Szegedy's network (2015), the wider one of *Training
+Deep Net on 14 Million Images by Using A Single Machine*, and a small one for pictures of 64 pixels,
+a quarter as wide.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ Pool = Literal["avg", "max", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """One of the two layers before the blocks: ``reduce`` 1x1 filters where not 0, then ``filters``, then the pool.
+    """One of the two layers before the blocks: ``reduce`` 1x1 filters where not 0, then
+    ``filters``, then the pool.
 
-    ``conv1`` takes every second pixel (stride 2); the pool, where there is one, halves height and width.
+    ``conv1`` takes every second pixel (stride 2); the pool, where there is one, halves height and
+    width.
     """
 
     name: str
@@ -32,11 +35,12 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The filters of one inception block, branch by branch; every convolution is followed by BatchNorm and ReLU.
+    """The filters of one inception block, branch by branch; every convolution is followed by
+    BatchNorm and ReLU.
 
-    The branches: ``single`` 1x1; ``triple_reduce`` 1x1, then ``triple`` 3x3; ``double_reduce`` 1x1, then ``double``
-    3x3 twice; a 3x3 pool, then ``projection`` 1x1. With ``halves`` the first and the projection are missing, and the
-    last convolution and the pool have stride 2.
+    The branches: ``single`` 1x1; ``triple_reduce`` 1x1, then ``triple`` 3x3; ``double_reduce`` 1x1,
+    then ``double`` 3x3 twice; a 3x3 pool, then ``projection`` 1x1. With ``halves`` the first and
+    the projection are missing, and the last convolution and the pool have stride 2.
     """
 
     name: str
@@ -56,7 +60,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The layers in order; then come a mean over all pixels and a fully connected layer with an output a class."""
+    """The layers in order; then come a mean over all pixels and a fully connected layer with an
+    output a class.
+    """
 
     name: str
     stem: tuple[Stem, Stem]
@@ -74,7 +80,8 @@ def _table() -> dict[str, list[dict[str, str]]]:
 
 
 def network(name: str, classes: int) -> Network:
-    """The network of that name in the table: "inception-bn", "inception-21k", "inception-64px" (chapter 6).
+    """The network of that name in the table: "inception-bn", "inception-21k", "inception-64px"
+    (chapter 6).
 
     ValueError lists the names when there is none, and for fewer than two classes.
     """
@@ -98,7 +105,9 @@ def _stem(row: dict[str, str]) -> Stem:
 
 def _block(row: dict[str, str]) -> Block:
     columns = ("1x1", "3x3_reduce", "3x3", "double_reduce", "double", "projection")
-    single, triple_reduce, triple, double_reduce, double, projection = (int(row[name]) for name in columns)
+    single, triple_reduce, triple, double_reduce, double, projection = (
+        int(row[name]) for name in columns
+    )
     return Block(
         name=row["layer"],
         single=single,

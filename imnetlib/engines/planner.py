@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-MATCH_RANGE = 16  # MXNet's default: a buffer serves results up to 16 times smaller or larger
+# MXNet's default: a buffer serves results up to 16 times smaller or larger
+MATCH_RANGE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation: the results it reads, the bytes of those it writes, and which of these may overwrite which."""
+    """One operation: the results it reads, the bytes of those it writes, and which of these may
+    overwrite which.
+    """
 
     name: str
     reads: Sequence[Hashable]
@@ -33,23 +36,35 @@ class Plan:
 def lifetimes(steps: Sequence[Step]) -> dict[Hashable, tuple[int, int]]:
     """For each result the positions of the step that writes it and of the last that reads it."""
     last = {result: position for position, step in enumerate(steps) for result in step.reads}
-    return {result: (position, last[result]) for position, step in enumerate(steps) for result in step.writes}
+    return {
+        result: (position, last[result])
+        for position, step in enumerate(steps)
+        for result in step.writes
+    }
 
 
 def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) -> Plan:
-    """Buffers for the results of ``steps`` with each saving on or off, chosen as MXNet chooses them.
+    """Buffers for the results of ``steps`` with each saving on or off, chosen as MXNet chooses
+    them.
 
-    ``in_place``: a result takes the buffer of the one it may overwrite, where nobody else waits for that.
-    ``sharing``: it takes a buffer that is free again. Every result has a reader; time grows with steps × buffers.
+    ``in_place``: a result takes the buffer of the one it may overwrite, where nobody else waits for
+    that. ``sharing``: it takes a buffer that is free again. Every result has a reader; time grows
+    with steps × buffers.
     """
     readers = Counter(result for step in steps for result in step.reads)
     made = Plan([], {})
-    awaited: list[int] = []  # for each buffer, the reads to come
-    free: list[int] = []  # in the order of their release
+    # for each buffer, the reads to come
+    awaited: list[int] = []
+    # in the order of their release
+    free: list[int] = []
     for step in steps:
         # The largest first; of equals the last, as MXNet goes through its outputs.
         for result, size in sorted(step.writes.items(), key=lambda item: item[1])[::-1]:
-            over = made.places[step.overwrites[result]] if in_place and result in step.overwrites else None
+            over = (
+                made.places[step.overwrites[result]]
+                if in_place and result in step.overwrites
+                else None
+            )
             if over is not None and awaited[over] == 1:
                 buffer = over
             elif sharing and (fitting := _fitting(free, made.buffers, size)) is not None:
@@ -69,7 +84,9 @@ def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) 
 
 
 def _fitting(free: Sequence[int], buffers: Sequence[int], size: int) -> int | None:
-    """The smallest free buffer that is large enough, else the largest; of equals the first and the last released."""
+    """The smallest free buffer that is large enough, else the largest; of equals the first and the
+    last released.
+    """
     larger = [b for b in free if size <= buffers[b] <= size * MATCH_RANGE]
     smaller = [b for b in reversed(free) if size // MATCH_RANGE <= buffers[b] < size]
     if larger:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from imnetlib.loader import Transform
+from imnetlib.arguments import require
+from imnetlib.image import Transform
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A network, how its pictures are shown, and how it learns. ValueError for values that make no sense.
+    """A network, how its pictures are shown, and how it learns. ValueError for values that make no
+    sense.
 
-    ``network``: a name in ``engines.inception``. ``size``: pixels a side. ``share``: of the short edge, as in
-    ``loader.Transform``. ``mean``, ``std``: of all channels, on the scale of 0 to 255. Stochastic gradient descent
-    with momentum; ``learning_rate`` is the highest. ``devices`` share each batch of
-    ``batch_size`` images, and count here since BatchNorm looks at a device's part alone.
+    ``network``: a name in ``engines.inception``. ``size``: pixels a side. ``share``: of the short
+    edge, as in ``loader.Transform``. ``mean``, ``std``: of all channels, on the scale of 0 to 255.
+    Stochastic gradient descent with momentum; ``learning_rate`` is the highest. ``devices`` share
+    each batch of ``batch_size`` images, and count here since BatchNorm looks at a device's part
+    alone.
     """
 
     network: str = "inception-64px"
@@ -32,20 +35,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for good, rule, value in (
-            (self.epochs >= 1, "epochs are 1 or more", self.epochs),
-            (self.devices >= 1, "devices are 1 or more", self.devices),
-            (self.learning_rate > 0, "the learning rate is above 0", self.learning_rate),
-            (0 <= self.momentum < 1, "momentum is 0 or more and below 1", self.momentum),
-            (self.weight_decay >= 0, "weight decay is not negative", self.weight_decay),
-            (
-                self.batch_size >= 1 and self.batch_size % self.devices == 0,
-                f"the batch size is a multiple of the {self.devices} devices",
-                self.batch_size,
-            ),
-        ):
-            if not good:
-                raise ValueError(f"{rule}, not {value!r}")
+        require(self.epochs >= 1, "epochs are 1 or more", self.epochs)
+        require(self.devices >= 1, "devices are 1 or more", self.devices)
+        require(self.learning_rate > 0, "the learning rate is above 0", self.learning_rate)
+        require(0 <= self.momentum < 1, "momentum is 0 or more and below 1", self.momentum)
+        require(self.weight_decay >= 0, "weight decay is not negative", self.weight_decay)
+        require(
+            self.batch_size >= 1 and self.batch_size % self.devices == 0,
+            f"the batch size is a multiple of the {self.devices} devices",
+            self.batch_size,
+        )
         self.transform(training=True)
 
     @property

@@ -1,4 +1,5 @@
-"""The index of a tar, and reading its members shuffled: ours, tarfile and extracted files, in one run.
+"""The index of a tar, and reading its members shuffled: ours, tarfile and extracted files, in one
+run.
 
     python tests/benchmarks/bench_archive.py [--members 14197087]
 
@@ -25,8 +26,11 @@ from measure import PEAK
 
 from imnetlib.archive import TarReader, TarScanner, index_tar
 
-CLASSES, FILES, SIZE = 20, 1000, 60_000
-ALL_CLASSES = 21_841  # of the full ImageNet
+CLASSES = 20
+FILES = 1000
+SIZE = 60_000
+# of the full ImageNet
+ALL_CLASSES = 21_841
 ROUNDS = 5
 END = bytes(1024)
 
@@ -47,7 +51,9 @@ def write_nested(path: Path, data: bytes, classes: int, members: int) -> None:
     with path.open("wb") as out:
         for number in range(classes):
             wnid = f"n{number:08d}"
-            inner = class_tar(wnid, data, (number + 1) * members // classes - number * members // classes)
+            inner = class_tar(
+                wnid, data, (number + 1) * members // classes - number * members // classes
+            )
             out.write(header(f"{wnid}.tar", len(inner)) + inner + bytes(-len(inner) % 512))
         out.write(END)
 
@@ -104,7 +110,8 @@ def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
     index = index_tar(path)
     order = list(range(len(index)))
     random.Random(1).shuffle(order)
-    files, members = [], []
+    files = []
+    members = []
     for number, (tar, member) in enumerate(walk_tarfile(outer)):
         extracted = folder / "extracted" / index.names[number].decode()
         extracted.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +169,8 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=0)
     members = parser.parse_args().members
     data = np.random.default_rng(1).bytes(SIZE)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # /tmp may be small, or memory
+    # /tmp may be small, or memory
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         write_nested(folder / "nested.tar", data, CLASSES, CLASSES * FILES)
         (folder / "flat.tar").write_bytes(class_tar("ILSVRC2012_val", data, CLASSES * FILES))

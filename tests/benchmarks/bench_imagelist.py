@@ -16,10 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from imnetlib import imagelist
+from imnetlib import pack
 
 T = TypeVar("T")
-UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+# of ru_maxrss, in bytes
+UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def timed(name: str, action: Callable[[], T]) -> T:
@@ -30,7 +31,7 @@ def timed(name: str, action: Callable[[], T]) -> T:
     return result
 
 
-def make(images: int) -> imagelist.ImageList:
+def make(images: int) -> pack.ImageList:
     """Names as in the full ImageNet, 21,841 classes."""
     labels = np.sort(np.random.default_rng(1).integers(0, 21_841, images)).astype(np.float32)
     paths = np.empty(images, "S26")
@@ -38,7 +39,7 @@ def make(images: int) -> imagelist.ImageList:
         some = enumerate(labels[start : start + 100_000].astype(int).tolist(), start)
         names = [b"n%08d/n%08d_%d.JPEG" % (label, label, number % 30_000) for number, label in some]
         paths[start : start + 100_000] = names
-    return imagelist.ImageList(np.arange(images), labels[:, None], paths)
+    return pack.ImageList(np.arange(images), labels[:, None], paths)
 
 
 def main() -> None:
@@ -48,10 +49,10 @@ def main() -> None:
     print(f"{len(images):,} images")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.lst"
-        shuffled = timed("shuffle", lambda: imagelist.shuffle(images, 1))
-        timed("write_lst", lambda: imagelist.write_lst(shuffled, path))
-        timed("split, stratified", lambda: imagelist.split(images, (0.9, 0.1), 1, stratified=True))
-        timed("read_lst", lambda: imagelist.read_lst(path))
+        shuffled = timed("shuffle", lambda: pack.shuffle(images, 1))
+        timed("write_lst", lambda: pack.write_lst(shuffled, path))
+        timed("split, stratified", lambda: pack.split(images, (0.9, 0.1), 1, stratified=True))
+        timed("read_lst", lambda: pack.read_lst(path))
 
 
 if __name__ == "__main__":

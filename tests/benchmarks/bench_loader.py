@@ -1,16 +1,18 @@
-"""imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos of short edge 256, in one run.
+"""imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos of short edge 256,
+in one run.
 
     python tests/benchmarks/bench_loader.py [--records 3072] [--rounds 3] [--only ffcv]
 
-Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming, litdata, FFCV; loader_peers.py says how each is
-used. MXNet is in the course's environment, tests/benchmarks/peers.txt says how to install the others; a peer that
-cannot run has the reason in its row. Each reader has a process of its own, and only one is awake at a time. The
-rounds alternate between the readers, the first one warms up, and the median counts. "cores" is the processor time
-of a reader with its worker processes, divided by the time that passed; MXNet's iterators decode with half of the
-cores at most. "of decoding" is the share of the rate of two threads that only decode JPEGs held in memory.
+Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming, litdata, FFCV; loader_peers.py
+says how each is used. MXNet is in the course's environment, tests/benchmarks/peers.txt says how to
+install the others; a peer that cannot run has the reason in its row. Each reader has a process of
+its own, and only one is awake at a time. The rounds alternate between the readers, the first one
+warms up, and the median counts. "cores" is the processor time of a reader with its worker
+processes, divided by the time that passed; MXNet's iterators decode with half of the cores at most.
+"of decoding" is the share of the rate of two threads that only decode JPEGs held in memory.
 
-Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the project promises.
-Reading without decoding, every byte checksummed, is in bench_recordio.py.
+Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the
+project promises. Reading without decoding, every byte checksummed, is in bench_recordio.py.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ from loader_peers import Task
 from measure import PEAK, Apart, Job, Timing
 
 from imnetlib import catalog, recordio
-from imnetlib.loader import Transform
+from imnetlib.image import Transform
 
 BATCH = 128
 PICTURES = 200
-MEAN, STD = (123.68, 116.78, 103.94), (58.4, 57.12, 57.38)
-QUALITIES = {"large": 90, "small": 73}  # JPEGs of about 36 and 18 KB
+MEAN = (123.68, 116.78, 103.94)
+STD = (58.4, 57.12, 57.38)
+# JPEGs of about 36 and 18 KB
+QUALITIES = {"large": 90, "small": 73}
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 BARE: Readers = {"decoding alone, 2 threads": (peers.bare_decoding,)}
 OURS: Readers = {
@@ -58,16 +62,24 @@ OTHERS: Readers = {
     "litdata, PIL": (peers.litdata, "PIL"),
     "litdata, simplejpeg": (peers.litdata, "simplejpeg"),
 }
-CENTER, RANDOM, RESIZED = (Transform(224, crop, True) for crop in ("center", "random", "resized"))
+CENTER, RANDOM, RESIZED = (
+    Transform(224, crop, True) for crop in ("center", "random", "random_resized")
+)
 FLOAT, FLOAT_RESIZED = (
-    Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD) for crop in ("random", "resized")
+    Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD)
+    for crop in ("random", "random_resized")
 )
 TABLES: tuple[tuple[str, str, Transform, Readers], ...] = (
     ("centre crop, mirror, uint8", "large", CENTER, BARE | OURS | FFCV | MXNET),
     ("random crop, mirror, uint8", "large", RANDOM, BARE | OURS | FFCV | MXNET | OTHERS),
     ("random-resized crop, mirror, uint8", "large", RESIZED, BARE | OURS | FFCV | MXNET | OTHERS),
     ("random crop, mirror, float32 NCHW", "large", FLOAT, BARE | OURS | MXNET),
-    ("random-resized crop, mirror, float32 NCHW", "large", FLOAT_RESIZED, BARE | OURS | FFCV | MXNET),
+    (
+        "random-resized crop, mirror, float32 NCHW",
+        "large",
+        FLOAT_RESIZED,
+        BARE | OURS | FFCV | MXNET,
+    ),
     ("centre crop, mirror, uint8", "small", CENTER, BARE | OURS | FFCV | MXNET),
     ("random crop, mirror, uint8", "small", RANDOM, BARE | OURS | MXNET),
     ("random-resized crop, mirror, uint8", "small", RESIZED, BARE | OURS | FFCV | MXNET),
@@ -76,15 +88,15 @@ LOADING = """
 import itertools, sys
 from pathlib import Path
 from imnetlib.loader import Loader, Transform
-loader = Loader([Path(sys.argv[1])], 256, Transform(224, "resized", True), threads=4)
+loader = Loader([Path(sys.argv[1])], 256, Transform(224, "random_resized", True), threads=4)
 batches = sum(1 for _ in range(int(sys.argv[2])) for _ in loader)
 print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 threads")
 """
 FULL_INDEX = """
 import sys, time
 from pathlib import Path
-from imnetlib.epoch import epoch_order
 from imnetlib.loader import Loader, Transform
+from imnetlib.order import epoch_order
 began = time.perf_counter()
 loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")  # there is nothing in the file
 opened = time.perf_counter()
@@ -99,10 +111,13 @@ def make_records(folder: Path, records: int, quality: int) -> Path:
     pictures = []
     for i in range(PICTURES):
         width, height = (341, 256) if i % 3 else (256, 341)
-        encoded = cv2.imencode(".jpg", photo(width, height, i), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        encoded = cv2.imencode(
+            ".jpg", photo(width, height, i), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )[1]
         pictures.append(encoded.tobytes())
     folder.mkdir()
-    shard, offsets = folder / "set.rec", []
+    shard = folder / "set.rec"
+    offsets = []
     with shard.open("wb") as out:
         for i in range(records):
             offsets.append(out.tell())
@@ -114,7 +129,8 @@ def make_records(folder: Path, records: int, quality: int) -> Path:
 
 def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing] | str]:
     """Of each reader its rounds, or why it can't run."""
-    jobs, found = {}, dict[str, list[Timing] | str]()
+    jobs = {}
+    found = dict[str, list[Timing] | str]()
     try:
         for number, (name, (make, *arguments)) in enumerate(readers.items()):
             jobs[name] = Apart(task.folder / f"{number}.log", make, task, *arguments)
@@ -122,7 +138,8 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
         for number in range(rounds + 1):
             for name, job in jobs.items():
                 timing = job.run()
-                if timing and number:  # the first round warms up
+                # the first round warms up
+                if timing and number:
                     timings[name].append(timing)
         found = {name: job.failure or timings[name] for name, job in jobs.items()}
     finally:
@@ -159,20 +176,27 @@ def memory(folder: Path, shard: Path) -> None:
     offsets = np.arange(records) * 113_248
     recordio.write_index(full.with_suffix(".idx"), np.arange(records), offsets)
     with full.open("wb") as file:
-        file.truncate(int(offsets[-1]) + 113_248)  # sparse: takes no disk space
+        # sparse: takes no disk space
+        file.truncate(int(offsets[-1]) + 113_248)
     print(f"{child(FULL_INDEX, full)}; promised: 1,000 MB")
 
 
 def main() -> None:
     """Print all tables."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--records", type=int, default=24 * BATCH, help="best a multiple of the batch")
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    arguments.add_argument(
+        "--records", type=int, default=24 * BATCH, help="best a multiple of the batch"
+    )
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--only", help="only readers with this in their names, and ours")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         make = functools.partial(make_records, records=options.records)
-        shards = {kind: make(Path(name) / kind, quality=quality) for kind, quality in QUALITIES.items()}
+        shards = {
+            kind: make(Path(name) / kind, quality=quality) for kind, quality in QUALITIES.items()
+        }
         for title, kind, transform, readers in TABLES:
             shard = shards[kind]
             chosen = {
@@ -181,7 +205,10 @@ def main() -> None:
                 if not options.only or label in BARE | OURS or options.only.lower() in label.lower()
             }
             size = shard.stat().st_size / options.records / 1e3
-            print(f"\n{title}: {options.records:,} records of {size:.0f} KB, batch {BATCH}", flush=True)
+            print(
+                f"\n{title}: {options.records:,} records of {size:.0f} KB, batch {BATCH}",
+                flush=True,
+            )
             report(measure(chosen, Task(shard, shard.parent, transform, BATCH), options.rounds))
         memory(Path(name), shards["large"])
 

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_pack.py [--images 1500] [--rounds 3]
 
-Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. "PSNR" is against a Lanczos-reduced original of
-the size stored, so that nobody wins by a worse picture. im2rec always enlarges to --resize; we do with upscale. Then:
-how near packing comes to the codec alone, the same data in memory; from the archive end to end, with the disk space
-taken on the way; and the peak memory of 16 threads.
+Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. "PSNR" is against a
+Lanczos-reduced original of the size stored, so that nobody wins by a worse picture. im2rec always
+enlarges to --resize; we do with upscale. Then: how near packing comes to the codec alone, the same
+data in memory; from the archive end to end, with the disk space taken on the way; and the peak
+memory of 16 threads.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ import numpy as np
 from measure import PEAK
 from PIL import Image
 
-from imnetlib import imagelist, recordio
+from imnetlib import pack, recordio
 
-IM2REC = "import numpy, runpy, sys; numpy.bool = bool; runpy.run_path(sys.argv[1], run_name='__main__')"
+IM2REC = (
+    "import numpy, runpy, sys; numpy.bool = bool; runpy.run_path(sys.argv[1], run_name='__main__')"
+)
 IM2REC = IM2REC.replace("; runpy", "; tool = sys.argv.pop(1); runpy").replace("sys.argv[1]", "tool")
 OURS = """
 import json, sys
 from pathlib import Path
-from imnetlib.convert import Settings
-from imnetlib.imagelist import read_lst
-from imnetlib.pack import pack
-from imnetlib.sources import Folder
+from imnetlib.image import Settings
+from imnetlib.pack import Folder, pack, read_lst
 lst, root, out, settings, threads = sys.argv[1:]
 pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=int(threads),
      settings=Settings(**json.loads(settings)))
@@ -49,12 +50,12 @@ CODEC = """
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from imnetlib.convert import Settings, convert
+from imnetlib.image import Settings, convert_image
 settings = Settings(**json.loads(sys.argv[2]))
 data = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.JPEG"))]
 def half(start):
     for image in data[start::2]:
-        convert(image, settings)
+        convert_image(image, settings)
 began = time.perf_counter()
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(half, range(2)))
@@ -64,7 +65,10 @@ print(len(data) / codec)
 CASES: dict[str, tuple[list[str], dict[str, object]]] = {
     "pass-through": (["--pass-through"], {"pass_through": True}),
     "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}),
-    "480/95, equal work": (["--resize", "480", "--quality", "95"], {"resize": 480, "upscale": True}),
+    "480/95, equal work": (
+        ["--resize", "480", "--quality", "95"],
+        {"resize": 480, "upscale": True},
+    ),
     "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}),
 }
 
@@ -85,20 +89,23 @@ def photo(width: int, height: int, seed: int, grain: float = 9) -> np.ndarray:
 def make_input(folder: Path, count: int) -> None:
     """``count`` files of 100 pictures, and their list."""
     pictures = [
-        cv2.imencode(".jpg", photo(500, 375, i), [cv2.IMWRITE_JPEG_QUALITY, 95])[1] for i in range(100)
+        cv2.imencode(".jpg", photo(500, 375, i), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        for i in range(100)
     ]
     for i in range(count):
         path = folder / "in" / f"n{i % 10:02d}" / f"{i}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pictures[i % 100].tobytes())
-    images = imagelist.shuffle(imagelist.scan(folder / "in"), 1)
-    imagelist.write_lst(images, folder / "set.lst")
+    images = pack.shuffle(pack.list_folder(folder / "in"), 1)
+    pack.write_lst(images, folder / "set.lst")
     size = sum(len(picture) for picture in pictures) / 100
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
 
 def seconds(command: list[str]) -> float:
-    """Of a whole process. What others have written goes to the disk first: ours would wait for it, as it syncs."""
+    """Of a whole process. What others have written goes to the disk first: ours would wait for it,
+    as it syncs.
+    """
     os.sync()
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -107,9 +114,10 @@ def seconds(command: list[str]) -> float:
 
 def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
     """Records, mean KB, and PSNR of the first 20 images against their Lanczos-reduced sources."""
-    images = imagelist.read_lst(folder / "set.lst")
+    images = pack.read_lst(folder / "set.lst")
     paths = dict(zip(images.ids.tolist(), images.paths.tolist(), strict=True))
-    offsets, found = recordio.scan(rec), []
+    offsets = recordio.scan(rec)
+    found = []
     with recordio.RecordReader(rec) as reader:
         for offset in offsets[:20].tolist():
             header, data = recordio.unpack(reader.read_at(offset))
@@ -130,12 +138,26 @@ def im2rec() -> str:
 
 def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
     """A row per case and tool; our images/s by case."""
-    out, rates = folder / "out", dict[str, float]()
-    prefix, root = str(folder / "set"), str(folder / "in")
-    print(f"{'case':26}{'tool':8}{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}")
+    out = folder / "out"
+    rates = dict[str, float]()
+    prefix = str(folder / "set")
+    root = str(folder / "in")
+    print(
+        f"{'case':26}{'tool':8}{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}"
+    )
     for case, (theirs, ours) in CASES.items():
         commands = {
-            "im2rec": [sys.executable, "-c", IM2REC, im2rec(), prefix, root, "--num-thread", "2", *theirs],
+            "im2rec": [
+                sys.executable,
+                "-c",
+                IM2REC,
+                im2rec(),
+                prefix,
+                root,
+                "--num-thread",
+                "2",
+                *theirs,
+            ],
             "ours": [
                 sys.executable,
                 "-c",
@@ -168,13 +190,20 @@ def against_codec(folder: Path, rates: dict[str, float], rounds: int) -> None:
     """How near whole processes of packing come to converting the same data in memory."""
     for case in ("480/95, equal work", "256/90"):
         command = [sys.executable, "-c", CODEC, str(folder / "in"), json.dumps(CASES[case][1])]
-        runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(rounds)]
+        runs = [
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            for _ in range(rounds)
+        ]
         codec = statistics.median(float(run.stdout) for run in runs)
-        print(f"codec alone, {case}: {codec:,.0f} images/s; packing reaches {rates[case] / codec:.0%} of it")
+        print(
+            f"codec alone, {case}: {codec:,.0f} images/s; packing reaches {rates[case] / codec:.0%} of it"
+        )
 
 
 def from_archive(folder: Path) -> None:
-    """From a tar of class tars to records, by im2rec's way and by ours; keep-what-fits at 480/95 is ours."""
+    """From a tar of class tars to records, by im2rec's way and by ours; keep-what-fits at 480/95 is
+    ours.
+    """
     archive = folder / "train.tar"
     with tarfile.open(archive, "w") as outer:
         for wnid in sorted(path.name for path in (folder / "in").iterdir()):

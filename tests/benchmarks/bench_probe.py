@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_probe.py [FOLDER]
 
-Random 4K reads with O_DIRECT at each queue depth, by fio with a thread for each read in flight (psync) and with one
-thread (io_uring, or libaio where that is forbidden). Reads of 8 MiB in order, by fio with memory in small pages, as
-it comes, and in huge ones (glibc 2.35 or later), which the probe takes. Median of three rounds in turns; a ratio is
-that of the probe to the fastest of fio's. fio: apt install fio, dnf install fio.
+Random 4K reads with O_DIRECT at each queue depth, by fio with a thread for each read in flight
+(psync) and with one thread (io_uring, or libaio where that is forbidden). Reads of 8 MiB in order,
+by fio with memory in small pages, as it comes, and in huge ones (glibc 2.35 or later), which the
+probe takes. Median of three rounds in turns; a ratio is that of the probe to the fastest of fio's.
+fio: apt install fio, dnf install fio.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pathlib import Path
 from imnetlib import throughput as t
 
 ROUNDS = 3
-SECONDS = 1  # for each of fio's jobs
+# for each of fio's jobs
+SECONDS = 1
 PROBE_SECONDS = 12
 
 
@@ -38,7 +40,13 @@ def fio(folder: Path, *options: str, huge_pages: bool = False) -> dict:
         f"--size={t.GIB}",
         "--direct=1",
     ]
-    command += ["--time_based", f"--runtime={SECONDS}", "--group_reporting", "--output-format=json", *options]
+    command += [
+        "--time_based",
+        f"--runtime={SECONDS}",
+        "--group_reporting",
+        "--output-format=json",
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]
 
@@ -65,12 +73,16 @@ def measure(folder: Path, one_thread: str) -> dict[tuple[str, int], float]:
         found = t.probe(folder, PROBE_SECONDS)
         rounds["probe", 0].append(found.sequential)
         for pages in ("small", "huge"):
-            in_order = fio(folder, "--rw=read", "--bs=8M", "--ioengine=psync", huge_pages=pages == "huge")
+            in_order = fio(
+                folder, "--rw=read", "--bs=8M", "--ioengine=psync", huge_pages=pages == "huge"
+            )
             rounds[pages, 0].append(in_order["bw_bytes"])
         for depth, rate in found.iops.items():
             rounds["probe", depth].append(rate)
             for name, options in ways(depth, one_thread).items():
-                rounds[name, depth].append(fio(folder, "--rw=randread", "--bs=4k", *options)["iops"])
+                rounds[name, depth].append(
+                    fio(folder, "--rw=randread", "--bs=4k", *options)["iops"]
+                )
     return {key: statistics.median(values) for key, values in rounds.items()}
 
 
@@ -78,10 +90,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=Path.cwd())  # /tmp may be memory
+    # /tmp may be memory
+    parser.add_argument("folder", type=Path, nargs="?", default=Path.cwd())
     folder = parser.parse_args().folder
     if shutil.which("fio") is None:
-        print("no fio here, so nothing to compare the probe with: apt install fio, or dnf install fio")
+        print(
+            "no fio here, so nothing to compare the probe with: apt install fio, or dnf install fio"
+        )
         return
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
@@ -89,7 +104,9 @@ def main() -> None:
         found = measure(scratch, one_thread)
     probe, small, huge = (found[name, 0] / t.MB for name in ("probe", "small", "huge"))
     print("\nin order, MB/s          probe  fio small pages  fio huge pages  probe / fio")
-    print(f"8 MiB                {probe:8,.0f}{small:17,.0f}{huge:16,.0f}{probe / max(small, huge):13.2f}")
+    print(
+        f"8 MiB                {probe:8,.0f}{small:17,.0f}{huge:16,.0f}{probe / max(small, huge):13.2f}"
+    )
     print(f"\nrandom 4K, reads/s      probe  fio psync  fio {one_thread:8}  probe / fio")
     for depth in t.QUEUE_DEPTHS:
         probe, threads, one = (found[name, depth] for name in ("probe", "psync", one_thread))

@@ -1,4 +1,5 @@
-"""Reading records, each payload's CRC-32 taken: ours, mxnet.recordio and the plain file, in one run.
+"""Reading records, each payload's CRC-32 taken: ours, mxnet.recordio and the plain file, in one
+run.
 
     python tests/benchmarks/bench_recordio.py [--megabytes 200]
 
@@ -17,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from imnetlib import recordio, recordio_check
+from imnetlib import recordio
 from imnetlib.engines.mxnet import mx
 
 ROUNDS = 7
 
 
 def plain(path: Path) -> None:
-    block, crc = memoryview(bytearray(1 << 20)), 0
+    block = memoryview(bytearray(1 << 20))
+    crc = 0
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(block):
             crc = zlib.crc32(block[:size], crc)
@@ -60,8 +62,8 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "our MXRecordIO.read": our_mxnet_names,
     "our RecordReader": our_reader,
     "our RecordReader.read_at, by index": our_random_reader,
-    "our checksums()": recordio_check.checksums,
-    "our verify(), without checksums": recordio_check.verify,
+    "our checksums()": recordio.checksums,
+    "our verify(), without checksums": recordio.verify,
     "our scan(), headers only": recordio.scan,
 }
 
@@ -79,7 +81,8 @@ def write(path: Path, record_bytes: int, megabytes: int) -> int:
     count = megabytes * 1_000_000 // record_bytes
     with path.open("wb") as out:
         for _ in range(count):
-            start, size = source.randrange(record_bytes // 2), source.randrange(-50, 50) + record_bytes
+            start = source.randrange(record_bytes // 2)
+            size = source.randrange(-50, 50) + record_bytes
             out.write(recordio.frame(noise[start : start + size]))
     return count
 
@@ -90,10 +93,15 @@ def read_table(folder: Path, record_bytes: int, megabytes: int) -> None:
     offsets = recordio.scan(path)
     recordio.write_index(path.with_suffix(".idx"), offsets, offsets)
     print(f"\n{count:,} records of {record_bytes:,} bytes   GB/s   share   x mxnet   us a record")
-    rounds = [{name: seconds(lambda way=way: way(path)) for name, way in WAYS.items()} for _ in range(ROUNDS)]
-    best = {name: min(each[name] for each in rounds) for name in WAYS}  # in turns: all see the same machine
+    rounds = [
+        {name: seconds(lambda way=way: way(path)) for name, way in WAYS.items()}
+        for _ in range(ROUNDS)
+    ]
+    # in turns: all see the same machine
+    best = {name: min(each[name] for each in rounds) for name in WAYS}
     for name, took in best.items():
-        rate, share = path.stat().st_size / took / 1e9, best["plain file"] / took
+        rate = path.stat().st_size / took / 1e9
+        share = best["plain file"] / took
         gain = best["mxnet MXRecordIO.read"] / took
         print(f"{name:34} {rate:7.2f} {share:7.0%} {gain:9.2f} {took / count * 1e6:13.2f}")
 

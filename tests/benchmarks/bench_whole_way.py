@@ -1,9 +1,11 @@
-"""The whole way of the archives, from a server to class folders that are checked: time and peak memory of each step.
+"""The whole way of the archives, from a server to class folders that are checked: time and peak
+memory of each step.
 
     python tests/benchmarks/bench_whole_way.py [--classes 20] [--train 100] [--validation 50]
 
-The sample is of noise, 110 KB an image as ImageNet's. 200 classes of 500 are 11 GB and need 50 GB of disk below the
-present folder. Each step is a process of its own. The peer: tar(1) for the outer archive, then for each class.
+The sample is of noise, 110 KB an image as ImageNet's. 200 classes of 500 are 11 GB and need 50 GB
+of disk below the present folder. Each step is a process of its own. The peer: tar(1) for the outer
+archive, then for each class.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ sync
 
 def step(name: str, code: str, root: Path) -> None:
     command = [sys.executable, "-c", PEAK + STEP.format(code=code), str(root)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     took, peak = map(float, done.stdout.split()[-2:])
     print(f"{name:70}{took:8.1f} s {peak:8.0f} MB", flush=True)
 
@@ -71,7 +75,8 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=100)
     parser.add_argument("--validation", type=int, default=50)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # /tmp may be small, or memory
+    # /tmp may be small, or memory
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         root = Path(folder)
         counts = f"train_per_class={chosen.train}, validation_per_class={chosen.validation}"
         drawing = f"sample.draw(root / 'mirror', classes={chosen.classes}, {counts}, noise=True)"
@@ -83,7 +88,9 @@ def main() -> None:
             step(name, code, root)
         began = time.perf_counter()
         subprocess.run(["bash", "-c", TAR, "tar", str(train), str(root / "by-tar")], check=True)
-        print(f"{'peer: tar(1), outer archive and each class':70}{time.perf_counter() - began:8.1f} s")
+        print(
+            f"{'peer: tar(1), outer archive and each class':70}{time.perf_counter() - began:8.1f} s"
+        )
 
 
 if __name__ == "__main__":

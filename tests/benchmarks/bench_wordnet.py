@@ -15,7 +15,9 @@ import numpy as np
 from imnetlib import wordnet
 
 OURS = "from imnetlib import wordnet; wordnet.load()"
-NLTK = "from nltk.corpus import wordnet; wordnet.synset_from_pos_and_offset('n', 13108841).hypernyms()"
+NLTK = (
+    "from nltk.corpus import wordnet; wordnet.synset_from_pos_and_offset('n', 13108841).hypernyms()"
+)
 NUMPY = "import numpy, scipy.sparse"
 
 

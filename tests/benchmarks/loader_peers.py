@@ -1,9 +1,11 @@
-"""How each peer of imnetlib.loader reads the same JPEGs: its records written once, then an epoch at a time.
+"""How each peer of imnetlib.loader reads the same JPEGs: its records written once, then an epoch at
+a time.
 
-Every peer takes a Task and returns a job, which reads one epoch of batches and returns how many images came.
-Batches are (n, size, size, 3) unless the peer says otherwise. Each runs in a process of its own (measure.Apart), so
-it imports its library itself. "PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation
-does; "simplejpeg" calls the decoder and crops of our own loader instead, so that only the loaders differ.
+Every peer takes a Task and returns a job, which reads one epoch of batches and returns how many
+images came. Batches are (n, size, size, 3) unless the peer says otherwise. Each runs in a process
+of its own (measure.Apart), so it imports its library itself. "PIL" decodes and crops with Pillow
+and torchvision, as the libraries' documentation does; "simplejpeg" calls the decoder and crops of
+our own loader instead, so that only the loaders differ.
 """
 
 from __future__ import annotations
@@ -25,18 +27,22 @@ from measure import Job
 from PIL import Image
 
 from imnetlib import recordio
-from imnetlib.loader import Loader, Transform
-from imnetlib.transform import show
+from imnetlib.image import Transform, decode_into
+from imnetlib.loader import Loader
 
 WORKERS = 2
-CHANCES = 23  # random numbers that one picture takes in ``show``
-SHARDS = 8  # WebDataset hands whole shards to its workers
+# random numbers that one picture takes in ``show``
+CHANCES = 23
+# WebDataset hands whole shards to its workers
+SHARDS = 8
 Decode = Callable[[bytes], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to read, and how. A peer with a format of its own writes it into ``folder``, unless it is there."""
+    """What to read, and how. A peer with a format of its own writes it into ``folder``, unless it
+    is there.
+    """
 
     shard: Path
     folder: Path
@@ -54,7 +60,8 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
 
 def count(batches: Iterable[Any], task: Task) -> int:
     """How many images came, each batch of the shape and type that was asked for."""
-    size, images = task.transform.size, 0
+    size = task.transform.size
+    images = 0
     shape = (size, size, 3) if task.transform.layout == "NHWC" else (3, size, size)
     kind = "uint8" if task.transform.mean is None else "float32"
     for batch in batches:
@@ -65,7 +72,9 @@ def count(batches: Iterable[Any], task: Task) -> int:
 
 
 def bare_decoding(task: Task) -> Job:
-    """No loader: all JPEGs in memory, two threads that decode each whole and drop it. In file order."""
+    """No loader: all JPEGs in memory, two threads that decode each whole and drop it. In file
+    order.
+    """
     jpegs = [jpeg for _, jpeg in records(task.shard)]
 
     def decode(first: int) -> None:
@@ -87,12 +96,16 @@ def ours(task: Task, threads: int) -> Job:
 
 
 def mxnet_iterator(task: Task) -> Job:
-    """ImageRecordUInt8Iter, or ImageRecordIter for float32; NCHW. Shuffle: all records, by the .idx."""
+    """ImageRecordUInt8Iter, or ImageRecordIter for float32; NCHW. Shuffle: all records, by the
+    .idx.
+    """
     from imnetlib.engines.mxnet import mx
 
-    transform, settings = task.transform, dict[str, Any]()
-    if transform.crop == "resized":
-        (low, high), (flat, tall) = transform.area, transform.aspect
+    transform = task.transform
+    settings = dict[str, Any]()
+    if transform.crop == "random_resized":
+        (low, high) = transform.scale
+        (flat, tall) = transform.ratio
         settings = {"random_resized_crop": True, "min_random_area": low, "max_random_area": high}
         settings |= {"min_aspect_ratio": flat, "max_aspect_ratio": tall}
     if transform.mean is not None:
@@ -122,19 +135,24 @@ def mxnet_iterator(task: Task) -> Job:
 
 
 def gluon(task: Task, threads: bool) -> Job:
-    """DataLoader over ImageRecordDataset with Gluon's transforms. Shuffle: all records, by the .idx.
+    """DataLoader over ImageRecordDataset with Gluon's transforms. Shuffle: all records, by the
+    .idx.
 
-    Its threads share one file position: with them, a record may come damaged, or another than was asked for.
+    Its threads share one file position: with them, a record may come damaged, or another than was
+    asked for.
     """
     from imnetlib.engines.mxnet import mx
 
-    gluon, size = mx.gluon, task.transform.size
+    gluon = mx.gluon
+    size = task.transform.size
     crops = {
         "center": gluon.data.vision.transforms.CenterCrop(size),
-        "random": lambda image: mx.image.random_crop(image, (size, size))[0],  # Gluon has none of its own
-        "resized": gluon.data.vision.transforms.RandomResizedCrop(size),
+        # Gluon has none of its own
+        "random": lambda image: mx.image.random_crop(image, (size, size))[0],
+        "random_resized": gluon.data.vision.transforms.RandomResizedCrop(size),
     }
-    crop, mirror = crops[task.transform.crop], gluon.data.vision.transforms.RandomFlipLeftRight()
+    crop = crops[task.transform.crop]
+    mirror = gluon.data.vision.transforms.RandomFlipLeftRight()
     dataset = gluon.data.vision.ImageRecordDataset(str(task.shard))
     loader = gluon.data.DataLoader(
         dataset.transform_first(lambda image: mirror(crop(image))),
@@ -153,7 +171,9 @@ def gluon(task: Task, threads: bool) -> Job:
 
 
 def use_torchvision() -> Any:
-    """torchvision, also where its compiled operators do not fit torch: pictures are cropped without them."""
+    """torchvision, also where its compiled operators do not fit torch: pictures are cropped without
+    them.
+    """
     try:
         import torchvision
     except RuntimeError:
@@ -167,9 +187,11 @@ def use_torchvision() -> Any:
 
 
 def pillow_decoder(task: Task) -> Decode:
-    transforms, size = use_torchvision().transforms, task.transform.size
-    crops = {"center": "CenterCrop", "random": "RandomCrop", "resized": "RandomResizedCrop"}
-    crop, mirror = getattr(transforms, crops[task.transform.crop])(size), transforms.RandomHorizontalFlip()
+    transforms = use_torchvision().transforms
+    size = task.transform.size
+    crops = {"center": "CenterCrop", "random": "RandomCrop", "random_resized": "RandomResizedCrop"}
+    crop = getattr(transforms, crops[task.transform.crop])(size)
+    mirror = transforms.RandomHorizontalFlip()
     return lambda jpeg: np.array(mirror(crop(Image.open(io.BytesIO(jpeg)).convert("RGB"))))
 
 
@@ -178,7 +200,7 @@ def our_decoder(task: Task) -> Decode:
 
     def decode(jpeg: bytes) -> np.ndarray:
         out = np.empty((size, size, 3), np.uint8)
-        show(jpeg, task.transform, [random.random() for _ in range(CHANCES)], out)
+        decode_into(jpeg, task.transform, [random.random() for _ in range(CHANCES)], out)
         return out
 
     return decode
@@ -190,8 +212,8 @@ DECODERS = {"PIL": pillow_decoder, "simplejpeg": our_decoder}
 def webdataset(task: Task, decoder: str) -> Job:
     """WebLoader, two processes. Shuffle: the shards, then a buffer of 1,000 images in each worker.
 
-    Its ImageNet example also mixes the finished batches of all workers anew, in the main process: left out, as it
-    only slows. PIL here does what ``.decode("pil")`` does.
+    Its ImageNet example also mixes the finished batches of all workers anew, in the main process:
+    left out, as it only slows. PIL here does what ``.decode("pil")`` does.
     """
     import webdataset
 
@@ -206,22 +228,30 @@ def webdataset(task: Task, decoder: str) -> Job:
                 writer.write({"__key__": f"{number:08d}", "jpg": jpeg, "cls": label})
     shards = len(list(task.folder.glob("webdataset-*.tar")))
     dataset = webdataset.WebDataset(str(pattern) % (shards - 1), shardshuffle=shards).shuffle(1000)
-    dataset = dataset.to_tuple("jpg", "cls").map_tuple(DECODERS[decoder](task), int).batched(task.batch)
-    loader = webdataset.WebLoader(dataset, batch_size=None, num_workers=WORKERS, persistent_workers=True)
+    dataset = (
+        dataset.to_tuple("jpg", "cls").map_tuple(DECODERS[decoder](task), int).batched(task.batch)
+    )
+    loader = webdataset.WebLoader(
+        dataset, batch_size=None, num_workers=WORKERS, persistent_workers=True
+    )
     return lambda: count((images for images, _ in loader), task)
 
 
 def streaming(task: Task, decoder: str) -> Job:
-    """MosaicML's StreamingDataset in torch's DataLoader, two processes. Shuffle: its default, py1e: shards, then
-    samples within a range of at least 2**18, here all.
+    """MosaicML's StreamingDataset in torch's DataLoader, two processes. Shuffle: its default, py1e:
+    shards, then samples within a range of at least 2**18, here all.
     """
     use_torchvision()
     import streaming
     from torch.utils.data import DataLoader
 
-    folder, decode = task.folder / f"streaming-{decoder}", DECODERS[decoder](task)  # it refuses to share one
+    # it refuses to share one
+    folder = task.folder / f"streaming-{decoder}"
+    decode = DECODERS[decoder](task)
     if not (folder / "index.json").exists():
-        with streaming.MDSWriter(out=str(folder), columns={"image": "bytes", "label": "int"}) as writer:
+        with streaming.MDSWriter(
+            out=str(folder), columns={"image": "bytes", "label": "int"}
+        ) as writer:
             for label, jpeg in records(task.shard):
                 writer.write({"image": jpeg, "label": label})
 
@@ -243,14 +273,17 @@ def _litdata_sample(record: tuple[int, bytes], decoded_there: bool) -> dict[str,
 
 
 def litdata(task: Task, decoder: str) -> Job:
-    """StreamingDataset and StreamingDataLoader, two processes. Shuffle: chunks of 64 MB, then the samples in each.
+    """StreamingDataset and StreamingDataLoader, two processes. Shuffle: chunks of 64 MB, then the
+    samples in each.
 
-    "torchvision" is its own way: it stores the JPEG, decodes by torchvision's compiled operator and crops the tensor.
+    "torchvision" is its own way: it stores the JPEG, decodes by torchvision's compiled operator and
+    crops the tensor.
     """
     torchvision = use_torchvision()
     import litdata
 
-    own, size = decoder == "torchvision", task.transform.size
+    own = decoder == "torchvision"
+    size = task.transform.size
     folder = task.folder / f"litdata-{'jpeg' if own else 'bytes'}"
     if not (folder / "index.json").exists():
         litdata.optimize(
@@ -264,7 +297,11 @@ def litdata(task: Task, decoder: str) -> Job:
         )
     if own:
         v2 = torchvision.transforms.v2
-        crops = {"center": v2.CenterCrop, "random": v2.RandomCrop, "resized": v2.RandomResizedCrop}
+        crops = {
+            "center": v2.CenterCrop,
+            "random": v2.RandomCrop,
+            "random_resized": v2.RandomResizedCrop,
+        }
         transform = v2.Compose([crops[task.transform.crop](size), v2.RandomHorizontalFlip()])
 
         def decode(pixels: Any) -> Any:
@@ -286,8 +323,12 @@ def litdata(task: Task, decoder: str) -> Job:
     return lambda: count((images for images, _ in loader), task)
 
 
-def _store_jpeg(destination: Any, jpeg: bytes, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
-    """What RGBImageField writes in its mode "jpg", with the JPEG there is in place of one made anew."""
+def _store_jpeg(
+    destination: Any, jpeg: bytes, malloc: Callable[[int], tuple[int, np.ndarray]]
+) -> None:
+    """What RGBImageField writes in its mode "jpg", with the JPEG there is in place of one made
+    anew.
+    """
     from ffcv.fields.rgb_image import IMAGE_MODES
 
     destination["mode"] = IMAGE_MODES["jpg"]
@@ -323,10 +364,11 @@ def _ffcv_file(task: Task) -> Path:
 
 
 def ffcv(task: Task) -> Job:
-    """FFCV's Loader, two threads of compiled code, os_cache. Shuffle: all records (OrderOption.RANDOM).
+    """FFCV's Loader, two threads of compiled code, os_cache. Shuffle: all records
+    (OrderOption.RANDOM).
 
-    It decodes with libjpeg-turbo's fast, less exact inverse DCT and shrinks by area. Its documentation normalises on
-    the GPU; here the processor does, as for the others.
+    It decodes with libjpeg-turbo's fast, less exact inverse DCT and shrinks by area. Its
+    documentation normalises on the GPU; here the processor does, as for the others.
     """
     from ffcv.fields import decoders
     from ffcv.loader import Loader, OrderOption
@@ -339,7 +381,9 @@ def ffcv(task: Task) -> Job:
     if transform.crop == "center":
         decoder = decoders.CenterCropRGBImageDecoder(square, transform.share)
     else:
-        decoder = decoders.RandomResizedCropRGBImageDecoder(square, transform.area, transform.aspect)
+        decoder = decoders.RandomResizedCropRGBImageDecoder(
+            square, transform.scale, transform.ratio
+        )
     image = [decoder, RandomHorizontalFlip(0.5)]
     if transform.mean is not None:
         mean, std = (np.array(values, np.float32) for values in (transform.mean, transform.std))

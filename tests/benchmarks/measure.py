@@ -1,4 +1,6 @@
-"""What the benchmarks share: peak memory and processor time, and jobs that run in processes of their own."""
+"""What the benchmarks share: peak memory and processor time, and jobs that run in processes of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-# For the head of a child's source. ru_maxrss would not do on Linux: it counts what the parent had before the start.
+# For the head of a child's source. ru_maxrss would not do on Linux: it counts what the parent had
+# before the start.
 PEAK = '''
 def peak():
     """The most memory that this process has had, in bytes."""
@@ -22,14 +25,19 @@ def peak():
         return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 '''
-PATIENCE = 300  # seconds until a job counts as stuck
-FAREWELL = 10  # seconds that a process has to end
+# seconds until a job counts as stuck
+PATIENCE = 300
+# seconds that a process has to end
+FAREWELL = 10
 Job = Callable[[], int]
-Timing = tuple[int, float, float]  # what the job returned, its seconds, its processor seconds
+# what the job returned, its seconds, its processor seconds
+Timing = tuple[int, float, float]
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of all that it started, those still running and those that ended."""
+    """Processor time of this process and of all that it started, those still running and those that
+    ended.
+    """
     spent = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -37,18 +45,24 @@ def cpu_seconds() -> float:
     return spent
 
 
-def _serve(make: Callable[..., Job], arguments: tuple[object, ...], log: Path, pipe: Connection) -> None:
-    """Make the job, then run and time it as often as asked; an exception goes to the parent as text."""
+def _serve(
+    make: Callable[..., Job], arguments: tuple[object, ...], log: Path, pipe: Connection
+) -> None:
+    """Make the job, then run and time it as often as asked; an exception goes to the parent as
+    text.
+    """
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    default = multiprocessing.get_all_start_methods()[0]  # for the libraries: this process itself was spawned
+    # for the libraries: this process itself was spawned
+    default = multiprocessing.get_all_start_methods()[0]
     multiprocessing.set_start_method(default, force=True)
     try:
         job = make(*arguments)
         pipe.send("")
         while pipe.recv():
-            worked, began = cpu_seconds(), time.perf_counter()
+            worked = cpu_seconds()
+            began = time.perf_counter()
             answer = job()
             pipe.send((answer, time.perf_counter() - began, cpu_seconds() - worked))
     except Exception as error:
@@ -57,10 +71,12 @@ def _serve(make: Callable[..., Job], arguments: tuple[object, ...], log: Path, p
 
 
 class Apart:
-    """A job in a process of its own, so that one job's libraries, threads and crashes do not reach another.
+    """A job in a process of its own, so that one job's libraries, threads and crashes do not reach
+    another.
 
-    ``make(*arguments)`` builds the job there. ``failure`` says why it cannot run, "" while it can. What the process
-    prints goes to the file ``log``. Between two runs it is stopped, so that it takes no processor time from others.
+    ``make(*arguments)`` builds the job there. ``failure`` says why it cannot run, "" while it can.
+    What the process prints goes to the file ``log``. Between two runs it is stopped, so that it
+    takes no processor time from others.
     """
 
     def __init__(self, log: Path, make: Callable[..., Job], *arguments: object) -> None:
@@ -86,7 +102,9 @@ class Apart:
 
     def _answer(self) -> Timing | str:
         try:
-            answer = self._pipe.recv() if self._pipe.poll(PATIENCE) else f"no answer in {PATIENCE} s"
+            answer = (
+                self._pipe.recv() if self._pipe.poll(PATIENCE) else f"no answer in {PATIENCE} s"
+            )
         except EOFError:
             self._process.join()
             answer = f"its process ended with exit status {self._process.exitcode}"

@@ -1,7 +1,8 @@
 """MXNet 1.9.1, its last release, made to import beside NumPy 1.26.
 
-MXNet uses ``numpy.bool``, which NumPy took away in 1.24; putting the name back is all it needs. It also reports on
-stderr, for each network it makes ready, that oneDNN is at work: a notebook need not show that.
+MXNet uses ``numpy.bool``, which NumPy took away in 1.24; putting the name back is all it needs. It
+also reports on stderr, for each network it makes ready, that oneDNN is at work: a notebook need not
+show that.
 """
 
 import importlib.util

@@ -12,20 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.engines import inception
+from imnetlib import engines
+from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
-from imnetlib.engines.recipe import Recipe
-from imnetlib.files import file_crc32, write_atomically
+from imnetlib.files import file_crc32, write_atomically, write_whole
 from imnetlib.loader import Loader
 
-Arrays = Mapping[str, Any]  # name → mx.nd.NDArray
+# name → mx.nd.NDArray
+Arrays = Mapping[str, Any]
 Predicted = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to: mean loss and top-1 in training, top-1 and top-5 in validation, seconds for both."""
+    """What one epoch came to: mean loss and top-1 in training, top-1 and top-5 in validation,
+    seconds for both.
+    """
 
     loss: float
     train_top1: float
@@ -38,9 +41,9 @@ class Epoch:
 class Checkpoint:
     """A network after ``len(history)`` epochs.
 
-    ``wnids``: the class of each output. ``parameters``: weights as "arg:NAME", BatchNorm's running statistics as
-    "aux:NAME". ``momentum``: by the weights' names. ``shards``: the fingerprint of those it learned from.
-    ``position``: where the loader of the training set stands.
+    ``wnids``: the class of each output. ``parameters``: weights as "arg:NAME", BatchNorm's running
+    statistics as "aux:NAME". ``momentum``: by the weights' names. ``shards``: the fingerprint of
+    those it learned from. ``position``: where the loader of the training set stands.
     """
 
     recipe: Recipe
@@ -59,18 +62,19 @@ class Checkpoint:
     @property
     def symbol(self) -> Symbol:
         """The network with one output a class."""
-        return symbol(inception.network(self.recipe.network, len(self.wnids)))
+        return symbol(engines.network(self.recipe.network, len(self.wnids)))
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write NAME-symbol.json and NAME-0018.params, as ``mx.model.load_checkpoint`` reads them, and NAME.json.
+    """Write NAME-symbol.json and NAME-0018.params, as ``mx.model.load_checkpoint`` reads them, and
+    NAME.json.
 
-    NAME.json comes last and says which files belong to it: a kill leaves the checkpoint before, or this one. Then the
-    files of earlier epochs go.
+    NAME.json comes last and says which files belong to it: a kill leaves the checkpoint before, or
+    this one. Then the files of earlier epochs go.
     """
-    name, epoch = checkpoint.recipe.network, len(checkpoint.history)
-    with write_atomically(folder / f"{name}-symbol.json") as out:
-        out.write(checkpoint.symbol.tojson().encode())
+    name = checkpoint.recipe.network
+    epoch = len(checkpoint.history)
+    write_whole(folder / f"{name}-symbol.json", checkpoint.symbol.tojson().encode())
     files = {}
     for suffix, arrays in ((".params", checkpoint.parameters), (".momentum", checkpoint.momentum)):
         path = folder / f"{name}-{epoch:04}{suffix}"
@@ -85,8 +89,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         "position": checkpoint.position,
         "files": files,
     }
-    with write_atomically(folder / f"{name}.json") as out:
-        out.write(json.dumps(said, indent=1).encode())
+    write_whole(folder / f"{name}.json", json.dumps(said, indent=1).encode())
     for old in folder.glob(f"{name}-????.*"):
         if old.name not in files:
             old.unlink()
@@ -104,10 +107,14 @@ def load(folder: Path, name: str) -> Checkpoint:
         said = json.loads(path.read_bytes())
         found = [_arrays(folder / file, checksum) for file, checksum in said["files"].items()]
         history = tuple(Epoch(**epoch) for epoch in said["history"])
-        recipe, wnids = Recipe(**said["recipe"]), tuple(said["wnids"])
-        shards, position = int(said["shards"]), dict(said["position"])
+        recipe = Recipe(**said["recipe"])
+        wnids = tuple(said["wnids"])
+        shards = int(said["shards"])
+        position = dict(said["position"])
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{path} is no sound checkpoint ({error}): remove it and train again") from error
+        raise ValueError(
+            f"{path} is no sound checkpoint ({error}): remove it and train again"
+        ) from error
     return Checkpoint(recipe, wnids, shards, history, position, *found)
 
 
@@ -139,10 +146,11 @@ def fill(executor: Any, parameters: Arrays) -> None:
 
 
 def bound(net: Symbol, recipe: Recipe, parameters: Arrays) -> Any:
-    """``net`` with these parameters, ready to predict a device's part of a batch on the first device.
+    """``net`` with these parameters, ready to predict a device's part of a batch on the first
+    device.
 
-    Bind again for other parameters: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the BatchNorm
-    of its first batch whatever it is given later.
+    Bind again for other parameters: on a CPU, MXNet fuses convolution and BatchNorm, and goes on
+    with the BatchNorm of its first batch whatever it is given later.
     """
     executor = net.simple_bind(devices(1)[0], data=recipe.shape, grad_req="null")
     fill(executor, parameters)
@@ -150,7 +158,9 @@ def bound(net: Symbol, recipe: Recipe, parameters: Arrays) -> Any:
 
 
 def outputs(executor: Any, batches: Loader) -> Iterator[Predicted]:
-    """Probabilities (b, classes), labels and ids of each batch, without its padding, from a bound network."""
+    """Probabilities (b, classes), labels and ids of each batch, without its padding, from a bound
+    network.
+    """
     for batch in batches:
         good = len(batch.ids) - batch.padding
         executor.arg_dict["data"][:] = batch.images
@@ -158,8 +168,11 @@ def outputs(executor: Any, batches: Loader) -> Iterator[Predicted]:
         yield probabilities[:good], batch.labels[:good].astype(np.int64), batch.ids[:good]
 
 
-def predict(checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2) -> Iterator[Predicted]:
-    """Probabilities (b, classes), labels and ids of the images in ``shards``, in their order (chapter 8).
+def predict(
+    checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2
+) -> Iterator[Predicted]:
+    """Probabilities (b, classes), labels and ids of the images in ``shards``, in their order
+    (chapter 8).
 
     From the centre crop of each image, on one device. Memory: a device's part of a batch.
     """

@@ -9,17 +9,22 @@ from imnetlib.loader import Batch, Loader
 
 
 class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
-    """Batches on the CPU, of the loader's type and layout; for ``Module.fit`` mostly NCHW and normalised.
+    """Batches on the CPU, of the loader's type and layout; for ``Module.fit`` mostly NCHW and
+    normalised.
 
-    ``pad`` is the number of last rows not to count: ``Module.predict`` leaves them out, metrics count them.
-    ``reset`` begins the next epoch. Where the loader begins in the middle of one, so does this. ``Module.fit`` asks
-    for a batch while it trains on the one before: in its ``batch_end_callback`` the loader's ``state_dict`` is one
-    batch ahead, in ``epoch_end_callback`` it is right. An error is raised again until ``reset``.
+    ``pad`` is the number of last rows not to count: ``Module.predict`` leaves them out, metrics
+    count them. ``reset`` begins the next epoch. Where the loader begins in the middle of one, so
+    does this. ``Module.fit`` asks for a batch while it trains on the one before: in its
+    ``batch_end_callback`` the loader's ``state_dict`` is one batch ahead, in ``epoch_end_callback``
+    it is right. An error is raised again until ``reset``.
     """
 
-    def __init__(self, loader: Loader, data_name: str = "data", label_name: str = "softmax_label") -> None:
+    def __init__(
+        self, loader: Loader, data_name: str = "data", label_name: str = "softmax_label"
+    ) -> None:
         super().__init__(loader.batch_size)
-        size, width = loader.transform.size, loader.label_width
+        size = loader.transform.size
+        width = loader.label_width
         layout = loader.transform.layout
         shape = (size, size, 3) if layout == "NHWC" else (3, size, size)
         kind = "uint8" if loader.transform.mean is None else "float32"
@@ -30,13 +35,15 @@ class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
         self._start()
 
     def _start(self) -> None:
-        self._batches, self._begun = iter(self._loader), False
+        self._batches = iter(self._loader)
+        self._begun = False
         self._failure: ValueError | OSError | None = None
 
     def reset(self) -> None:
         """Begin the next epoch, unless this one has not begun."""
         self._batches.close()
-        if self._begun and self._loader.position:  # 0: the loader has gone on by itself
+        # 0: the loader has gone on by itself
+        if self._begun and self._loader.position:
             self._loader.start_epoch(self._loader.epoch + 1)
         self._start()
 

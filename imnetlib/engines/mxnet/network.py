@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from imnetlib.engines.inception import Block, Network, Stem
+from imnetlib.engines import Block, Network, Stem
 from imnetlib.engines.mxnet import mx
 
-Symbol = Any  # mxnet has no types
+# mxnet has no types
+Symbol = Any
 
 
 def symbol(network: Network) -> Symbol:
-    """``network`` from "data" (n, 3, height, width) to a softmax over its classes, held against "softmax_label" (n,).
+    """``network`` from "data" (n, 3, height, width) to a softmax over its classes, held against
+    "softmax_label" (n,).
 
     Names of layers and parameters are the table's: ``3a_single_weight``, for instance.
     """
@@ -27,7 +29,8 @@ def symbol(network: Network) -> Symbol:
 
 
 def parameter_count(net: Symbol, size: int) -> int:
-    """How many numbers the weights file holds beside BatchNorm's running statistics. ``size``: pixels a side.
+    """How many numbers the weights file holds beside BatchNorm's running statistics. ``size``:
+    pixels a side.
 
     BatchNorm's gammas are among them, though they stay 1.
     """
@@ -51,7 +54,9 @@ def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) 
 
 
 def _pool(x: Symbol, name: str, kind: str, stride: int) -> Symbol:
-    """3x3; with stride 2 an odd row at the edge counts ("full": 112 to 56, not 55), as in the first MXNet."""
+    """3x3; with stride 2 an odd row at the edge counts ("full": 112 to 56, not 55), as in the first
+    MXNet.
+    """
     pad = 2 - stride
     return mx.sym.Pooling(
         x,
@@ -72,7 +77,8 @@ def _stem(x: Symbol, layer: Stem, stride: int) -> Symbol:
 
 
 def _block(x: Symbol, block: Block) -> Symbol:
-    name, stride = block.name, 2 if block.halves else 1
+    name = block.name
+    stride = 2 if block.halves else 1
     branches = [] if block.halves else [_conv(x, f"{name}_single", block.single)]
     triple = _conv(x, f"{name}_triple_reduce", block.triple_reduce)
     branches.append(_conv(triple, f"{name}_triple", block.triple, 3, stride))
@@ -80,5 +86,7 @@ def _block(x: Symbol, block: Block) -> Symbol:
     double = _conv(double, f"{name}_double1", block.double, 3)
     branches.append(_conv(double, f"{name}_double2", block.double, 3, stride))
     pooled = _pool(x, f"{name}_pool", block.pool, stride)
-    branches.append(pooled if block.halves else _conv(pooled, f"{name}_projection", block.projection))
+    branches.append(
+        pooled if block.halves else _conv(pooled, f"{name}_projection", block.projection)
+    )
     return mx.sym.Concat(*branches, name=name)

@@ -12,11 +12,13 @@ from imnetlib.loader import Loader
 
 
 class Batches(IterableDataset):  # type: ignore[misc]  # torch is not there when types are checked
-    """For ``DataLoader(Batches(loader), batch_size=None)``: each item is a whole batch of tensors on the CPU.
+    """For ``DataLoader(Batches(loader), batch_size=None)``: each item is a whole batch of tensors
+    on the CPU.
 
-    A dict of ``images`` and ``labels`` as in ``loader.Batch``, ``ids`` int64 (n,) and ``padding``, the number of last
-    rows not to count. No pixel is copied. The loader has threads of its own and knows its reader: RuntimeError in a
-    worker process of DataLoader, which would give every image once for each of them.
+    A dict of ``images`` and ``labels`` as in ``loader.Batch``, ``ids`` int64 (n,) and ``padding``,
+    the number of last rows not to count. No pixel is copied. The loader has threads of its own and
+    knows its reader: RuntimeError in a worker process of DataLoader, which would give every image
+    once for each of them.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -29,7 +31,9 @@ class Batches(IterableDataset):  # type: ignore[misc]  # torch is not there when
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if get_worker_info() is not None:
-            raise RuntimeError("the loader decodes in threads of its own: give DataLoader num_workers=0")
+            raise RuntimeError(
+                "the loader decodes in threads of its own: give DataLoader num_workers=0"
+            )
         for batch in self.loader:
             yield {
                 "images": torch.from_numpy(batch.images),

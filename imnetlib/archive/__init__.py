@@ -1,0 +1,17 @@
+"""Tar archives, and tars of tars, indexed and read in place (chapters 2 and 4).
+
+ImageNet's training set is one tar of 1,000 tars. ``index_tar`` walks its headers once and notes
+where each member's bytes lie, ``TarScanner`` does so while the bytes pass by; ``TarReader`` then
+reads any of them in any order, from many threads; nothing is unpacked. Needs NumPy and the standard
+library only.
+"""
+
+from imnetlib.archive.headers import TarTruncatedError
+from imnetlib.archive.index import TarIndex, index_path, index_tar, open_index
+from imnetlib.archive.reader import TarReader
+from imnetlib.archive.scan import TarScanner, gunzip_tar, is_gzip
+
+__all__ = [
+    "TarIndex", "TarReader", "TarScanner", "TarTruncatedError", "gunzip_tar", "index_path",
+    "index_tar", "is_gzip", "open_index",
+]  # fmt: skip

@@ -1,0 +1,16 @@
+"""What public functions ask of their arguments."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+def require(holds: bool, rule: str, value: object) -> None:
+    """ValueError "RULE, not VALUE" unless ``holds``: one call for each rule, in the order of the
+    arguments.
+    """
+    if not holds:
+        raise ValueError(f"{rule}, not {value!r}")

@@ -1,0 +1,33 @@
+"""A backup in S3, and machines that start from a snapshot of it: S3, EBS, EC2 (chapter 5)."""
+
+from imnetlib.cloud.backup import (
+    MANIFEST,
+    BackupError,
+    BackupReport,
+    ManifestEntry,
+    back_up,
+    read_manifest,
+    restore,
+    verify_backup,
+)
+from imnetlib.cloud.deploy import (
+    DEVICE,
+    RATES,
+    TAG,
+    create_volume,
+    launch,
+    launch_request,
+    mount_script,
+    rehearse,
+    snapshot_volume,
+    tidy_up,
+    volume_gib,
+    volume_request,
+)
+
+__all__ = [
+    "DEVICE", "MANIFEST", "RATES", "TAG", "BackupError", "BackupReport", "ManifestEntry",
+    "back_up", "create_volume", "launch", "launch_request", "mount_script", "read_manifest",
+    "rehearse", "restore", "snapshot_volume", "tidy_up", "verify_backup", "volume_gib",
+    "volume_request",
+]  # fmt: skip

@@ -1,0 +1,105 @@
+"""S3 and EC2 for a chapter: moto's imitation on this machine for the sample, else Amazon's own
+(chapter 5).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+
+from imnetlib.course.root import Root
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Clients of boto3, and where their requests go."""
+
+    s3: Any
+    ec2: Any
+    where: str
+
+
+@contextmanager
+def open_cloud(root: Root, region: str, bucket: str) -> Iterator[Cloud]:
+    """Clients for ``root``: of an imitation that has an empty ``bucket`` for the sample, else of
+    your AWS account.
+
+    The imitation forgets everything at the end. Elsewhere boto3 finds the keys in its usual places,
+    and the bucket must be there.
+    """
+    import boto3
+
+    if not root.is_sample:
+        session = boto3.session.Session(region_name=region)
+        yield Cloud(session.client("s3"), session.client("ec2"), f"AWS, {region}")
+        return
+    with local_endpoint() as url:
+        s3, ec2 = (local_client(service, url, region) for service in ("s3", "ec2"))
+        elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        s3.create_bucket(Bucket=bucket, **(elsewhere if region != "us-east-1" else {}))
+        yield Cloud(s3, ec2, "moto on this machine")
+
+
+def local_client(service: str, url: str, region: str) -> Any:
+    """A client with made-up keys that talks to ``url`` alone, whatever proxy the environment names."""
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.session.Session("course", "course", region_name=region)
+    return session.client(service, endpoint_url=url, config=Config(proxies={}))
+
+
+@contextmanager
+def local_endpoint() -> Iterator[str]:
+    """The address of moto's imitation of AWS on a free port of this machine, empty at the start and
+    at the end.
+
+    Meanwhile this process sees neither your keys nor your settings of AWS: moto reads them too.
+    """
+    with _without_your_settings():
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        try:
+            _tell(host, port, "reset")
+            # the same ids each time
+            _tell(host, port, "seed?a=0")
+            yield f"http://{host}:{port}"
+        finally:
+            _tell(host, port, "reset")
+            server.stop()
+
+
+def _tell(host: str, port: int, what: str) -> None:
+    """Talk to moto itself. Its servers in one process share buckets and machines, and those outlive
+    a server.
+    """
+    # which no proxy can redirect
+    with closing(HTTPConnection(host, port)) as connection:
+        connection.request("POST", f"/moto-api/{what}")
+        connection.getresponse().read()
+
+
+@contextmanager
+def _without_your_settings() -> Iterator[None]:
+    # a line per request would end up in the reader's notebook
+    log = logging.getLogger("werkzeug")
+    level = log.level
+    yours = {name: os.environ.pop(name) for name in list(os.environ) if name[:4] == "AWS_"}
+    none = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    os.environ.update(none, AWS_EC2_METADATA_DISABLED="true")
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for name in (*none, "AWS_EC2_METADATA_DISABLED"):
+            os.environ.pop(name, None)
+        os.environ.update(yours)

@@ -1,0 +1,129 @@
+"""The look of every figure: one style, colours that colour-blind readers can tell apart, alt text
+with each.
+
+Importing it sets Matplotlib's defaults.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from cycler import cycler
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+Pixels = npt.NDArray[np.uint8]
+
+# Okabe and Ito's palette (2008), the darker ones first: https://jfly.uni-koeln.de/color
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = COLORS = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#222222",
+)  # fmt: skip
+GRAY = "#8a8a8a"
+
+mpl.rcParams.update(
+    {
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.prop_cycle": cycler(color=COLORS),
+        "legend.frameon": False,
+        "lines.linewidth": 2,
+        "svg.hashsalt": "imnetlib",
+    }
+)
+
+
+def figure_folder() -> Path:
+    """Where figures are saved: ``build/figures`` of the checkout, or where ``imnet run`` says."""
+    return Path(os.environ.get("IMNETLIB_FIGURES", Path(__file__).parents[2] / "build" / "figures"))
+
+
+def axes(
+    width: float = 7, height: float = 3.5, rows: int = 1, columns: int = 1
+) -> tuple[Figure, Any]:
+    """A figure of ``width`` by ``height`` inches and its axes, in the course's style."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Write 0.1, 1, 10 along logarithmic axes, not powers of ten."""
+    for one in (axis.xaxis, axis.yaxis):
+        if one.get_scale() == "log":
+            one.set_major_formatter("{x:,.10g}")
+            one.set_minor_formatter(NullFormatter())
+
+
+def show(figure: Figure, name: str, alt: str) -> None:
+    """Save ``figure`` as NAME.png and display it with ``alt`` read aloud in place of the picture.
+
+    A notebook keeps image/png for builders that look for it, and an <img> tag with the alt text for
+    JupyterLab: alt text in output metadata reaches neither. The same figure gives the same bytes.
+    """
+    from IPython.display import display
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    picture = _with_palette(picture)
+    folder = figure_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.png").write_bytes(picture.getvalue())
+    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+    tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">'
+    display({"image/png": encoded, "text/html": tag, "text/plain": alt}, raw=True)
+
+
+def _with_palette(picture: io.BytesIO) -> io.BytesIO:
+    """The same PNG with 256 colours of its own: a third of the bytes, which a notebook holds twice."""
+    from PIL import Image
+
+    smaller = io.BytesIO()
+    Image.open(picture).convert("RGB").quantize(256).save(smaller, format="PNG", optimize=True)
+    return smaller
+
+
+def thumbnail(image: Pixels, side: int = 200) -> Pixels:
+    """The centre square of ``image`` at ``side`` by ``side`` pixels: a grid of originals would
+    weigh megabytes.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    edge = min(height, width)
+    top = (height - edge) // 2
+    left = (width - edge) // 2
+    square = image[top : top + edge, left : left + edge]
+    return cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(
+        np.uint8, copy=False
+    )
+
+
+def pictures(
+    images: Sequence[Pixels], titles: Sequence[str], columns: int, width: float = 8
+) -> Figure:
+    """A grid of uint8 pictures (height, width, 3), each under its title."""
+    rows = -(-len(images) // columns)
+    figure, grid = axes(width, rows * (width / columns + 0.22), rows, columns)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    cells = np.atleast_1d(grid).ravel()
+    for axis in cells:
+        axis.set_axis_off()
+    for axis, image, title in zip(cells, images, titles, strict=False):
+        axis.imshow(image)
+        axis.set_title(title, fontsize=9, fontweight="normal", loc="center", pad=3)
+    return figure

@@ -1,0 +1,377 @@
+"""The things that stand in the sample's pictures: trees, bridges, buildings, craft and fruit
+(chapter 1).
+
+Most are drawings, mark by mark, in ``data/sample_things.tsv``; trees, and bodies with a pattern,
+are grown here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from imnetlib.catalog import data_file
+from imnetlib.course.sample.brushes import Array, Colour, Pen, Stage, blend, ramp, solid
+
+Points = tuple[tuple[float, float], ...]
+
+
+@functools.cache
+def _drawings() -> dict[str, list[tuple[str, str, float, Points]]]:
+    """The marks of each drawing in order: kind, colour, amount (a shade, a width or a roughness),
+    points.
+    """
+    found = defaultdict(list)
+    with data_file("sample_things.tsv").open(encoding="utf-8") as table:
+        next(table)
+        for row in table:
+            thing, mark, colour, amount, points = row.rstrip("\n").split("\t")
+            pairs = (pair.split(",") for pair in points.split())
+            found[thing].append(
+                (mark, colour, float(amount), tuple((float(x), float(y)) for x, y in pairs))
+            )
+    return dict(found)
+
+
+def _lemon(u: Array, v: Array) -> tuple[Array, Array]:
+    return u * 0.97, v * (1 + 0.75 * np.abs(u) ** 6 * (np.abs(u) < 0.93))
+
+
+def _berry(u: Array, v: Array) -> tuple[Array, Array]:
+    return u * (1 + 0.5 * np.maximum(v, 0)), v + 0.1 * (1 - np.abs(u))
+
+
+def _apple(u: Array, v: Array) -> tuple[Array, Array]:
+    return u * (1 + 0.13 * v), v - 0.16 * np.exp(-((u * 3.2) ** 2)) * (v < 0)
+
+
+# How a body's own coordinates (-1..1, v downwards) are bent onto the unit disc.
+SHAPES: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
+    "ball": lambda u, v: (u, v),
+    "lemon": _lemon,
+    "berry": _berry,
+    "apple": _apple,
+    "balloon": lambda u, v: (u * (1 + 0.62 * np.maximum(v, 0) ** 1.5), v),
+}
+
+
+def _rgb(text: str) -> Colour:
+    return tuple(bytes.fromhex(text[1:]))
+
+
+def drawing(pen: Pen, name: str, colour: str = "") -> None:
+    """A drawing from the table. Its colours named $a, $b, … are chosen here, unless ``colour``
+    gives $a.
+    """
+    chosen = {"$a": colour}
+    for mark, tone, amount, points in _drawings()[name]:
+        if mark == "fill":
+            pen.fill(points, _rgb(chosen.get(tone, tone)), amount)
+        elif mark == "line":
+            pen.stroke(points, _rgb(chosen.get(tone, tone)), amount)
+        elif mark == "oval":
+            pen.oval(*points[0], *points[1], _rgb(chosen.get(tone, tone)), amount)
+        elif mark == "shadow":
+            _shadow(pen, *points[0], *points[1])
+        elif mark == "colours":
+            key, *choices = tone.split()
+            chosen[key] = pen.stage.pick(*choices)
+        else:
+            table = ramp(*(_rgb(c) for c in tone.split(",")))
+            solid(pen, *points[0], *points[1], [table], grit=amount, bend=SHAPES[mark])
+
+
+def _shadow(pen: Pen, x: float, y: float, rx: float, ry: float) -> None:
+    """The soft dark below something on a table, on the side away from the sun."""
+    cx = pen.x + (x - pen.stage.side * 0.18 * rx) * pen.size
+    cy = pen.y - y * pen.size
+    w = int(rx * pen.size * 1.5) + 2
+    h = int(ry * pen.size * 1.5) + 2
+    v, u = np.ogrid[-h:h, -w:w]
+    alpha = (1.1 - np.sqrt((u / w) ** 2 + (v / h) ** 2)).clip(0, 0.6)
+    blend(
+        pen.stage,
+        int(cy) - h,
+        int(cx) - w,
+        np.full((2 * h, 2 * w, 3), (26, 18, 14), np.uint8),
+        alpha,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Species:
+    """How a conifer grows: in units of its height, but ``droop`` (the fall of a bough per length)."""
+
+    needles: tuple[Colour, ...]
+    trunk: Colour
+    # length of the lowest boughs
+    reach: float
+    droop: float
+    # trunk below the first bough
+    bare: float
+    # above 1 slender at the top, below 1 round
+    taper: float = 1.0
+    dense: float = 1.0
+    ragged: float = 0.2
+    # opaque within
+    core: bool = True
+    # how far the tip hangs over
+    nod: float = 0.0
+
+
+SNOW = (236, 240, 248)
+SPECIES = {
+    "fir": Species(
+        ((38, 82, 62), (46, 92, 60)), (84, 70, 58), 0.21, 0.02, 0.04, ragged=0.1, dense=1.2
+    ),
+    "amabilis_fir": Species(
+        ((72, 112, 104), (88, 126, 122)), (150, 146, 138), 0.15, 0.12, 0.03, 0.8, 1.3, 0.1
+    ),
+    "spruce": Species(((30, 58, 46), (40, 64, 40)), (92, 62, 44), 0.27, 0.5, 0.05, 1.15, 0.9, 0.22),
+    "larch": Species(
+        ((206, 158, 48), (222, 138, 44), (150, 172, 66)),
+        (94, 76, 62),
+        0.24,
+        0.22,
+        0.1,
+        1,
+        0.8,
+        0.35,
+        False,
+    ),
+    "douglas_fir": Species(
+        ((58, 88, 48), (70, 100, 58)), (86, 58, 44), 0.25, -0.25, 0.3, 0.7, 0.9, 0.45
+    ),
+    "mountain_hemlock": Species(
+        ((64, 84, 78), (78, 96, 84)), (104, 92, 86), 0.19, 0.8, 0.05, 0.85, 0.9, 0.35, nod=0.035
+    ),
+}
+
+
+def _wedges(*corners: tuple[Array, Array]) -> Array:
+    """Triangles from their corners' (x, y), each an array: n × 3 × 2."""
+    return np.array(corners).transpose(2, 3, 0, 1).reshape(-1, 3, 2)
+
+
+def conifer(pen: Pen, name: str) -> None:
+    """A tree: its trunk, a dark body, then boughs from the lowest up, brighter on the sun's side.
+
+    No two of a species are alike, and their greens overlap: one needs the shape to tell them apart.
+    """
+    kind = SPECIES[name]
+    stage = pen.stage
+    rng = pen.stage.rng
+    droop = kind.droop + stage.vary(-0.15, 0.2)
+    mix = stage.vary(0, 0.5 if kind.core else 0.25)
+    green = (1 - mix) * np.array(stage.pick(*kind.needles)) + mix * np.array((48, 78, 56))
+    green *= stage.vary(0.75, 1.25)
+    levels = int(np.clip(pen.size / 9, 9, 26) * kind.dense)
+    up = np.linspace(kind.bare, 0.97, levels)
+    fall = (1 - up) / (1 - kind.bare)
+    reach = (
+        kind.reach
+        * stage.vary(0.7, 1.3)
+        * np.maximum(fall ** (kind.taper * stage.vary(0.85, 1.2)), 0.03)
+    )
+    bend = kind.nod * (np.maximum(up - 0.8, 0) / 0.2) ** 2
+    t = 0.022 + 0.012 * (kind.bare > 0.2)
+    pen.fill([(-t, -0.01), (t, -0.01), (0.004, 0.95), (-0.004, 0.95)], kind.trunk)
+    pen.fill([(-t, -0.01), (-t * 0.2, -0.01), (0, 0.95), (-0.004, 0.95)], kind.trunk, 0.6)
+    if kind.core:
+        side = reach * rng.uniform(0.65, 0.9, levels)
+        right = (
+            np.array([(side, up - side * droop), (side * 0.5, up)])
+            .transpose(2, 0, 1)
+            .reshape(-1, 2)
+        )
+        both = np.concatenate([right, [(0, 1.0)], (right * (-1, 1))[::-1]])
+        both[:, 0] += np.concatenate([bend.repeat(2), bend[-1:], bend.repeat(2)[::-1]])
+        pen.fill(both, green, 0.5)
+    # six boughs a level
+    sides = np.array((1, 0.95, 0.72, -1, -0.95, -0.72))
+    length = reach[:, None] * (1 + kind.ragged * rng.uniform(-1.2, 0.8, (levels, 6))) * sides
+    jitter = rng.uniform(-0.5, 0.5, (levels, 6))
+    gap = 1 / levels
+    axis = bend[:, None] + np.zeros(6)
+    y = up[:, None] + jitter * gap
+    drop = np.abs(length) * droop
+    root = (axis, y + 0.25 * gap)
+    tip = (axis + length, y - drop + jitter * 0.3 * gap)
+    under = (axis + length * 0.6, y - 0.6 * drop - 0.55 * gap - 0.08 * np.abs(length) * kind.core)
+    shade = (0.82 + 0.3 * np.sign(length) * pen.flip * stage.side + 0.45 * jitter).ravel()
+    pen.fill_all(_wedges(root, tip, under), green, shade)
+    if stage.winter:
+        laid = jitter.ravel() > -0.1
+        middle = (axis + length * 0.5, y - 0.45 * drop - 0.1 * gap)
+        pen.fill_all(_wedges(root, tip, middle)[laid], SNOW, shade[laid])
+    if kind.nod:
+        tip_bend = np.array([(0.6, 0.95), (1.2, 0.985), (1.8, 0.96)]) * (kind.nod, 1)
+        pen.stroke(tip_bend, green * 0.8, 0.012)
+
+
+def pine(pen: Pen) -> None:
+    """A Scots pine: a long reddish trunk under a crown of flat clouds."""
+    stage = pen.stage
+    rng = pen.stage.rng
+    lean = stage.vary(-0.06, 0.06)
+    red = (168, 98, 62)
+    green = np.array((52, 88, 52)) * stage.vary(0.85, 1.2)
+    pen.fill([(-0.03, -0.01), (0.03, -0.01), (lean + 0.012, 0.85), (lean - 0.012, 0.85)], red)
+    pen.fill([(-0.03, -0.01), (-0.005, -0.01), (lean, 0.85), (lean - 0.012, 0.85)], red, 0.62)
+    heights = np.linspace(0.5, 0.95, int(rng.integers(7, 11)))
+    places = np.stack(
+        [lean + rng.uniform(-0.24, 0.24, heights.size) * (2.3 - 2.2 * heights), heights], 1
+    )
+    for x, y in places:
+        pen.stroke([(lean * y, y - 0.06), (x, y)], red, 0.014)
+    turn = np.linspace(0, 2 * np.pi, 22)
+    circle = np.stack([np.cos(turn), np.sin(turn)], 1)
+    layers = np.array([(0, -0.02), (-0.05, 0), (0.06, 0.005), (0.02, 0.025)])[:, None]
+    for place in places:
+        wide = stage.vary(0.09, 0.16)
+        jag = 1 + 0.22 * rng.uniform(-1, 1, (4, 22, 1))
+        pen.fill_all(place + layers + circle * jag * (wide, 0.055), green, (0.5, 0.75, 0.9, 1.1))
+        if stage.winter:
+            pen.oval(place[0], place[1] + 0.05, wide * 0.7, 0.02, SNOW)
+
+
+def grove(pen: Pen, name: str, count: int, spread: float, guests: float = 0.0) -> None:
+    """Several trees side by side, the tallest of the kind named; ``guests``: the share of other
+    kinds.
+
+    ``conifers`` mixes them all, neighbours of different kinds.
+    """
+    stage = pen.stage
+    every = stage.rng.permutation([*SPECIES, "pine"])
+    places = stage.rng.permutation(
+        np.linspace(-spread, spread, count) if count > 1 else np.zeros(1)
+    )
+    tall = np.sort(stage.rng.uniform(0.6, 1.0, count))
+    for i, x in enumerate(places):
+        at = pen.x + (x + stage.vary(-0.08, 0.08)) * pen.size
+        foot = pen.y + stage.vary(-0.02, 0.03) * pen.size
+        other = name == "conifers" or (i < count - 1 and stage.rng.random() < guests)
+        kind = every[i % len(every)] if other else name
+        draw(replace(pen, x=at, y=foot, size=pen.size * tall[i], flip=stage.pick(-1, 1)), kind)
+
+
+def forest(
+    stage: Stage, crest: Array, size: float, colour: Colour, distance: float, count: int
+) -> None:
+    """A far wood along ``crest``: small jagged spires, one polygon each."""
+    x = np.sort(stage.rng.uniform(-5, stage.width + 5, count))
+    foot = (
+        crest[x.astype(np.int64).clip(0, stage.width - 1)]
+        + stage.rng.uniform(0.1, 0.6, count) * size
+    )
+    place = np.stack([x, -foot], 1)[:, None]
+    scale = (
+        size
+        * np.stack([stage.rng.uniform(0.16, 0.26, count), stage.rng.uniform(0.6, 1.2, count)], 1)[
+            :, None
+        ]
+    )
+    left = [(-1, 0), (-0.5, 0.35), (-0.75, 0.33), (-0.3, 0.68), (-0.45, 0.66), (0, 1)]
+    spire = np.array([*left, *((-a, b) for a, b in left[-2::-1])])
+    lit = np.array([(0, 0), (stage.side, 0), (stage.side * 0.35, 0.6), (0, 1)])
+    pen = Pen(stage, 0, 0, 1.0, distance)
+    shades = stage.rng.uniform(0.75, 1.2, count)
+    pen.fill_all(place + scale * spire, colour, shades.tolist())
+    pen.fill_all(place + scale * lit, colour, (shades * 1.25).tolist())
+
+
+def balloon(pen: Pen) -> None:
+    """A hot-air balloon: gores, a chequerboard or a broad band, in three bright colours."""
+    bright = ["#ce342c", "#f2bc2e", "#2c62b0", "#eeeae0", "#3a8e54", "#e27428", "#783e8c"]
+    tables = [_shiny(_rgb(colour)) for colour in pen.stage.rng.permutation(bright)[:3]]
+    pattern = int(pen.stage.rng.integers(3))
+    gores = pen.stage.pick(4, 5, 6)
+
+    def skin(u: Array, v: Array) -> Array:
+        across = np.arcsin((u / np.sqrt((1 - v * v).clip(0.02, 1))).clip(-1, 1)) / np.pi + 0.5
+        gore = (across * gores * 2).astype(np.int64)
+        band = ((v + 1) * 3.5).astype(np.int64)
+        return np.asarray(np.abs((gore, gore + band, gore // 2 + 2 * (band == 3))[pattern]) % 3)
+
+    solid(pen, 0, 0.62, 0.36, 0.4, tables, bend=SHAPES["balloon"], skin=skin)
+    drawing(pen, "basket")
+
+
+def airship(pen: Pen) -> None:
+    """A dirigible: a long envelope with a stripe, fins and a gondola."""
+    hull = pen.stage.pick("#ced2d8", "#e2ded2", "#bcc4d0")
+    mark = pen.stage.pick("#c4322c", "#2854a0", "#e8a028", "#347860")
+    drawing(pen, "airship_back", mark)
+
+    def skin(u: Array, v: Array) -> Array:
+        return np.asarray((np.abs(v - 0.28) < 0.12) | (u < -0.9), np.int64)
+
+    solid(pen, 0, 0.5, 1.3, 0.34, [_shiny(_rgb(hull)), _shiny(_rgb(mark))], skin=skin)
+    drawing(pen, "airship_front", mark)
+
+
+def _shiny(colour: Colour) -> Array:
+    return ramp([c * 0.33 for c in colour], colour, [c * 1.08 + 30 for c in colour])
+
+
+def pizza(pen: Pen) -> None:
+    """A pizza with three of four toppings strewn over it."""
+    drawing(pen, "pizza")
+    rng = pen.stage.rng
+    for topping in rng.permutation(["salami", "olive", "basil", "tomato"])[:3]:
+        for angle, far in zip(
+            rng.uniform(0, 6.3, 9), np.sqrt(rng.uniform(0.02, 0.6, 9)), strict=True
+        ):
+            x = far * np.cos(angle)
+            y = 0.45 + 0.86 * far * np.sin(angle)
+            drawing(
+                replace(
+                    pen, x=pen.x + x * pen.size, y=pen.y - y * pen.size, flip=pen.stage.pick(-1, 1)
+                ),
+                topping,
+            )
+
+
+def bananas(pen: Pen) -> None:
+    """A hand of two to four."""
+    hang = pen.stage.vary(-0.25, 0.25)
+    for k in range(int(pen.stage.rng.integers(2, 5))):
+        drawing(replace(pen, tilt=hang + 0.17 * k * pen.flip), "banana")
+
+
+# A fruit may turn up as any of these drawings.
+VARIANTS = {
+    "orange": ("orange", "orange", "orange", "orange", "orange_half"),
+    "lemon": ("lemon", "lemon", "lemon", "lemon", "lemon_half"),
+    "citrus": (
+        "orange",
+        "lemon",
+        "lime",
+        "grapefruit",
+        "orange_half",
+        "lime_half",
+        "grapefruit_half",
+    ),
+}
+GROWN: dict[str, Callable[[Pen], None]] = {
+    "pine": pine,
+    "balloon": balloon,
+    "airship": airship,
+    "pizza": pizza,
+    "banana": bananas,
+}
+
+
+def draw(pen: Pen, name: str) -> None:
+    """The thing called ``name``, whichever way it is made."""
+    name = pen.stage.pick(*VARIANTS.get(name, (name,)))
+    if name in SPECIES:
+        conifer(pen, name)
+    elif name in GROWN:
+        GROWN[name](pen)
+    else:
+        drawing(pen, name)

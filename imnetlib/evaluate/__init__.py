@@ -1,0 +1,18 @@
+"""Predictions kept and judged: top-k, label spaces, intervals, confusions, calibration (chapter 8)."""
+
+from imnetlib.evaluate.metrics import (
+    NEVER,
+    TopK,
+    calibration,
+    confusions,
+    ranks,
+    top,
+    top_k,
+    wilson,
+)
+from imnetlib.evaluate.predictions import Predictions, save_predictions
+
+__all__ = [
+    "NEVER", "Predictions", "TopK", "calibration", "confusions", "ranks", "save_predictions",
+    "top", "top_k", "wilson",
+]  # fmt: skip

@@ -1,0 +1,35 @@
+"""Encoded images and pixels: decoding, what a record stores, what a batch shows (chapter 4)."""
+
+from imnetlib.image.codec import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Header,
+    ImageError,
+    Pixels,
+    decode,
+    encode,
+    extent,
+    opencv,
+    resize,
+    sniff,
+    verify_ends,
+    verify_image,
+    versions,
+)
+from imnetlib.image.convert import DEFAULTS, Action, Settings, convert_image
+from imnetlib.image.transform import (
+    MIRROR,
+    RANDOM_COLUMNS,
+    Transform,
+    crop_box,
+    decode_into,
+    normalization_table,
+    write_layout,
+)
+
+__all__ = [
+    "DEFAULTS", "MAX_PIXELS", "MAX_SIDE", "MIRROR", "RANDOM_COLUMNS", "Action", "Header",
+    "ImageError", "Pixels", "Settings", "Transform", "convert_image", "crop_box", "decode",
+    "decode_into", "encode", "extent", "normalization_table", "opencv", "resize", "sniff",
+    "verify_ends", "verify_image", "versions", "write_layout",
+]  # fmt: skip

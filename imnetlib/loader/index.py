@@ -1,0 +1,137 @@
+"""Where the records of many shards lie, as arrays: numbered through, in the order of the files
+(chapter 4).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from imnetlib import recordio
+from imnetlib.recordio import sidecar_of
+
+Integers = npt.NDArray[np.int64]
+
+_ANEW = "remove it, and imnet index or imnet merge-index writes a new one"
+# bytes: what lies between two records of an index that lacks some is not all read
+_LONGEST_RECORD = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardIndex:
+    """The records of ``shards``, numbered from 0 in the order in which they are stored.
+
+    ``ids``: int64 (n,), the keys. ``starts``: int64 (n,), the byte of its shard at which each
+    begins. ``counts`` and ``sizes``: int64 (shards,), records and bytes of each. 16 bytes a record.
+    """
+
+    shards: tuple[Path, ...]
+    ids: Integers
+    starts: Integers
+    counts: Integers
+    sizes: Integers
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def locate(self, records: Integers) -> tuple[Integers, Integers, Integers]:
+        """Shard, first byte and the byte behind it for each of these records; of a long one only
+        the first 4 MB.
+        """
+        ends = np.cumsum(self.counts)
+        shard = np.searchsorted(ends, records, side="right")
+        last = records + 1 == ends[shard]
+        following = self.starts[np.minimum(records + 1, len(self) - 1)]
+        start = self.starts[records]
+        behind = np.where(last, self.sizes[shard], following)
+        return shard, start, np.minimum(behind, start + _LONGEST_RECORD)
+
+
+def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex:
+    """Read the .idx beside each .rec, or ``merged``, one .idx over all of them as ``imnet
+    merge-index`` writes it.
+
+    ValueError where an index contradicts its .rec or the count in its .json, where it names a place
+    twice, and where there is no record at all. 0.1 s for each million records, and 48 bytes for
+    each record on the way.
+    """
+    sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
+    if merged is not None:
+        tables = _split_merged(merged, sizes)
+    else:
+        tables = [
+            _index_beside(shard, int(size)) for shard, size in zip(shards, sizes, strict=True)
+        ]
+    for shard, (keys, _) in zip(shards, tables, strict=True):
+        _require_count(merged or shard.with_suffix(".idx"), shard, len(keys))
+        if not len(keys) and shard.stat().st_size:
+            raise ValueError(
+                f"{merged or shard.with_suffix('.idx')} names no record of {shard}: {_ANEW}"
+            )
+    counts = np.array([len(keys) for keys, _ in tables], np.int64)
+    if not counts.sum():
+        raise ValueError(
+            f"there are no records in {', '.join(map(str, shards)) or 'an empty list of shards'}"
+        )
+    ids, starts = (np.concatenate(columns) for columns in zip(*tables, strict=True))
+    return ShardIndex(tuple(shards), ids, starts, counts, sizes)
+
+
+def _split_merged(merged: Path, sizes: Integers) -> list[tuple[Integers, Integers]]:
+    """One index over several files into one for each."""
+    keys, offsets = _in_file_order(merged, *recordio.read_index(merged))
+    total = int(sizes.sum())
+    if len(offsets) and int(offsets[-1]) >= total:
+        raise ValueError(
+            f"{merged} points to byte {offsets[-1]:,}, the {len(sizes)} shards have {total:,}: give the shards that "
+            "were merged, in the same order"
+        )
+    ends = np.cumsum(sizes)
+    bounds = np.searchsorted(offsets, np.concatenate([[0], ends]))
+    parts = [slice(first, behind) for first, behind in pairwise(bounds)]
+    return [
+        (keys[part], offsets[part] - before)
+        for part, before in zip(parts, ends - sizes, strict=True)
+    ]
+
+
+def _index_beside(shard: Path, size: int) -> tuple[Integers, Integers]:
+    """Keys and offsets from the .idx beside a .rec."""
+    index = shard.with_suffix(".idx")
+    if not index.exists():
+        raise FileNotFoundError(
+            errno.ENOENT, f"a shard needs its index; imnet index {shard} writes it", str(index)
+        )
+    keys, offsets = _in_file_order(index, *recordio.read_index(index))
+    if len(offsets) and int(offsets[-1]) >= size:
+        raise ValueError(
+            f"{index} points to byte {offsets[-1]:,}, {shard} has {size:,}: copy the shard again, or take what is "
+            "left of it with imnet salvage"
+        )
+    return keys, offsets
+
+
+def _require_count(index: Path, shard: Path, found: int) -> None:
+    expected = sidecar_of(shard).get("images", found)
+    if expected != found:
+        sidecar = shard.with_suffix(".json")
+        raise ValueError(f"{index} has {found:,} records of {shard}, {sidecar} says {expected:,}")
+
+
+def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Integers, Integers]:
+    steps = np.diff(offsets)
+    if (steps < 0).any():
+        order = np.argsort(offsets, kind="stable")
+        keys = keys[order]
+        offsets = offsets[order]
+        steps = np.diff(offsets)
+    if (steps == 0).any():
+        twice = offsets[:-1][steps == 0][0]
+        raise ValueError(f"{index} names the record at byte {twice:,} twice: {_ANEW}")
+    return keys, offsets

@@ -1,0 +1,50 @@
+"""What each step of the course needs on the disk, reckoned before the first byte is fetched
+(chapter 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imnetlib.files import HALF_BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """``needs`` bytes for one step, ``total`` with the steps before it; does that fit?"""
+
+    step: str
+    needs: int
+    total: int
+    fits: bool
+
+
+def disk_budget(
+    images: int,
+    archive_bytes: int,
+    free: int,
+    *,
+    record_bytes: float | None = None,
+    keep_backup: bool = True,
+) -> tuple[BudgetRow, ...]:
+    """What each step of the course adds to the disk, against ``free`` bytes of it (chapter 1).
+
+    A tar member costs its data and on average 768 bytes of header and padding, a file half a
+    4,096-byte block, a record 32 bytes of header; ``record_bytes`` is the mean image in a shard if
+    the images are made smaller.
+    """
+    pixels = archive_bytes - 768 * images
+    records = round(images * record_bytes) if record_bytes is not None else pixels
+    steps = {
+        "archives": archive_bytes,
+        "class folders": pixels + HALF_BLOCK * images,
+        "records": records + 32 * images,
+    }
+    if keep_backup:
+        steps["backup of the records"] = steps["records"]
+    rows = []
+    total = 0
+    for step, needs in steps.items():
+        total += needs
+        rows.append(BudgetRow(step, needs, total, total <= free))
+    return tuple(rows)

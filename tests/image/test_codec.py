@@ -1,0 +1,300 @@
+"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures the bytes were made
+from.
+"""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imnetlib.image import (
+    MAX_SIDE,
+    Header,
+    ImageError,
+    decode,
+    encode,
+    resize,
+    sniff,
+    verify_ends,
+    verify_image,
+)
+
+
+def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Something like a photo: noise at every scale, RGB."""
+    rng = np.random.default_rng(seed)
+    canvas = np.full((height, width, 3), 128.0, np.float32)
+    cells = 2
+    while cells < max(width, height):
+        noise = rng.normal(0, 110 / cells**0.7, (max(2, cells * height // width), cells, 3)).astype(
+            np.float32
+        )
+        canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        cells *= 2
+    return np.clip(canvas + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def saved(pixels: np.ndarray, form: str = "JPEG", mode: str = "RGB", **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(
+        out, form, **({"quality": 95} if form == "JPEG" else {}) | options
+    )
+    return out.getvalue()
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+
+
+PHOTO = photo(120, 90)
+JPEG = saved(PHOTO)
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    exif[0x0112] = orientation
+    return saved(PHOTO, exif=exif)
+
+
+def test_an_ordinary_jpeg_decodes_as_pillow_decodes_it():
+    assert sniff(JPEG) == Header(90, 120, "YCbCr")
+    expected = np.asarray(Image.open(io.BytesIO(JPEG)))
+    assert np.abs(decode(JPEG).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_held_otherwise_gives_an_upright_picture_as_in_opencv(orientation: int):
+    data = turned(orientation)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    pixels = decode(data)
+    assert pixels.shape == expected.shape == (*sniff(data).size, 3)
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+# byte order, pointer, entries
+@pytest.mark.parametrize("cut", [0, 4, 14, 22])
+def test_broken_exif_is_passed_over(cut: int):
+    data = turned(6)
+    start = data.index(b"Exif\0\0") + 6
+    broken = data[: start + cut] + b"\xff" * 12 + data[start + cut + 12 :]
+    assert sniff(broken).orientation == 1
+    assert np.array_equal(decode(broken), decode(JPEG))
+
+
+def test_cmyk_has_the_colours_it_was_made_from():
+    data = saved(PHOTO, mode="CMYK")
+    # the marker whose inks are stored inverted
+    assert b"Adobe" in data
+    assert np.abs(decode(data).astype(int) - PHOTO).mean() < 2
+    assert (
+        np.abs(
+            decode(data, color=0)[:, :, 0].astype(int) - cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
+        ).mean()
+        < 2
+    )
+
+
+def test_a_grayscale_jpeg_gets_three_equal_channels():
+    data = saved(PHOTO, mode="L")
+    expected = np.asarray(Image.open(io.BytesIO(data)))
+    for channel in np.moveaxis(decode(data), 2, 0):
+        assert np.abs(channel.astype(int) - expected).max() <= 1
+    assert decode(data, color=-1).shape == (90, 120, 1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_another_format_in_disguise_is_read(form: str):
+    assert np.array_equal(decode(saved(PHOTO, form)), PHOTO)
+
+
+def test_pngs_of_every_kind():
+    assert np.array_equal(decode(saved(PHOTO, "PNG", "RGBA")), PHOTO)
+    assert decode(saved(PHOTO, "PNG", "RGBA"), color=-1).shape == (90, 120, 4)
+    palette = Image.fromarray(PHOTO).convert("P", palette=Image.Palette.ADAPTIVE)
+    out = io.BytesIO()
+    palette.save(out, "PNG")
+    assert np.array_equal(decode(out.getvalue()), np.asarray(palette.convert("RGB")))
+    deep = PHOTO[:, :, 0].astype(np.uint16) * 257
+    deep_png = cv2.imencode(".png", deep)[1].tobytes()
+    assert np.array_equal(decode(deep_png), np.repeat(PHOTO[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(45, 60), (23, 30), (40, 40), (12, 10), (46, 60), (90, 120), (500, 500)]
+)
+def test_a_scaled_decode_is_as_large_as_asked_and_shows_the_same(height: int, width: int):
+    pixels = decode(JPEG, height, width)
+    assert pixels.shape[0] >= min(height, 90)
+    assert pixels.shape[1] >= min(width, 120)
+    if 2 * height <= 90 and 2 * width <= 120:
+        assert pixels.shape[0] <= 45
+    whole = cv2.resize(PHOTO, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert psnr(pixels, whole) > 26
+
+
+def test_a_scaled_decode_of_a_turned_picture_keeps_its_sides_apart():
+    assert decode(turned(6), 60, 20).shape == (60, 45, 3)
+
+
+DAMAGED = {
+    "empty": (b"", "it is empty"),
+    "text": (b"<html>not found</html>", "it is no image"),
+    "header only": (JPEG[:400], "it is no image|is damaged|cannot be read"),
+    "half": (JPEG[: len(JPEG) // 2], "its JPEG data is damaged"),
+    "no end mark": (JPEG[:-2], "its JPEG data is damaged"),
+    "half a PNG": (saved(PHOTO, "PNG")[:4000], "its PNG data is damaged"),
+    "a piece missing": (JPEG[:3000] + JPEG[3500:], "its JPEG data is damaged"),
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is no image"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damage_is_refused_and_named(case: str):
+    data, text = DAMAGED[case]
+    for read in (decode, verify_image):
+        with pytest.raises(ImageError, match=text):
+            read(data)
+
+
+def test_bytes_too_many_do_no_harm():
+    assert np.array_equal(decode(JPEG[:-2] + bytes(5) + JPEG[-2:]), decode(JPEG))
+    assert np.array_equal(decode(JPEG + b"behind the end"), decode(JPEG))
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+ADOBE = (
+    JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
+    # no transform has number 7
+)
+HARMLESS = {
+    "surplus after the first segment": JPEG[:20] + b"surplus" + JPEG[20:],
+    "surplus before the scan": JPEG.replace(b"\xff\xda", b"\0\0\xff\xff\xda", 1),
+    "zeros before the end mark": JPEG[:-2] + bytes(600) + JPEG[-2:],
+    "zeros, and a file behind the end": JPEG[:-2] + bytes(600) + JPEG[-2:] + JPEG,
+    "JFIF 2.01": JPEG.replace(b"JFIF\0\1", b"JFIF\0\2", 1),
+    "unknown Adobe transform": ADOBE,
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_oddities_beside_the_picture_are_passed_over_and_hide_no_damage(case: str):
+    data = HARMLESS[case]
+    with pytest.raises(ValueError, match=r"extraneous|JFIF revision|Adobe color"):
+        simplejpeg.decode_jpeg(data, strict=True)
+    assert np.array_equal(decode(data), decode(JPEG))
+    verify_image(data)
+    scan = data.index(b"\xff\xda") + 3000
+    with pytest.raises(ImageError, match="its JPEG data is damaged"):
+        decode(data[:scan] + data[scan + 500 :])
+
+
+def test_of_flipped_bits_those_that_leave_a_rest_of_the_scan_are_refused():
+    scan = JPEG.index(b"\xff\xda") + 14
+    refused = 0
+    for at in range(scan, len(JPEG) - 2, 97):
+        flipped = bytearray(JPEG)
+        flipped[at] ^= 16
+        try:
+            simplejpeg.decode_jpeg(bytes(flipped), strict=True)
+        except ValueError:
+            refused += 1
+            for read in (decode, verify_image):
+                with pytest.raises(ImageError, match="its JPEG data is damaged"):
+                    read(bytes(flipped))
+    assert refused > 10
+
+
+def test_what_cannot_be_encoded_or_resized_is_an_image_error():
+    long = np.zeros((2, MAX_SIDE + 1, 3), np.uint8)
+    with pytest.raises(ImageError, match=r"cannot be encoded as \.jpg .*65500"):
+        encode(long)
+    assert encode(long[:, 1:]).startswith(b"\xff\xd8")
+    with pytest.raises(ImageError, match=r"it cannot be resized to 4 x 8 pixels"):
+        resize(PHOTO.astype(np.int32), 8, 4)  # type: ignore[arg-type]
+
+
+def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():
+    for cut in (400, len(JPEG) // 2, len(JPEG) - 2):
+        with pytest.raises(ImageError):
+            verify_ends(JPEG[:cut])
+    verify_ends(JPEG)
+    # much behind the end: decoded to make sure
+    verify_ends(JPEG + bytes(10_000))
+    verify_ends(saved(PHOTO, "PNG"))
+
+
+def bomb(form: str) -> bytes:
+    """A small file whose header promises 20,000 x 20,000 pixels."""
+    if form == "JPEG":
+        at = JPEG.index(b"\xff\xc0") + 5
+        return JPEG[:at] + struct.pack(">HH", 20_000, 20_000) + JPEG[at + 4 :]
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    data = saved(PHOTO, "PNG")
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_pixel_bomb_is_refused_before_it_is_unpacked(form: str):
+    with pytest.raises(ImageError, match="pixels"):
+        decode(bomb(form))
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_mutated_files_decode_or_are_refused(data: st.DataObject):
+    image = bytearray(
+        data.draw(
+            st.sampled_from([JPEG, turned(3), saved(PHOTO, "PNG"), saved(PHOTO, mode="CMYK")])
+        )
+    )
+    for _ in range(data.draw(st.integers(1, 6))):
+        image[data.draw(st.integers(0, len(image) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pixels = decode(bytes(image))
+    except ImageError:
+        return
+    assert pixels.shape == (*sniff(bytes(image)).size, 3)
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.68, 0.53, 0.3, 0.15])
+def test_resizing_leaves_no_jagged_edges(scale: float):
+    picture = photo(500, 375)
+    height = round(375 * scale)
+    width = round(500 * scale)
+    reference = np.asarray(
+        Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    )
+    plain = psnr(cv2.resize(picture, (width, height)), reference)
+    ours = psnr(resize(picture, height, width), reference)
+    assert ours > 32
+    assert ours >= plain + (2 if scale < 0.7 else 0)
+
+
+def test_resizing_writes_where_it_is_told_and_keeps_a_single_channel():
+    for height, width in ((80, 100), (50, 66), (20, 20), (200, 200)):
+        out = np.zeros((2, height, width, 3), np.uint8)
+        returned = resize(PHOTO, height, width, out[1])
+        assert np.shares_memory(returned, out)
+        assert np.array_equal(out[1], resize(PHOTO, height, width))
+        assert not out[0].any()
+        assert resize(PHOTO[:, :, :1], height, width).shape == (height, width, 1)
+
+
+def test_encoding_and_decoding_again():
+    assert psnr(decode(encode(PHOTO, ".jpg", 95)), PHOTO) > 30
+    assert len(encode(PHOTO, ".jpg", 40)) < len(encode(PHOTO, ".jpg", 95))
+    for channels in (1, 3):
+        part = np.ascontiguousarray(PHOTO[:, :, :channels])
+        assert np.array_equal(decode(encode(part, ".png", 6), color=-1), part)
+    assert sniff(encode(PHOTO[:, :, :1])).colorspace == "Gray"

@@ -1,0 +1,130 @@
+"""What a shard holds, counted and read, against what was put in."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imnetlib import recordio
+from imnetlib.cli import main
+from imnetlib.engines.mxnet import mx
+from imnetlib.pack import survey_shard
+
+LABELS = [number % 3 for number in range(400)]
+
+
+def jpeg(number: int) -> bytes:
+    out = io.BytesIO()
+    pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def write(path: Path, payloads: list[bytes]) -> list[int]:
+    """The shard and its index; where the records begin."""
+    writer = recordio.MXIndexedRecordIO(path.with_suffix(".idx"), path, "w")
+    for number, payload in enumerate(payloads):
+        writer.write_idx(number, payload)
+    writer.close()
+    return recordio.scan(path).tolist()
+
+
+def record(number: int, image: bytes) -> bytes:
+    return recordio.pack(recordio.IRHeader(0, LABELS[number], number, 0), image)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("decode", [False, True])
+def test_every_record_is_counted_and_every_bad_image_named(
+    tmp_path: Path, decode: bool, threads: int
+):
+    images = [jpeg(number) for number in range(400)]
+    images[7] = images[7][:-300]
+    images[399] = b"<html>"
+    payloads = [record(number, image) for number, image in enumerate(images)]
+    payloads[20] = b"no header"
+    payloads[30] = recordio.pack(recordio.IRHeader(0, [2.0, 9.0], 30, 0), images[30])
+    offsets = write(tmp_path / "a.rec", payloads)
+    steps = list[int]()
+    found = survey_shard(tmp_path / "a.rec", decode=decode, threads=threads, advance=steps.append)
+    expected = Counter(LABELS) - Counter([LABELS[20], LABELS[30]]) + Counter([2])
+    assert found.counts == expected
+    assert sum(steps) == 400
+    named = {one.offset: one.reason for one in found.unreadable}
+    assert named[offsets[20]].startswith("no image record: 9 bytes are too few")
+    assert len(named) == (3 if decode else 1)
+    if decode:
+        assert named[offsets[7]].startswith(
+            "the image of id 7 cannot be read: its JPEG data is damaged"
+        )
+        assert named[offsets[399]] == "the image of id 399 cannot be read: it is no image"
+
+
+def test_records_larger_than_a_block_and_of_several_parts(tmp_path: Path):
+    magic = recordio.frame(b"")[:4]
+    payloads = [record(number, magic * (300_000 * (number % 2) + 2)) for number in range(9)]
+    write(tmp_path / "a.rec", payloads)
+    assert survey_shard(tmp_path / "a.rec", decode=False).counts == Counter(LABELS[:9])
+
+
+def test_verify_of_several_files_counts_them_together(tmp_path: Path):
+    for part in range(2):
+        write(
+            tmp_path / f"{part}.rec", [record(n, jpeg(n)) for n in range(part * 10, part * 10 + 10)]
+        )
+    recs = [str(tmp_path / f"{part}.rec") for part in range(2)]
+    done = CliRunner().invoke(main, ["verify", "--decode", *recs])
+    assert done.exit_code == 0, done.output
+    assert done.output.endswith("3 classes, 6 to 7 records each\n0 of 2 files have problems\n")
+    write(tmp_path / "1.rec", [record(10, jpeg(10)[:-200])])
+    bad = CliRunner().invoke(main, ["verify", "--decode", *recs])
+    assert bad.exit_code == 1
+    assert f"{recs[1]}: record at byte 0: the image of id 10 cannot be read" in bad.output
+    assert "1 of 2 files have problems" in bad.output
+    assert CliRunner().invoke(main, ["verify", *recs]).exit_code == 0
+
+
+def test_a_merged_index_overwrites_nothing(tmp_path: Path):
+    for part in range(2):
+        write(tmp_path / f"{part}.rec", [record(n, jpeg(n)) for n in range(4)])
+    recs = [str(tmp_path / f"{part}.rec") for part in range(2)]
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for out in (recs[0], recs[0].replace(".rec", ".idx"), str(tmp_path / "all.json")):
+        done = CliRunner().invoke(main, ["merge-index", out, *recs])
+        assert done.exit_code == 2
+        assert "OUT comes first, and is a new .idx file" in done.output
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    done = CliRunner().invoke(main, ["merge-index", str(tmp_path / "all.idx"), *recs])
+    assert "4 keys stand there again" in done.output
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_sidecar_is_named_and_the_other_files_are_checked(tmp_path: Path, text: str):
+    for part in range(2):
+        write(tmp_path / f"{part}.rec", [record(n, jpeg(n)) for n in range(4)])
+    (tmp_path / "0.json").write_text(text)
+    done = CliRunner().invoke(main, ["verify", str(tmp_path / "0.rec"), str(tmp_path / "1.rec")])
+    assert done.exit_code == 1
+    assert "0.json is" in done.output
+    assert "remove it, and pack again" in done.output
+    assert f"{tmp_path}/1.rec: 4 records of sound structure" in done.output
+
+
+def test_the_merged_index_opens_several_files_to_mxnets_iterator(tmp_path: Path):
+    recs = [tmp_path / f"{part}.rec" for part in range(3)]
+    for part, rec in enumerate(recs):
+        write(rec, [record(n, jpeg(n)) for n in range(part * 8, part * 8 + 8)])
+    done = CliRunner().invoke(main, ["merge-index", str(tmp_path / "all.idx"), *map(str, recs)])
+    assert "24 records of 3 files" in done.output
+    iterator = mx.io.ImageRecordIter(
+        path_imgrec=";".join(map(str, recs)), path_imgidx=str(tmp_path / "all.idx"),
+        data_shape=(3, 32, 32), batch_size=8, preprocess_threads=1,
+    )  # fmt: skip
+    labels = [label for batch in iterator for label in batch.label[0].asnumpy().tolist()]
+    assert sorted(labels) == sorted(map(float, LABELS[:24]))

@@ -1,0 +1,268 @@
+"""The hierarchy's arrays against NLTK and against sets followed by hand on random DAGs."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+from imnetlib import catalog, wordnet
+from imnetlib.wordnet import RELATIONS, Hierarchy
+
+# the note's conifers
+FIVE = ("n11620673", "n11624531", "n11621281", "n11628456", "n11627908")
+LITTLE = [("A", "R"), ("B", "R"), ("x", "A"), ("y", "A"), ("y", "B"), ("z", "B"), ("y1", "y")]
+
+
+@pytest.fixture(scope="module")
+def full() -> Hierarchy:
+    return wordnet.load()
+
+
+@st.composite
+def dags(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, str]]]:
+    """Some classes, in any order, of a DAG with the root n0."""
+    size = draw(st.integers(1, 9))
+    edges = []
+    for node in range(1, size):
+        parents = draw(st.sets(st.integers(0, node - 1), min_size=1, max_size=3))
+        edges += [(f"n{node}", f"n{parent}") for parent in sorted(parents)]
+    names = draw(st.permutations([f"n{node}" for node in range(size)]))
+    return names[: draw(st.integers(1, size))], draw(st.permutations(edges))
+
+
+def ancestors(edges: list[tuple[str, str]], node: str) -> set[str]:
+    """The node and all above it, one way after the other."""
+    return {node}.union(*(ancestors(edges, parent) for child, parent in edges if child == node))
+
+
+def under(edges: list[tuple[str, str]], classes: list[str], node: str) -> set[str]:
+    return {wnid for wnid in classes if node in ancestors(edges, wnid)}
+
+
+def weights(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.ones(count))
+
+
+@given(dags())
+def test_arrays_are_what_following_each_edge_gives(drawn):
+    classes, edges = drawn
+    tree = wordnet.build(classes, edges)
+    kept = set().union(*(ancestors(edges, wnid) for wnid in classes))
+    assert set(tree.wnids) == kept
+    assert [tree.wnids[node] for node in tree.classes] == classes
+    for node, wnid in enumerate(tree.wnids):
+        above = {tree.wnids[other] for other in tree.ancestors[[node]].indices}
+        assert above == ancestors(edges, wnid)
+        assert max(tree.ancestors[[node]].indices) == node, "ancestors come first"
+        parents = {tree.wnids[other] for other in tree.parents[[node]].indices}
+        assert parents == {parent for child, parent in edges if child == wnid}
+        inside = {classes[column] for column in tree.members[[node]].indices}
+        assert inside == under(edges, classes, wnid)
+        assert tree.counts[node] == len(inside)
+        assert tree.information[node] == pytest.approx(math.log2(len(classes) / len(inside)))
+
+
+@given(dags(), st.integers(0, 99))
+def test_mass_is_the_sum_over_distinct_classes(drawn, seed: int):
+    classes, edges = drawn
+    tree = wordnet.build(classes, edges)
+    p = np.stack([weights(len(classes), seed), weights(len(classes), seed + 1)]).astype(np.float32)
+    mass = tree.mass(p)
+    assert mass.shape == (2, len(tree))
+    for node, wnid in enumerate(tree.wnids):
+        columns = [classes.index(each) for each in under(edges, classes, wnid)]
+        np.testing.assert_allclose(
+            mass[:, node], p[:, columns].sum(axis=1, dtype=float), rtol=1e-12
+        )
+    assert (mass <= mass[:, :1] + 1e-12).all()
+    np.testing.assert_array_equal(tree.mass(p[0]), mass[0])
+    np.testing.assert_array_equal(tree.mass(p[:, None]), mass[:, None])
+
+
+@given(dags(), st.randoms(use_true_random=False))
+def test_the_order_of_the_classes_changes_the_columns_and_nothing_else(drawn, random):
+    classes, edges = drawn
+    order = random.sample(range(len(classes)), len(classes))
+    one = wordnet.build(classes, edges)
+    other = wordnet.build([classes[i] for i in order], edges)
+    p = weights(len(classes))
+    assert one.wnids == other.wnids
+    np.testing.assert_allclose(other.mass(p[order]), one.mass(p), rtol=1e-12)
+    assert one.classes[order].tolist() == other.classes.tolist()
+
+
+@given(dags(), st.data())
+def test_lowest_common_ancestor_is_the_most_informative_then_the_lowest(drawn, data):
+    classes, edges = drawn
+    tree = wordnet.build(classes, edges)
+    some = data.draw(st.lists(st.sampled_from(tree.wnids), min_size=1, max_size=4))
+    shared = set.intersection(*(ancestors(edges, wnid) for wnid in some))
+    best = max(shared, key=lambda w: (-len(under(edges, classes, w)), len(ancestors(edges, w)), w))
+    assert tree.wnids[tree.lowest_common_ancestor(tree.nodes(some))] == best
+
+
+@given(dags())
+def test_relations_and_above_of_all_pairs(drawn):
+    classes, edges = drawn
+    tree = wordnet.build(classes, edges)
+    one, other = (grid.ravel() for grid in np.meshgrid(range(len(tree)), range(len(tree))))
+    found = [RELATIONS[kind] for kind in tree.relations(one, other)]
+    above = tree.above(one, other)
+    for a, b, kind, is_above in zip(one, other, found, above, strict=True):
+        first = tree.wnids[a]
+        second = tree.wnids[b]
+        assert is_above == (first in ancestors(edges, second))
+        parents = [{parent for child, parent in edges if child == wnid} for wnid in (first, second)]
+        if first == second:
+            expected = "exact"
+        elif first in ancestors(edges, second):
+            expected = "ancestor"
+        elif second in ancestors(edges, first):
+            expected = "descendant"
+        else:
+            expected = "sibling" if parents[0] & parents[1] else "other"
+        assert kind == expected
+
+
+@given(dags())
+def test_contracting_keeps_each_set_of_classes_once_and_no_edge_too_many(drawn):
+    classes, edges = drawn
+    tree = wordnet.build(classes, edges)
+    small = wordnet.contract(tree)
+    sets = [frozenset(small.members[[node]].indices.tolist()) for node in range(len(small))]
+    assert len(set(sets)) == len(sets)
+    assert set(sets) == {
+        frozenset(tree.members[[node]].indices.tolist()) for node in range(len(tree))
+    }
+    assert [small.wnids[node] for node in small.classes] == classes
+    for child, parent in zip(*small.parents.nonzero(), strict=True):
+        between = set(small.ancestors[[child]].indices) - {child, parent}
+        assert all(not small.above(parent, node) for node in between), (
+            "a longer way makes an edge needless"
+        )
+    again = wordnet.contract(small)
+    assert again.wnids == small.wnids
+    assert (again.parents != small.parents).nnz == 0
+
+
+def test_the_small_case_by_hand():
+    tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
+    mass = dict(zip(tree.wnids, tree.mass([0.2, 0.3, 0.4, 0.1]), strict=True))
+    expected = {"R": 1.0, "A": 0.6, "B": 0.8, "y": 0.4, "x": 0.2, "z": 0.4, "y1": 0.1}
+    assert mass == pytest.approx(expected)
+    assert tree.wnids[0] == "R"
+    assert tree.wnids[tree.lowest_common_ancestor(tree.nodes(["x", "y1"]))] == "A"
+
+
+def test_mass_of_float32_never_exceeds_its_sum(full: Hierarchy):
+    p = np.random.default_rng(1).dirichlet(np.full(len(full.classes), 0.05), 4).astype(np.float32)
+    mass = full.mass(p)
+    assert mass.dtype == np.float64
+    np.testing.assert_allclose(mass[:, 0], p.sum(axis=1, dtype=float), rtol=1e-12)
+    assert mass.max() <= 1 + 1e-5
+    assert mass.min() >= 0
+
+
+def test_counts_of_the_full_hierarchy(full: Hierarchy):
+    assert full.wnids[0] == "n00001740"
+    assert (len(full), full.parents.nnz, full.members.nnz) == (23_546, 24_048, 253_390)
+    several = np.diff(full.parents.indptr) > 1
+    assert several.sum() == 498
+    assert several[full.classes].sum() == 453
+    assert (full.counts[full.classes] > 1).sum() == 4_588
+    assert (np.diff(full.counts) <= 0).all()
+
+
+def test_ancestors_are_nltks(full: Hierarchy, nouns: WordNetCorpusReader):
+    for node in full.classes[::97].tolist():
+        synset = nouns.synset_from_pos_and_offset("n", int(full.wnids[node][1:]))
+        above = synset.closure(lambda one: one.hypernyms() + one.instance_hypernyms())
+        expected = {f"n{one.offset():08d}" for one in above} | {full.wnids[node]}
+        assert {full.wnids[other] for other in full.ancestors[[node]].indices} == expected
+
+
+def test_the_notes_five_conifers(full: Hierarchy, nouns: WordNetCorpusReader):
+    five = full.nodes(FIVE)
+    conifer = full.lowest_common_ancestor(five)
+    assert full.wnids[conifer] == "n13108841"
+    assert full.counts[conifer] == 158
+    assert full.information[conifer] == pytest.approx(7.11, abs=0.005)
+    assert full.above(five[0], five).tolist() == [True, False, True, False, False]
+    fir, spruce = (nouns.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in FIVE[:2])
+    assert [one.offset() for one in fir.lowest_common_hypernyms(spruce)] == [13108841]
+
+
+def test_a_models_own_classes_in_its_own_order():
+    classes = ("n11628456", "n04399382", "n13108841", "n02510455")
+    tree = wordnet.load(classes)
+    assert [tree.wnids[node] for node in tree.classes] == list(classes)
+    mass = tree.mass([0.1, 0.2, 0.3, 0.4])
+    assert mass[tree.nodes(["n13108841"])[0]] == pytest.approx(0.4)
+    assert mass[0] == pytest.approx(1)
+    assert len(wordnet.load(catalog.wnids_1k()).classes) == 1000
+
+
+def test_a_single_class_contracts_to_itself():
+    assert wordnet.contract(wordnet.load(FIVE[:1])).wnids == FIVE[:1]
+
+
+def test_names_of_classes_and_of_the_nodes_above():
+    assert wordnet.name("n13108841") == "conifer"
+    assert wordnet.name("n00001740") == "entity"
+    assert wordnet.gloss("n13108841") == "any gymnospermous tree or shrub bearing cones"
+    assert wordnet.gloss("n00001930") == "an entity that has physical existence"
+    for words in (wordnet.name, wordnet.gloss):
+        with pytest.raises(KeyError, match="n99999999"):
+            words("n99999999")
+
+
+def test_errors_name_what_is_wrong(full: Hierarchy):
+    with pytest.raises(KeyError, match="'n99999999' is none of ImageNet's classes"):
+        wordnet.load([*FIVE, "n99999999"])
+    with pytest.raises(KeyError, match="'n00001740' is none of ImageNet's classes"):
+        wordnet.load(["n00001740"])
+    with pytest.raises(KeyError, match="'n04399382' is no class of this hierarchy, nor above one"):
+        full.nodes(["n11620673", "n04399382"])
+    with pytest.raises(
+        ValueError, match="of 6 classes 5 are distinct: give one at least, each once"
+    ):
+        wordnet.load([*FIVE, FIVE[0]])
+    with pytest.raises(ValueError, match="of 0 classes"):
+        wordnet.load([])
+    with pytest.raises(ValueError, match="more than one root"):
+        wordnet.build(["x", "z"], [("x", "A"), ("z", "B")])
+    for circle in ([("x", "A"), ("A", "B"), ("B", "A")], [("x", "x")]):
+        with pytest.raises(ValueError, match="circle"):
+            wordnet.build(["x"], circle)
+    with pytest.raises(ValueError, match=r"21,841 classes; the shape is \(2, 1000\)"):
+        full.mass(np.zeros((2, 1000)))
+    with pytest.raises(ValueError, match="at least one"):
+        full.lowest_common_ancestor([])
+
+
+@settings(max_examples=20)
+@given(dags())
+def test_edges_elsewhere_change_nothing(drawn):
+    classes, edges = drawn
+    alone = wordnet.build(classes, edges)
+    beside = wordnet.build(classes, [*edges, ("u", "v"), ("w", "n0")])
+    assert alone.wnids == beside.wnids
+    assert (alone.ancestors != beside.ancestors).nnz == 0
+
+
+def test_it_imports_neither_nltk_nor_any_engine():
+    program = (
+        "import sys; from imnetlib import wordnet; wordnet.load();"
+        "print(sorted({'nltk', 'mxnet', 'torch', 'matplotlib', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
