@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from imnetlib import order, pack, recordio
 from imnetlib.archive import index_tar
-from imnetlib.pack import ImageList, lists
+from imnetlib.pack import ImageList, lst
 
 FILES = [
     "fir tree/a_01.JPEG",
@@ -135,8 +135,8 @@ def test_any_list_comes_back_unchanged(
 
 
 def test_long_lists_cross_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "ROWS_A_BLOCK", 7)
-    monkeypatch.setattr(lists, "READ_SIZE", 100)
+    monkeypatch.setattr(lst, "ROWS_A_BLOCK", 7)
+    monkeypatch.setattr(lst, "READ_SIZE", 100)
     pack.write_lst(numbered(1000), tmp_path / "a.lst")
     assert rows(pack.read_lst(tmp_path / "a.lst")) == rows(numbered(1000))
     (tmp_path / "a.lst").write_bytes((tmp_path / "a.lst").read_bytes() + b"1\t2\tone label only\n")

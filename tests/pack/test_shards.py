@@ -506,7 +506,7 @@ def test_the_parts_of_two_machines_are_the_whole(photos: Path, tmp_path: Path):
     assert first.images + second.images == 50
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     with pytest.raises(
-        ValueError, match="a part is i of n machines, i from 0 to n - 1, not 2 of 2"
+        ValueError, match=r"only is \(i, n\), machine i of n, with i from 0 to n - 1, not \(2, 2\)"
     ):
         pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(2, 2))
 
@@ -822,10 +822,10 @@ def test_several_labels(tmp_path: Path, photos: Path):
 def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
     images = listed(photos)
     twice = ImageList(np.zeros(60, np.int64), images.labels, images.paths)
-    with pytest.raises(ValueError, match=r"distinct and not negative, .*: 0 stands there twice"):
+    with pytest.raises(ValueError, match=r"distinct and not negative, .*: 0 appears twice"):
         pack(twice, Folder(photos), tmp_path, "set", shards=1)
     below = ImageList(images.ids - 4, images.labels, images.paths)
-    with pytest.raises(ValueError, match=r"distinct and not negative, .*: there is -1"):
+    with pytest.raises(ValueError, match=r"distinct and not negative, .*: -1 is negative"):
         pack(below, Folder(photos), tmp_path, "set", shards=1)
     for name in ("", "a/b"):
         with pytest.raises(ValueError, match=f"beginning of a file name, not '{name}'"):
