@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import gc
 import os
-import subprocess
+import runpy
 import sys
 import tarfile
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from imnetlib import order, pack, recordio
 from imnetlib.archive import index_tar
+from imnetlib.engines.mxnet import mx
 from imnetlib.pack import ImageList, lst
 
 FILES = [
@@ -57,12 +58,15 @@ def put(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-def im2rec(*arguments: str | Path) -> str:
-    """Run the tool that MXNet 1.9.1 brings along; its output."""
-    tool = Path(importlib.util.find_spec("mxnet").origin).parent / "tools" / "im2rec.py"
-    code = "import sys, runpy, numpy; numpy.bool = bool; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
-    command = [sys.executable, "-W", "ignore", "-c", code, tool, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+def im2rec(*arguments: str | Path) -> None:
+    """Run the tool that MXNet 1.9.1 brings along, here: another process would import MXNet anew."""
+    tool = str(Path(mx.__file__).parent / "tools" / "im2rec.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        patch.setattr(sys, "path", sys.path[:])
+        runpy.run_path(tool, run_name="__main__")
+    # It leaves its files open until its variables are collected.
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
