@@ -1,6 +1,4 @@
-"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures the bytes were made
-from.
-"""
+"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures before encoding."""
 
 import io
 import struct
@@ -53,7 +51,7 @@ def test_a_camera_held_otherwise_gives_an_upright_picture_as_in_opencv(orientati
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-# byte order, pointer, entries
+# The cuts damage the byte order, the pointer and the entries.
 @pytest.mark.parametrize("cut", [0, 4, 14, 22])
 def test_broken_exif_is_passed_over(cut: int):
     data = turned(6)
@@ -65,15 +63,11 @@ def test_broken_exif_is_passed_over(cut: int):
 
 def test_cmyk_has_the_colours_it_was_made_from():
     data = encoded(PHOTO, mode="CMYK", quality=95)
-    # the marker whose inks are stored inverted
+    # With this marker the inks are stored inverted.
     assert b"Adobe" in data
     assert np.abs(decode(data).astype(int) - PHOTO).mean() < 2
-    assert (
-        np.abs(
-            decode(data, color=0)[:, :, 0].astype(int) - cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
-        ).mean()
-        < 2
-    )
+    gray = cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
+    assert np.abs(decode(data, color=0)[:, :, 0].astype(int) - gray).mean() < 2
 
 
 def test_a_grayscale_jpeg_gets_three_equal_channels():
@@ -147,10 +141,8 @@ def segment(marker: int, content: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
 
 
-ADOBE = (
-    JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
-    # no transform has number 7
-)
+# No colour transform has the number 7.
+ADOBE = JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
 HARMLESS = {
     "surplus after the first segment": JPEG[:20] + b"surplus" + JPEG[20:],
     "surplus before the scan": JPEG.replace(b"\xff\xda", b"\0\0\xff\xff\xda", 1),
@@ -203,7 +195,7 @@ def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():
         with pytest.raises(ImageError):
             verify_ends(JPEG[:cut])
     verify_ends(JPEG)
-    # much behind the end: decoded to make sure
+    # With much behind its end, it is decoded to make sure.
     verify_ends(JPEG + bytes(10_000))
     verify_ends(encoded(PHOTO, "PNG"))
 
@@ -227,11 +219,8 @@ def test_a_pixel_bomb_is_refused_before_it_is_unpacked(form: str):
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_mutated_files_decode_or_are_refused(data: st.DataObject):
-    image = bytearray(
-        data.draw(
-            st.sampled_from([JPEG, turned(3), encoded(PHOTO, "PNG"), encoded(PHOTO, mode="CMYK")])
-        )
-    )
+    files = [JPEG, turned(3), encoded(PHOTO, "PNG"), encoded(PHOTO, mode="CMYK")]
+    image = bytearray(data.draw(st.sampled_from(files)))
     for _ in range(data.draw(st.integers(1, 6))):
         image[data.draw(st.integers(0, len(image) - 1))] = data.draw(st.integers(0, 255))
     try:

@@ -37,7 +37,7 @@ def a_list(*rows: tuple[int, list[float], str]) -> ImageList:
 
 
 def numbered(n: int, classes: int = 3) -> ImageList:
-    """Images of which the first label follows a skewed distribution and the second is the position."""
+    """Images whose first label follows a skewed distribution and whose second is the position."""
     labels = np.random.default_rng(1).geometric(1 / classes, n)
     return ImageList(
         np.arange(n) + 1000,
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return put(tmp_path_factory.mktemp("images"), [*FILES, "lake/notes.txt"])
 
 
-# im2rec reads ours, we read im2rec's
+# Lists are exchanged with im2rec in both directions.
 
 
 def test_the_list_of_a_folder_has_the_bytes_of_im2recs(folder: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_im2rec_packs_from_our_list(folder: Path, tmp_path: Path) -> None:
     )
 
 
-# .lst
+# The .lst format.
 
 
 def test_both_spellings_and_spaces_around_fields(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_arrays_that_disagree_are_refused() -> None:
         ImageList(np.arange(2), np.zeros(2, np.float32), np.array([b"a", b"b"]))
 
 
-# Folders
+# Lists made from folders.
 
 
 def test_scan_takes_images_in_natural_order(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
         pack.list_folder(tmp_path)
 
 
-# Archives
+# Lists made from archives.
 
 
 def tar(path: Path, folder: Path, names: list[str]) -> Path:
@@ -297,7 +297,7 @@ def test_a_flat_tar_is_labelled_by_number_whatever_its_order(tmp_path: Path) -> 
         pack.list_archive(index)
 
 
-# Shuffle and split
+# Shuffling and splitting.
 
 
 def test_the_shuffle_is_one_fixed_function() -> None:
@@ -312,7 +312,7 @@ def test_every_order_is_as_likely() -> None:
     orders = [tuple(order.shuffled_positions(3, seed).tolist()) for seed in range(6000)]
     counts = [orders.count(order) for order in set(orders)]
     assert len(counts) == 6
-    # chi-square, 5 degrees, p = 0.001
+    # The chi-square test with 5 degrees of freedom, p = 0.001.
     assert sum((count - 1000) ** 2 / 1000 for count in counts) < 20.5
 
 

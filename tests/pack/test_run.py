@@ -64,17 +64,12 @@ def test_the_parts_of_two_machines_are_the_whole(photos: Path, tmp_path: Path):
     root = Folder(photos)
     pack(images, root, tmp_path / "one", "set", shards=5, settings=SMALL)
     first = pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(0, 2))
-    assert sorted(path.name[4:9] for path in (tmp_path / "two").glob("*.rec")) == [
-        "00000",
-        "00002",
-        "00004",
-    ]
+    numbers = sorted(path.name[4:9] for path in (tmp_path / "two").glob("*.rec"))
+    assert numbers == ["00000", "00002", "00004"]
     second = pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(1, 2))
     assert first.images + second.images == 50
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    with pytest.raises(
-        ValueError, match=r"only is \(i, n\), machine i of n, with i from 0 to n - 1, not \(2, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"machine i of n, with i from 0 to n - 1, not \(2, 2\)"):
         pack(images, root, tmp_path / "two", "set", shards=5, settings=SMALL, only=(2, 2))
 
 
@@ -114,12 +109,10 @@ def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
     for shards in (0, 61):
         with pytest.raises(ValueError, match=f"1 to 60 shards, not {shards}"):
             pack(images, Folder(photos), tmp_path, "set", shards=shards)
+    png_of_quality_95 = {"encoding": ".png"}
     for wrong in (
-        {"resize": 0},
-        {"quality": 101},
-        {"encoding": ".gif"},
-        {"color": 2},
-        {"encoding": ".png"},
+        *({"resize": 0}, {"quality": 101}, {"encoding": ".gif"}, {"color": 2}),
+        png_of_quality_95,
     ):
         with pytest.raises(ValueError, match="not "):
             Settings(**wrong)
@@ -149,9 +142,7 @@ def cluster() -> Iterator[Any]:
 def test_a_dask_worker_killed_in_mid_shard_changes_no_byte(
     photos: Path, tmp_path: Path, cluster: Any
 ):
-    """The scheduler gives its shard to another; the pid in the name of the half-written file is its
-    own.
-    """
+    """The scheduler gives its shard to another; its half-written file has its pid in the name."""
     from distributed import Client
 
     images = many(photos, 1500)
@@ -183,15 +174,8 @@ def test_a_dask_worker_killed_in_mid_shard_changes_no_byte(
 
 def test_imnet_pack_takes_a_cluster_by_its_address(photos: Path, tmp_path: Path, cluster: Any):
     write_lst(listed(photos), tmp_path / "set.lst")
-    arguments = [
-        "pack",
-        str(tmp_path / "set.lst"),
-        str(photos),
-        str(tmp_path / "out"),
-        "--shards",
-        "3",
-    ]
-    arguments += ["--resize", "64", "--quality", "90"]
+    arguments = ["pack", str(tmp_path / "set.lst"), str(photos), str(tmp_path / "out")]
+    arguments += ["--shards", "3", "--resize", "64", "--quality", "90"]
     done = CliRunner().invoke(main, [*arguments, "--dask", cluster.scheduler_address])
     assert done.exit_code == 0, done.output
     images = read_lst(tmp_path / "set.lst")
@@ -217,26 +201,13 @@ class _OneProcessATask(Executor):
 
 
 def test_a_worker_that_dies_takes_no_other_shard_along(photos: Path, tmp_path: Path):
-    with pytest.raises(
-        PackError,
-        match=r"^1 of 3 shards were lost, first set-00001-of-00003\.rec \(BrokenProcessPool",
-    ):
-        pack(
-            listed(photos),
-            Folder(photos),
-            tmp_path,
-            "set",
-            shards=3,
-            settings=SMALL,
-            executor=_OneProcessATask(),
-        )
+    images = listed(photos)
+    options = {"shards": 3, "settings": SMALL}
+    lost = r"^1 of 3 shards were lost, first set-00001-of-00003\.rec \(BrokenProcessPool"
+    with pytest.raises(PackError, match=lost):
+        pack(images, Folder(photos), tmp_path, "set", executor=_OneProcessATask(), **options)
     assert [path.name[4:9] for path in sorted(tmp_path.glob("*.json"))] == ["00000", "00002"]
-    assert (
-        pack(
-            listed(photos), Folder(photos), tmp_path, "set", shards=3, settings=SMALL
-        ).shards_skipped
-        == 2
-    )
+    assert pack(images, Folder(photos), tmp_path, "set", **options).shards_skipped == 2
 
 
 class _HeldBack(Executor):

@@ -30,41 +30,22 @@ def test_from_the_archive_as_from_the_folder(photos: Path, tmp_path: Path):
     index = index_tar(tmp_path / "train.tar")
     index.save(tmp_path / "train.npz")
     images = list_archive(index)
-    pack(
-        images,
-        Tar(TarIndex.load(tmp_path / "train.npz")),
-        tmp_path / "a",
-        "t",
-        shards=2,
-        settings=SMALL,
-    )
+    source = Tar(TarIndex.load(tmp_path / "train.npz"))
+    pack(images, source, tmp_path / "a", "t", shards=2, settings=SMALL)
     pack(images, Folder(photos), tmp_path / "b", "t", shards=2, settings=SMALL)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    strangers = ImageList(
-        images.ids, images.labels, np.char.replace(images.paths, b"photo_1", b"no_such_1")
-    )
+    paths = np.char.replace(images.paths, b"photo_1", b"no_such_1")
+    strangers = ImageList(images.ids, images.labels, paths)
     with pytest.raises(ValueError, match=r"no_such_1\.JPEG"):
-        pack(
-            strangers,
-            Tar(TarIndex.load(tmp_path / "train.npz")),
-            tmp_path / "c",
-            "t",
-            shards=2,
-            settings=SMALL,
-        )
+        pack(strangers, source, tmp_path / "c", "t", shards=2, settings=SMALL)
 
 
 def test_absolute_paths_in_a_list_are_taken_as_they_are(photos: Path, tmp_path: Path):
     images = listed(photos)
     absolute = np.array([f"{photos}/{path.decode()}".encode() for path in images.paths])
     for name, paths in (("relative", images.paths), ("absolute", absolute)):
-        pack(
-            ImageList(images.ids, images.labels, paths),
-            Folder(photos),
-            tmp_path / name,
-            "set",
-            shards=1,
-        )
+        same = ImageList(images.ids, images.labels, paths)
+        pack(same, Folder(photos), tmp_path / name, "set", shards=1)
     rec = "set-00000-of-00001.rec"
     assert (tmp_path / "relative" / rec).read_bytes() == (tmp_path / "absolute" / rec).read_bytes()
 
@@ -119,14 +100,9 @@ def test_a_file_that_may_not_be_read_is_named():
         if was == 0:
             os.seteuid(65534)
         try:
-            summary = pack(
-                list_folder(root / "in"),
-                Folder(root / "in"),
-                root / "out",
-                "set",
-                shards=1,
-                settings=SMALL,
-            )
+            images = list_folder(root / "in")
+            source = Folder(root / "in")
+            summary = pack(images, source, root / "out", "set", shards=1, settings=SMALL)
         finally:
             os.seteuid(was)
     assert [(failure.path, failure.reason) for failure in summary.failures] == [
@@ -135,18 +111,17 @@ def test_a_file_that_may_not_be_read_is_named():
     assert summary.images == 2
 
 
+ENLARGED = {"upscale": True}
+
+
 @pytest.mark.parametrize(
     ("shape", "options", "text"),
     [
         ((3, 70_000), {}, "it would get 70,000 x 3 pixels; the limits are 65,500 a side"),
-        (
-            (1, 300),
-            {"resize": 256, "upscale": True},
-            "it would get 76,800 x 256 pixels; the limits",
-        ),
+        ((1, 300), ENLARGED | {"resize": 256}, "it would get 76,800 x 256 pixels; the limits"),
         (
             (1, 40),
-            {"resize": 1600, "upscale": True},
+            ENLARGED | {"resize": 1600},
             "it would get 64,000 x 1,600 pixels; .* 89,478,485 in all",
         ),
     ],
@@ -220,7 +195,6 @@ def test_a_repaired_file_gets_in(tmp_path: Path):
     assert (summary.images, summary.shards_skipped, len(summary.failures)) == (1, 1, 7)
     for path, data in zip(broken, whole, strict=True):
         path.write_bytes(data)
-    assert not pack(
-        images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop"
-    ).failures
+    strict = pack(images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop")
+    assert not strict.failures
     assert contents(out) == contents(calm)
