@@ -28,7 +28,7 @@ from imnetlib.pack.shard import (
     ShardTask,
     Summary,
     pack_shard,
-    read_own_sidecar,
+    read_matching_sidecar,
 )
 from imnetlib.pack.sources import Folder, OnError, Tar
 from imnetlib.progress import progress
@@ -119,7 +119,7 @@ def pack(
     job = Job(folder, name, shards, settings, threads, on_error)
     tasks = shard_tasks(images, source, job)[first::step]
     for sidecar in sorted(folder.glob(f"{glob.escape(name)}-?????-of-?????.json")):
-        read_own_sidecar(sidecar, job.identity())
+        read_matching_sidecar(sidecar, job.identity())
     classes = folder / CLASSES
     if images.classes and classes.exists():
         verify_classes(classes.read_text(encoding="utf-8").splitlines(), images.classes, classes)
@@ -140,7 +140,7 @@ def pack(
 
 
 def _progress_with_rate(bar: tqdm[Any]) -> Advance:
-    """Moves the bar, and writes MB/s behind it."""
+    """A function that moves the bar and writes MB/s behind it."""
     started = time.perf_counter()
     total = 0
 

@@ -46,7 +46,7 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a packed list share; ValueError for a name that is not one of a file."""
+    """What all shards of a packed list share; ValueError where no file name begins with ``name``."""
 
     folder: Path
     name: str
@@ -159,7 +159,7 @@ def _finished_sidecar(task: ShardTask) -> dict[str, Any] | None:
     path = task.path(".json")
     if not path.exists():
         return None
-    sidecar = read_own_sidecar(path, task.identity())
+    sidecar = read_matching_sidecar(path, task.identity())
     left_out = np.isin(task.ids, [failure[0] for failure in sidecar["failures"]])
     sizes = task.files.sizes_crc32(np.flatnonzero(~left_out))
     if sizes is not None and sizes != sidecar.get("sizes_crc32", sizes):
@@ -177,7 +177,7 @@ def _finished_sidecar(task: ShardTask) -> dict[str, Any] | None:
     return sidecar
 
 
-def read_own_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+def read_matching_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Read a .json; ValueError where it does not say all that ``identity`` says."""
     sidecar: dict[str, Any] = recordio.read_sidecar(path)
     differences = [
@@ -194,7 +194,7 @@ def read_own_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
-    """Write the .rec and the .idx; gives what the .json says of them."""
+    """Write the .rec and the .idx; return what the .json says of them."""
     counts = dict.fromkeys((*COUNTS, "failed"), 0)
     failures: list[Failure] = []
     ids = array("q")
