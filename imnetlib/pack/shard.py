@@ -46,7 +46,7 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a packed list share; ValueError where no file name begins with ``name``."""
+    """What all shards of a packed list share; ValueError for a name that no file can begin with."""
 
     folder: Path
     name: str
