@@ -202,10 +202,9 @@ class _Store:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
             raise
-        crc32 = head.get("ChecksumCRC32", "")
-        # This one is a checksum of the parts' checksums.
-        if head.get("ChecksumType") == "COMPOSITE":
-            crc32 = ""
+        # A composite one is a checksum of the parts' checksums.
+        whole = head.get("ChecksumType") != "COMPOSITE"
+        crc32 = head.get("ChecksumCRC32", "") if whole else ""
         digits = base64.b64decode(crc32).hex()
         return ManifestEntry(name, head["ContentLength"], digits or "unknown")
 

@@ -23,8 +23,7 @@ from imnetlib.organize.names import require_same_names, validation_name
 class _Devkit(NamedTuple):
     wnids_by_id: dict[int, str]
     train_counts: dict[str, int]
-    # The class id of validation image 1, 2, …
-    ground_truth: list[int]
+    validation_ids: list[int]
 
 
 def labels_from_devkit(devkit: PathLike) -> tuple[str, ...]:
@@ -35,11 +34,11 @@ def labels_from_devkit(devkit: PathLike) -> tuple[str, ...]:
     id that is no class, and classes with unequal numbers of images.
     """
     kit = _read_devkit(Path(devkit))
-    unknown = set(kit.ground_truth) - kit.wnids_by_id.keys()
+    unknown = set(kit.validation_ids) - kit.wnids_by_id.keys()
     if unknown:
         listed = first_names(map(str, unknown))
         raise ValueError(f"{devkit}: the ground truth has ids that are no class: {listed}")
-    labels = tuple(kit.wnids_by_id[i] for i in kit.ground_truth)
+    labels = tuple(kit.wnids_by_id[i] for i in kit.validation_ids)
     _require_equal_shares(labels, Path(devkit), len(kit.wnids_by_id))
     return labels
 
@@ -75,8 +74,7 @@ def read_labels(source: PathLike) -> tuple[str, ...]:
     if suffix in (".gz", ".tgz"):
         return labels_from_devkit(source)
     raise ValueError(
-        f"{source} gives no labels: "
-        "name the development kit .tar.gz or Kaggle's LOC_val_solution.csv"
+        f"{source} gives no labels: name the devkit .tar.gz or Kaggle's LOC_val_solution.csv"
     )
 
 
@@ -155,17 +153,13 @@ def _parse_devkit(data: bytes) -> _Devkit:
     from scipy.io import loadmat
 
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        files: dict[str, Any] = {
-            member.name.rpartition("/")[2]: tar.extractfile(member) for member in tar
-        }
-        ground_truth = files["ILSVRC2012_validation_ground_truth.txt"].read().split()
-        synsets = loadmat(files["meta.mat"], squeeze_me=True)["synsets"]
+        members = {member.name.rpartition("/")[2]: member for member in tar if member.isfile()}
+        ground_truth: Any = tar.extractfile(members["ILSVRC2012_validation_ground_truth.txt"])
+        ids = [int(line) for line in ground_truth.read().split()]
+        meta: Any = tar.extractfile(members["meta.mat"])
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
     leaves = synsets[synsets["num_children"].astype(int) == 0]
     wnids = [str(wnid) for wnid in leaves["WNID"]]
-    ids = leaves["ILSVRC2012_ID"].astype(int).tolist()
-    counts = leaves["num_train_images"].astype(int).tolist()
-    return _Devkit(
-        dict(zip(ids, wnids, strict=True)),
-        dict(zip(wnids, counts, strict=True)),
-        [int(line) for line in ground_truth],
-    )
+    by_id = dict(zip(leaves["ILSVRC2012_ID"].astype(int).tolist(), wnids, strict=True))
+    counts = dict(zip(wnids, leaves["num_train_images"].astype(int).tolist(), strict=True))
+    return _Devkit(by_id, counts, ids)

@@ -104,7 +104,10 @@ def _survey_class(folder: Path) -> tuple[int, int, list[StrangeFile]]:
 
 def _read_image(path: Path) -> bytes:
     """A file's bytes; ValueError that says why it cannot be an image of its class."""
-    if not _named_as_an_image(path.parent.name, path.name):
+    wnid = path.parent.name
+    named = is_training_name(wnid, path.name) or VALIDATION_NAME.fullmatch(os.fsencode(path.name))
+    # A folder that is not named after a wnid holds another data set, with names of its own.
+    if not named and catalog.WNID.fullmatch(wnid):
         raise ValueError("not called as an image of its class")
     try:
         if path.stat().st_size > _LARGEST:
@@ -115,18 +118,11 @@ def _read_image(path: Path) -> bytes:
         raise ValueError(f"unreadable: {error.strerror}") from error
 
 
-def _named_as_an_image(folder: str, name: str) -> bool:
-    """Always true in a folder not named after a wnid: another data set has names of its own."""
-    if not catalog.WNID.fullmatch(folder):
-        return True
-    return is_training_name(folder, name) or bool(VALIDATION_NAME.fullmatch(os.fsencode(name)))
-
-
 def kind_of(data: bytes) -> str:
     """What is strange about an image file: "" for a whole colour JPEG.
 
-    Reads the markers alone (ITU T.81, annex B): decoders see a cut only after decoding, which takes
-    a hundred times as long, and Pillow opens a cut file without an error.
+    Reads the markers alone (ITU T.81, annex B): Pillow opens a cut file without an error, and
+    decoding the pixels costs far more than reading the file.
     """
     if not data:
         return "empty"
@@ -140,7 +136,7 @@ def kind_of(data: bytes) -> str:
         if marker == 0xFF:
             at += 1
             continue
-        # A frame header.
+        # A frame header has the number of colour components.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
             components = data[at + 9]
         # The scan: among its bytes FF D9 can only be the end mark.
