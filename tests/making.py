@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -82,3 +82,20 @@ def write_shard(
 def psnr(pixels: np.ndarray, reference: np.ndarray) -> float:
     """How near two pictures are, in dB."""
     return float(10 * np.log10(255**2 / np.mean((pixels.astype(float) - reference) ** 2)))
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write these files, by their names below the folder."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def tree(folder: Path, *without: str) -> dict[str, bytes]:
+    """Every file below a folder, by its name there; those called like one of ``without`` aside."""
+    files = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name not in without:
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return files
