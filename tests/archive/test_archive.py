@@ -440,10 +440,10 @@ ONE = member(b"a", b"1")
             member(b"n1.tar", member(b"a", bytes(3000))[:1024] + END) + END,
             "in n1.tar, ends before its last member",
         ),
-        (member(b"n1.tar", ONE + END) * 2 + END, "holds n1.tar, which stands there twice"),
+        (member(b"n1.tar", ONE + END) * 2 + END, "holds n1.tar, a second tar of its class"),
         (
             member(b"q/n1.tar", ONE + END) + member(b"n1.tar", ONE + END) + END,
-            "holds n1.tar, which stands there twice",
+            "holds n1.tar, a second tar of its class",
         ),
         (
             member(b"n1.tar", ONE + END) + member(b"n1/b") + END,
