@@ -1,7 +1,7 @@
 """Fields of a tar header as tar(5) has them: ustar, pax (POSIX.1-2001) and GNU (chapter 2).
 
-A parser of our own: ``tarfile.next`` of the standard library ends quietly at a damaged header, as if
-the archive ended there.
+A parser of our own: ``tarfile.next`` of the standard library ends quietly at a damaged header, as
+if the archive ended there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class TarTruncatedError(ValueError):
             else f"is no tar, or cut short: no member is whole in its {length:,} bytes"
         )
         super().__init__(
-            f"{path} {problem}, and no end-of-archive mark follows; fetch the rest, or all of it again"
+            f"{path} {problem}, and no end-of-archive mark follows; "
+            "fetch the rest, or all of it again"
         )
 
 
@@ -77,7 +78,7 @@ def ustar_name(header: bytes) -> bytes:
 
 
 def safe_name(name: bytes, tar: str) -> bytes:
-    """``name`` without a leading ``./``; ValueError unless it is UTF-8 for a file below a folder."""
+    """``name`` without a leading ``./``; ValueError unless it is a safe name in UTF-8."""
     name = name.removeprefix(b"./")
     text = name.decode("utf-8", "replace")
     is_utf8 = text.encode() == name

@@ -1,4 +1,4 @@
-"""The index of a tar, or of a tar of tars: made, kept beside it, asked for names (chapters 2, 4)."""
+"""The index of a tar, or of a tar of tars: made, kept beside it, searched (chapters 2 and 4)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TarIndex:
         return len(self.names)
 
     def save(self, path: PathLike) -> None:
-        """Write an .npz that names the archive by a relative path, so that both can move together."""
+        """Write an .npz; it names the archive by a relative path, so that both can move together."""
         path = Path(path)
         archive = (self.path.parent.resolve() / self.path.name).as_posix()
         # On Windows there is no relative path from one drive to another.
@@ -99,7 +99,7 @@ class TarIndex:
         return replace(self, **{column: getattr(self, column)[rows] for column in _COLUMNS})
 
     def positions(self, names: Names | Sequence[str], order: Integers | None = None) -> Integers:
-        """The position of each name, UTF-8 bytes or str; ValueError with the first ten missing ones.
+        """The position of each name, UTF-8 bytes or str; ValueError names ten that are missing.
 
         ``order`` sorts the names of the index; without it they are sorted anew, 0.2 s a million:
         ask for many names at once.
@@ -184,7 +184,7 @@ def index_tar(path: PathLike, advance: Callable[[int], object] | None = None) ->
 
 
 def index_of(members: Members) -> TarIndex:
-    """The index of all members of an archive; ValueError if there are none, or a name is repeated."""
+    """The index of all members; ValueError if there are none, or a name occurs twice."""
     path = members.path
     if not members.names:
         raise ValueError(f"{path} holds no file at all")
@@ -227,5 +227,6 @@ def _refuse_repeated_names(index: TarIndex) -> None:
         repeated += names[1:][names[1:] == names[:-1]].tolist()
     if repeated:
         raise ValueError(
-            f"{index.path} holds {repeated[0].decode()} more than once ({len(repeated):,} names too many)"
+            f"{index.path} holds {repeated[0].decode()} more than once "
+            f"({len(repeated):,} names too many)"
         )

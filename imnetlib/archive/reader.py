@@ -21,7 +21,7 @@ class TarReader:
         self._order: Integers | None = None
 
     def read(self, position: int) -> bytes:
-        """The bytes of the member at ``position`` of the index; OSError if the archive got shorter."""
+        """The bytes of the member at ``position``; OSError if the archive got shorter."""
         size = int(self.index.sizes[position])
         data = read_all_at(self._file.fileno(), size, int(self.index.offsets[position]))
         if len(data) != size:

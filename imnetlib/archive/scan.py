@@ -1,4 +1,4 @@
-"""An archive indexed while its bytes pass by: in a download, a checksum, an unpacking (chapter 2)."""
+"""An archive indexed while it is downloaded, summed up or unpacked (chapter 2)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def gunzip_tar(packed: Path, tar: Path, advance: Callable[[int], object] | None 
     """Unpack ``packed``, a .tar.gz, to ``tar`` and index it, in one pass (chapter 2).
 
     ``advance`` gets the bytes of ``packed`` read since its last call. Images are compressed
-    already, so ``tar`` gets about as large as ``packed``; it appears whole or not at all, and a call
+    already, so ``tar`` gets about as large as ``packed``. It appears whole or not at all; a call
     that was stopped starts over. ValueError for a cut or damaged gzip file, and as ``index_tar``;
     OSError for a disk too small.
     """
