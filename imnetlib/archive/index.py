@@ -52,7 +52,7 @@ class TarIndex:
         return len(self.names)
 
     def save(self, path: PathLike) -> None:
-        """Write an .npz; it names the archive by a relative path, so that both can move together."""
+        """Write an .npz with a relative path to the archive, so that both can move together."""
         path = Path(path)
         archive = (self.path.parent.resolve() / self.path.name).as_posix()
         # On Windows there is no relative path from one drive to another.

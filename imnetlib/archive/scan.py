@@ -1,4 +1,4 @@
-"""An archive indexed while it is downloaded, summed up or unpacked (chapter 2)."""
+"""An archive indexed while its bytes pass by, in a download, say, or an unpacking (chapter 2)."""
 
 from __future__ import annotations
 
