@@ -14,10 +14,10 @@ from PIL import Image
 from imnetlib import recordio
 
 
-def tar_of(members: dict[str, bytes]) -> bytes:
+def tar_of(members: dict[str, bytes], form: int = tarfile.DEFAULT_FORMAT) -> bytes:
     """A tar of these files, in this order."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
