@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,33 @@ import numpy as np
 from PIL import Image
 
 from imnetlib import recordio
+
+MAGIC = recordio.MAGIC.to_bytes(4, "little")
+SEVERAL_PARTS = [
+    MAGIC,
+    MAGIC * 3,
+    b"abcd" + MAGIC,
+    b"abcd" + MAGIC + b"efg",
+    MAGIC + b"a" + MAGIC,
+    MAGIC + b"12345678" + MAGIC + b"x",
+]
+ONE_PART = [
+    b"a" + MAGIC,
+    b"abc" + MAGIC + b"de",
+    MAGIC[:3],
+    b"\0" * 17,
+    *(b"0123456789"[:n] for n in range(10)),
+]
+PAYLOADS = [*ONE_PART, *SEVERAL_PARTS, random.Random(1).randbytes(5000)]
+
+
+def write_records(path: Path, payloads: list[bytes]) -> np.ndarray:
+    """A file of records and its index, keys from 100; their offsets, and the length of the file."""
+    framed = [recordio.frame(payload) for payload in payloads]
+    path.write_bytes(b"".join(framed))
+    offsets = np.cumsum([0, *map(len, framed)])
+    recordio.write_index(path.with_suffix(".idx"), np.arange(len(payloads)) + 100, offsets[:-1])
+    return offsets
 
 
 def tar_of(members: dict[str, bytes], form: int = tarfile.DEFAULT_FORMAT) -> bytes:

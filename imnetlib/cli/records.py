@@ -239,9 +239,6 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 
     from imnetlib import recordio
 
-    for rec in recs:
-        if not rec.with_suffix(".idx").exists():
-            raise click.ClickException(f"{rec} has no .idx beside it: imnet index {rec} writes it")
     if out.suffix != ".idx" or out in [rec.with_suffix(".idx") for rec in recs]:
         raise click.UsageError(f"OUT comes first, and is a new .idx file: {out} is none")
     keys, offsets = recordio.merge_indexes(recs)
