@@ -29,8 +29,8 @@ class Archive:
 class Dataset:
     """The counts a data set must show, and the archives it comes in.
 
-    ``others``: archives that the course does not need. ``about_bytes``: quoted, what those of the
-    ``archives`` hold together whose exact size is not known.
+    ``others``: archives that the course does not need. ``about_bytes``: the quoted size, together,
+    of those ``archives`` whose exact size is not known.
     """
 
     name: str

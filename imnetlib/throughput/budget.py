@@ -9,7 +9,7 @@ from imnetlib.files import HALF_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    """``needs`` bytes for one step, ``total`` with the steps before it; does that fit?"""
+    """``needs``: bytes for one step; ``total``: with the steps before it, and whether that fits."""
 
     step: str
     needs: int
