@@ -64,8 +64,8 @@ def test_without_checksums_and_index_the_records_beside_the_damage_are_saved(
 ) -> None:
     source = random.Random(2)
     records = [source.randbytes(source.randrange(300, 3000)) for _ in range(30)]
-    assert check_damage(tmp_path, records, random.Random(3), 1000, 4096) == 0
-    assert check_damage(tmp_path, PAYLOADS[:-1], random.Random(4), 1000, 1) == 0
+    assert check_damage(tmp_path, records, random.Random(3), 800, 4096) == 0
+    assert check_damage(tmp_path, PAYLOADS[:-1], random.Random(4), 800, 1) == 0
 
 
 @pytest.mark.slow
