@@ -128,7 +128,7 @@ import os, resource, sys
 from imnetlib import throughput
 {before}
 try:
-    throughput.probe(sys.argv[1], 1, 64 << 20)
+    throughput.probe(sys.argv[1], 60, 64 << 20)
 except OSError as error:
     print(type(error).__name__, error)
 """
