@@ -1,6 +1,4 @@
-"""Our planner and MXNet's agree to the MiB; savings save, and nothing is overwritten that is still
-needed.
-"""
+"""Our planner and MXNet's agree to the MiB, and no plan overwrites what is still to be read."""
 
 from __future__ import annotations
 
@@ -46,8 +44,8 @@ def test_our_plan_is_mxnets(name: str, batch: int, size: int):
     net = built(name)
     steps = memory.steps(net, batch, size)
     for sharing in (True, False):
-        theirs = memory.planned(net, batch, size, sharing=sharing) >> 20
-        # ours leaves out one number a channel
+        theirs = memory.planned_bytes(net, batch, size, sharing=sharing) >> 20
+        # Ours leaves out results of one number a channel.
         assert 0 <= theirs - mebibytes(steps, True, sharing) <= 1
 
 
@@ -64,10 +62,10 @@ def test_each_saving_alone_and_both(name: str, figures: list[int]):
 def test_computing_again_saves_memory_and_costs_operations():
     net = built("inception-bn")
     segments = memory.recomputing(net, KEPT)
-    assert memory.planned(net, 32, 224, mirror=True) == 1363 << 20
-    assert memory.planned(segments, 32, 224) == 917 << 20
-    # the original is as it was
-    assert memory.planned(net, 32, 224) == 1438 << 20
+    assert memory.planned_bytes(net, 32, 224, mirror=True) == 1363 << 20
+    assert memory.planned_bytes(segments, 32, 224) == 917 << 20
+    # The original is unchanged.
+    assert memory.planned_bytes(net, 32, 224) == 1438 << 20
     again = memory.steps(segments, 32, 224)
     assert mebibytes(again, True, True) == pytest.approx(917, rel=0.01)
     assert len(again) > len(memory.steps(net, 32, 224))
@@ -82,9 +80,9 @@ def test_computing_again_leaves_the_gradients_as_they_are():
     net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(x, num_hidden=4, name="fc1"), name="softmax")
     data = np.random.default_rng(0).normal(size=(4, 3, 12, 12))
     gradients = []
-    for one in (net, memory.recomputing(net, ("conv2", "fc1", "softmax"))):
+    for graph in (net, memory.recomputing(net, ("conv2", "fc1", "softmax"))):
         random = np.random.default_rng(1)
-        bound = one.simple_bind(mx.cpu(), data=data.shape)
+        bound = graph.simple_bind(mx.cpu(), data=data.shape)
         for name in net.list_arguments():
             array = bound.arg_dict[name]
             array[:] = random.normal(0, 0.1, array.shape)
@@ -101,7 +99,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch):
     net = built("inception-64px")
     monkeypatch.setenv("NNVM_EXEC_MATCH_RANGE", "4")
     monkeypatch.delenv("MXNET_BACKWARD_DO_MIRROR", raising=False)
-    memory.planned(net, 2, 64, sharing=False, mirror=True)
+    memory.planned_bytes(net, 2, 64, sharing=False, mirror=True)
     assert os.environ["NNVM_EXEC_MATCH_RANGE"] == "4"
     assert "MXNET_BACKWARD_DO_MIRROR" not in os.environ
 
@@ -111,7 +109,7 @@ def test_a_plan_writes_nothing_to_the_terminal():
 from imnetlib.engines.inception import network
 from imnetlib.engines.mxnet import memory
 from imnetlib.engines.mxnet.network import symbol
-print(memory.planned(symbol(network("inception-64px", 36)), 32, 64) >> 20)
+print(memory.planned_bytes(symbol(network("inception-64px", 36)), 32, 64) >> 20)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -161,7 +159,7 @@ class TestPlanner:
             ]
             return engines.plan(steps).buffers
 
-        # it grows
+        # The buffer grows.
         assert pair(100, 160) == [160, 1000]
         assert pair(100, 1700) == [100, 1000, 1700]
         assert pair(1600, 100) == [1600, 1000]
@@ -184,9 +182,9 @@ class TestPlanner:
         made = engines.plan(steps, in_place=in_place, sharing=sharing)
         spans = engines.lifetimes(steps)
         for one, size in enumerate(sizes):
-            assert made.buffers[made.places[one]] >= size
+            assert made.buffers[made.buffer_of[one]] >= size
             for other in range(one + 1, len(sizes)):
-                if made.places[one] == made.places[other]:
+                if made.buffer_of[one] == made.buffer_of[other]:
                     handed_over = in_place and steps[other].overwrites.get(other) == one
                     assert spans[one][1] < other or (handed_over and spans[one][1] == other)
         assert sum(made.buffers) <= sum(sizes)
