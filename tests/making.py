@@ -9,9 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from imnetlib import recordio
+from imnetlib.cli import main
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:
@@ -63,3 +65,8 @@ def write_shard(
     path.write_bytes(data)
     recordio.write_index(path.with_suffix(".idx"), ids, offsets)
     return path
+
+
+def imnet(*arguments: object) -> Result:
+    """The outcome of one call of ``imnet``."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])

@@ -1,4 +1,4 @@
-"""pyproject.toml, the lock and environment.yml agree; imports cost little; make_env.sh fails well."""
+"""pyproject.toml, the lock and environment.yml agree; imports are quick; make_env.sh fails clearly."""
 
 from __future__ import annotations
 
