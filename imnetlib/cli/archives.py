@@ -25,7 +25,7 @@ MEGABYTES = click.FloatRange(min=0, min_open=True)
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
 @click.option("--size", type=int, help="The bytes of a file that is given by its address.")
 @click.option("--md5", help="The MD5 of a file that is given by its address.")
-@click.option("--credentials", type=FILE, help="Of mode 600, with IMAGENET_USER and IMAGENET_KEY.")
+@click.option("--credentials", type=FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY.")
 @click.option("--bandwidth", type=MEGABYTES, help="At most so many MB/s.")
 def download(
     archives: tuple[str, ...],
@@ -214,8 +214,8 @@ def organize_undo(folder: Path) -> None:
 
 @organize.command("check")
 @click.argument("folder", type=FOLDER)
-@click.option("--labels", type=FILE, help="Validation set: the devkit or Kaggle's .csv.")
-@click.option("--counts", type=FILE, help="Training set: its .npz, the devkit or train_cls.txt.")
+@click.option("--labels", type=FILE, help="Labels of a validation set: devkit or Kaggle's .csv.")
+@click.option("--counts", type=FILE, help="Counts of a training set: .npz, devkit, train_cls.txt.")
 @click.option("--report", type=PATH, help="Write a report here that names every file.")
 def organize_check(
     folder: Path, labels: Path | None, counts: Path | None, report: Path | None

@@ -75,7 +75,7 @@ def doctor(root: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, help="Training images per class.")
 @click.option("--validation", default=50, help="Validation images per class.")
-@click.option("--classes", type=int, help="Default: all 36; with --noise 200, up to 1,000.")
+@click.option("--classes", type=int, help="How many (default 36; with --noise 200, up to 1,000).")
 @click.option("--noise", is_flag=True, help="Noise of ImageNet's file sizes, for a large sample.")
 @click.option("--seed", default=0, help="Another seed gives other pictures.")
 def sample(

@@ -27,7 +27,7 @@ COLOR = click.Choice(["-1", "0", "1"])
 @click.command("list")
 @click.argument("source", type=THERE)
 @click.argument("lst", type=PATH)
-@click.option("--labels", type=FILE, help="Of flat validation images: the devkit or Kaggle's .csv.")
+@click.option("--labels", type=FILE, help="Labels of flat images: the devkit or Kaggle's .csv.")
 @click.option("--classes", type=FILE, help="The order of the labels.")
 @click.option("--seed", type=SEED, help="Shuffle with this seed.")
 @click.option("--train-ratio", type=RATIO, help="Split each class into NAME_train and NAME_val.")
@@ -89,14 +89,16 @@ def _listed(source: Path, labels: Path | None, classes: Path | None) -> ImageLis
 @click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
 @click.option("--quality", type=int, help="1-100 for .jpg (default 95), 0-9 for .png (default 3).")
 @click.option("--center-crop", is_flag=True, help="Cut to a square before resizing.")
-@click.option("--encoding", type=ENCODING, default=".jpg", help="Of images that are encoded anew.")
+@click.option("--encoding", type=ENCODING, default=".jpg", help="Format of images encoded anew.")
 @click.option("--color", type=COLOR, default="1", help="1 RGB, 0 gray, -1 as stored.")
 @click.option("--pass-through", is_flag=True, help="Store the files' bytes as they are.")
 @click.option("--pack-label", is_flag=True, help="Store all labels of an image.")
-@click.option("--num-thread", type=POSITIVE, help="Default: one a core; with --dask one a shard.")
+@click.option("--num-thread", type=POSITIVE, help="Threads (default: one a core; with --dask 1).")
 @click.option("--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: one of N machines' part.")
-@click.option("--dask", metavar="ADDRESS", help="A Dask cluster whose workers all see the disk.")
-@click.option("--on-error", type=ON_ERROR, default="report", help="What to do at a bad image.")
+@click.option("--dask", metavar="tcp://HOST:PORT", help="Pack on this Dask cluster.")
+@click.option(
+    "--on-error", type=ON_ERROR, default="report", help="Report bad images or stop at one."
+)
 def pack(
     lst: Path,
     source: Path,
