@@ -10,9 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from imnetlib import recordio
+from imnetlib.cli import main
 
 MAGIC = recordio.MAGIC.to_bytes(4, "little")
 SEVERAL_PARTS = [
@@ -105,6 +107,11 @@ def write_shard(
     path.write_bytes(data)
     recordio.write_index(path.with_suffix(".idx"), ids, offsets)
     return path
+
+
+def imnet(*arguments: object) -> Result:
+    """The outcome of one call of ``imnet``."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def psnr(pixels: np.ndarray, reference: np.ndarray) -> float:
