@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from faults import Fault, serve
 
 from imnetlib import download, files
 from imnetlib.archive import TarIndex, index_tar
 from imnetlib.catalog import Archive, Dataset
-from imnetlib.course.server import Fault, serve
 from imnetlib.download import DownloadError, Result, login, transfer, verify_archives
 
 DATA = random.Random(5).randbytes(700_001)
