@@ -185,11 +185,11 @@ def _tell_sorted(done: Any) -> None:
 @click.option("--link", is_flag=True, help="Hard links: the download stays as it is.")
 def organize_kaggle(download: Path, root: Path, link: bool) -> None:
     """Put Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
-    from imnetlib import organize
-    from imnetlib.course.root import Layout
+    from imnetlib import catalog, organize
+    from imnetlib.course.root import Root
 
-    layout = Layout(root)
-    for done in organize.adopt_kaggle(download, layout.train, layout.validation, link=link):
+    to = Root(root, catalog.ILSVRC2012)
+    for done in organize.adopt_kaggle(download, to.train, to.validation, link=link):
         click.echo(f"{done.folder}: ", nl=False)
         _tell_sorted(done)
 

@@ -84,21 +84,14 @@ def doctor_(root: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, show_default=True, help="Training images per class.")
 @click.option("--validation", default=50, show_default=True, help="Validation images per class.")
-@click.option(
-    "--classes", type=int, help="How many classes (default: all 36; of noise 200, up to 1,000)."
-)
-@click.option(
-    "--noise", is_flag=True, help="Noise of ImageNet's weight, not paintings: for a large sample."
-)
+@click.option("--classes", default=36, show_default=True, help="How many of its 36 classes.")
 @click.option("--seed", default=0, show_default=True, help="Another seed, other pictures.")
-def sample_(
-    folder: Path, train: int, validation: int, classes: int | None, noise: bool, seed: int
-) -> None:
+def sample_(folder: Path, train: int, validation: int, classes: int, seed: int) -> None:
     """Paint a miniature ImageNet into FOLDER, in the official archives' layout."""
     from imnetlib.course import sample
 
     counts = {"train_per_class": train, "validation_per_class": validation}
-    drawn = sample.draw(folder, **counts, classes=classes, seed=seed, noise=noise)
+    drawn = sample.draw(folder, **counts, classes=classes, seed=seed)
     click.echo(
         f"{drawn.classes:,} classes, {drawn.train:,} + {drawn.validation:,} images in {folder}"
     )

@@ -1,7 +1,7 @@
-"""What the notebooks need around the library: a root folder made ready, local servers, recorded
-results.
+"""What the notebooks need around the library: a root made ready, local servers, recorded results.
 
-Nothing else imports it: an engineer who takes one helper of imnetlib never meets this package.
+Nothing but notebooks, tests and ``imnet`` imports it: an engineer who takes one helper of imnetlib
+never meets this package.
 """
 
 from imnetlib.course.aws import Cloud, open_cloud

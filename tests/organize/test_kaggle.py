@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from imnetlib import catalog, files, organize, pack
 from imnetlib.cli import main
-from imnetlib.course.root import Layout
+from imnetlib.course.root import Root
 
 WNIDS = ("n01440764", "n02012849", "n03126707")
 LABELS = tuple(WNIDS[number * 7 % 3] for number in range(12))
@@ -61,7 +61,7 @@ def download(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
 def test_the_download_comes_into_the_courses_folders(download: Path, tmp_path: Path, link: bool):
     before = tree(download)
-    layout = Layout(tmp_path / "root")
+    layout = Root(tmp_path / "root", catalog.ILSVRC2012)
     # twice is as good as once
     for moved in (9, 0):
         train, validation = organize.adopt_kaggle(
