@@ -138,7 +138,7 @@ class TestNetwork:
         with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
             course.trained(root)
         with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
-            steps._weights(root, "inception-64px")
+            steps._network_source(root, "inception-64px")
 
     def test_one_that_is_not_finished_is_named(self, root: Root):
         self.save(root, root.wnids, epochs=1)
@@ -190,7 +190,7 @@ class TestOnTheSample:
 
     def test_predictions_of_an_earlier_network_are_named(self, sample: Root):
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
-        source = f"{steps._weights(sample, steps.RECIPE.network)} 00000000"
+        source = f"{steps._network_source(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
         evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
         assert course.predicted(sample).source == source
