@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imnetlib import catalog
 from imnetlib.catalog import Dataset
+from imnetlib.course import sample
 from imnetlib.files import shown_names, write_whole
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -34,11 +35,7 @@ class Root:
     @property
     def wnids(self) -> tuple[str, ...]:
         """The class of each label."""
-        if not self.is_sample:
-            return catalog.wnids_1k()
-        from imnetlib.course import sample
-
-        return sample.sample_wnids()
+        return sample.sample_wnids() if self.is_sample else catalog.wnids_1k()
 
     @property
     def mirror(self) -> Path:
@@ -114,11 +111,7 @@ def open_root(root: str, dataset: str = "") -> Root:
 
 def publication(root: Root) -> Dataset:
     """The data set as its publisher offers it: the archives with sizes and checksums."""
-    if not root.is_sample:
-        return root.dataset
-    from imnetlib.course import sample
-
-    return sample.load(root.mirror)
+    return sample.load(root.mirror) if root.is_sample else root.dataset
 
 
 @contextmanager
@@ -127,6 +120,7 @@ def site(root: Root) -> Iterator[str]:
     if not root.is_sample:
         yield root.dataset.url
         return
+    # Only this needs Werkzeug.
     from imnetlib.course import server
 
     with server.serve(root.mirror) as url:
