@@ -42,7 +42,6 @@ mpl.rcParams.update(
         "axes.prop_cycle": cycler(color=COLORS),
         "legend.frameon": False,
         "lines.linewidth": 2,
-        "svg.hashsalt": "imnetlib",
     }
 )
 

@@ -249,7 +249,7 @@ def _network_source(root: Root, network: str) -> str:
 
 
 def predicted(root: Root) -> Predictions:
-    """The predictions that chapter 8 has left.
+    """The predictions that chapter 8 has left, verified.
 
     ValueError where classes or labels are not this root's, or where the network has been trained
     anew since.

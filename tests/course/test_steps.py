@@ -192,19 +192,19 @@ class TestOnTheSample:
         source = f"{steps._network_source(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
         evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
-        assert course.predicted(sample).source == source
+        assert steps.predicted(sample).source == source
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs, bias=1.0)
         with pytest.raises(
             ValueError, match="is of an earlier inception-64px: run chapter 8 again"
         ):
-            course.predicted(sample)
+            steps.predicted(sample)
 
 
 def test_predictions_of_other_classes_are_named(root: Root):
     shares = np.full((1, 3), 1 / 3, np.float32)
     evaluate.save_predictions(root.predictions, root.wnids[:3], [(shares, [0], [0])], 1)
     with pytest.raises(ValueError, match=r"predictions has 3 classes, not 1,000"):
-        course.predicted(root)
+        steps.predicted(root)
 
 
 @pytest.mark.parametrize(("needs", "chapter"), [("archives", 1), ("records", 4), ("checkpoint", 7)])

@@ -1,4 +1,4 @@
-"""The sample drawn: pictures painted by worker processes and packed as the official archives are.
+"""Draws the sample: worker processes paint it, and it is packed as the official archives are.
 
 Thirty-six real classes with the layout, the naming, the numbering and the oddities of ILSVRC2012,
 so that every step of the course runs on it as on the real set. Nothing in it comes from ImageNet:
@@ -81,7 +81,7 @@ def draw(
     the disk is too small, ValueError for counts that make no sample.
 
     Args:
-        folder: Made if it is not there.
+        folder: Where they go; made if it is missing.
         train_per_class: Training images of each class.
         validation_per_class: Validation images of each class.
         classes: How many of the 36 classes, spread evenly over them.
