@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from faults import Fault, serve
 from making import tar_of
 
 from imnetlib import download
-from imnetlib.course.server import Fault, serve
 from imnetlib.download import DownloadError, Result
 
 DATA = random.Random(5).randbytes(700_001)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from imnetlib import catalog
-from imnetlib.course.root import Layout
 
 
 def test_archives_by_name():
@@ -75,12 +74,6 @@ def test_odd_files_belong_to_the_set():
     assert all(re.fullmatch(r"n\d{8}_\d+\.JPEG", name) for name in training)
     assert {name.split("_")[0] for name in training} <= set(catalog.wnids_1k())
     assert names - set(training) == {"ILSVRC2012_val_00019877.JPEG"}
-
-
-def test_layout_is_the_articles():
-    root = Layout(Path("/data"))
-    assert root.train == Path("/data/imagenet/train")
-    assert root.validation == Path("/data/imagenet/validation")
 
 
 def test_importing_it_needs_the_standard_library_only():

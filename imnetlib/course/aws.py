@@ -1,6 +1,4 @@
-"""S3 and EC2 for a chapter: moto's imitation on this machine for the sample, else Amazon's own
-(chapter 5).
-"""
+"""S3 and EC2 for a chapter: moto's imitation on this machine, or Amazon's own (chapter 5)."""
 
 from __future__ import annotations
 
@@ -9,10 +7,16 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from typing import Any
 
 from imnetlib.course.root import Root
+
+# Where boto3 and moto would look for settings of yours, and what they find there meanwhile.
+NO_SETTINGS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,10 @@ class Cloud:
 
 @contextmanager
 def open_cloud(root: Root, region: str, bucket: str) -> Iterator[Cloud]:
-    """Clients for ``root``: of an imitation that has an empty ``bucket`` for the sample, else of
-    your AWS account.
+    """Clients for ``root``: of an imitation for the sample, else of your AWS account.
 
-    The imitation forgets everything at the end. Elsewhere boto3 finds the keys in its usual places,
-    and the bucket must be there.
+    The imitation has an empty ``bucket``, and forgets everything at the end. Elsewhere boto3 finds
+    the keys in its usual places, and the bucket must exist.
     """
     import boto3
 
@@ -39,14 +42,16 @@ def open_cloud(root: Root, region: str, bucket: str) -> Iterator[Cloud]:
         yield Cloud(session.client("s3"), session.client("ec2"), f"AWS, {region}")
         return
     with local_endpoint() as url:
-        s3, ec2 = (local_client(service, url, region) for service in ("s3", "ec2"))
+        s3 = local_client("s3", url, region)
+        ec2 = local_client("ec2", url, region)
+        # S3 refuses this region's name as a constraint: it is the default.
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3.create_bucket(Bucket=bucket, **(elsewhere if region != "us-east-1" else {}))
         yield Cloud(s3, ec2, "moto on this machine")
 
 
 def local_client(service: str, url: str, region: str) -> Any:
-    """A client with made-up keys that talks to ``url`` alone, whatever proxy the environment names."""
+    """A client with made-up keys that talks to ``url`` alone, whatever proxy is set here."""
     import boto3
     from botocore.config import Config
 
@@ -56,8 +61,7 @@ def local_client(service: str, url: str, region: str) -> Any:
 
 @contextmanager
 def local_endpoint() -> Iterator[str]:
-    """The address of moto's imitation of AWS on a free port of this machine, empty at the start and
-    at the end.
+    """The address of moto's imitation of AWS on a free port, empty at the start and at the end.
 
     Meanwhile this process sees neither your keys nor your settings of AWS: moto reads them too.
     """
@@ -68,38 +72,37 @@ def local_endpoint() -> Iterator[str]:
         server.start()
         host, port = server.get_host_and_port()
         try:
-            _tell(host, port, "reset")
-            # the same ids each time
-            _tell(host, port, "seed?a=0")
+            _command(host, port, "reset")
+            # The same ids each time.
+            _command(host, port, "seed?a=0")
             yield f"http://{host}:{port}"
         finally:
-            _tell(host, port, "reset")
+            _command(host, port, "reset")
             server.stop()
 
 
-def _tell(host: str, port: int, what: str) -> None:
-    """Talk to moto itself. Its servers in one process share buckets and machines, and those outlive
-    a server.
-    """
-    # which no proxy can redirect
+def _command(host: str, port: int, command: str) -> None:
+    """Send a command to moto itself, whose state outlives each server of this process."""
+    # Unlike requests and urllib, it uses no proxy.
+    from http.client import HTTPConnection
+
     with closing(HTTPConnection(host, port)) as connection:
-        connection.request("POST", f"/moto-api/{what}")
+        connection.request("POST", f"/moto-api/{command}")
         connection.getresponse().read()
 
 
 @contextmanager
 def _without_your_settings() -> Iterator[None]:
-    # a line per request would end up in the reader's notebook
+    # A line per request would end up in the reader's notebook.
     log = logging.getLogger("werkzeug")
     level = log.level
-    yours = {name: os.environ.pop(name) for name in list(os.environ) if name[:4] == "AWS_"}
-    none = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    os.environ.update(none, AWS_EC2_METADATA_DISABLED="true")
+    yours = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
+    os.environ.update(NO_SETTINGS)
     log.setLevel(logging.WARNING)
     try:
         yield
     finally:
         log.setLevel(level)
-        for name in (*none, "AWS_EC2_METADATA_DISABLED"):
+        for name in NO_SETTINGS:
             os.environ.pop(name, None)
         os.environ.update(yours)

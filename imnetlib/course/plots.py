@@ -1,5 +1,4 @@
-"""The look of every figure: one style, colours that colour-blind readers can tell apart, alt text
-with each.
+"""The look of every figure: one style, colours that the colour-blind can tell apart, alt text.
 
 Importing it sets Matplotlib's defaults.
 """
@@ -43,7 +42,6 @@ mpl.rcParams.update(
         "axes.prop_cycle": cycler(color=COLORS),
         "legend.frameon": False,
         "lines.linewidth": 2,
-        "svg.hashsalt": "imnetlib",
     }
 )
 
@@ -62,11 +60,11 @@ def axes(
 
 
 def plain_numbers(axis: Any) -> None:
-    """Write 0.1, 1, 10 along logarithmic axes, not powers of ten."""
-    for one in (axis.xaxis, axis.yaxis):
-        if one.get_scale() == "log":
-            one.set_major_formatter("{x:,.10g}")
-            one.set_minor_formatter(NullFormatter())
+    """Write 0.1, 1, 10 along the logarithmic axes of a plot, not powers of ten."""
+    for scale in (axis.xaxis, axis.yaxis):
+        if scale.get_scale() == "log":
+            scale.set_major_formatter("{x:,.10g}")
+            scale.set_minor_formatter(NullFormatter())
 
 
 def show(figure: Figure, name: str, alt: str) -> None:
@@ -77,29 +75,30 @@ def show(figure: Figure, name: str, alt: str) -> None:
     """
     from IPython.display import display
 
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    picture = _with_palette(picture)
+    png = _small_png(figure)
     folder = figure_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.png").write_bytes(picture.getvalue())
-    encoded = base64.b64encode(picture.getvalue()).decode("ascii")
+    (folder / f"{name}.png").write_bytes(png)
+    encoded = base64.b64encode(png).decode("ascii")
     tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">'
     display({"image/png": encoded, "text/html": tag, "text/plain": alt}, raw=True)
 
 
-def _with_palette(picture: io.BytesIO) -> io.BytesIO:
-    """The same PNG with 256 colours of its own: a third of the bytes, which a notebook holds twice."""
+def _small_png(figure: Figure) -> bytes:
+    """A PNG of 256 colours of its own: a third of the bytes, which a notebook holds twice."""
     from PIL import Image
 
-    smaller = io.BytesIO()
-    Image.open(picture).convert("RGB").quantize(256).save(smaller, format="PNG", optimize=True)
-    return smaller
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    small = io.BytesIO()
+    Image.open(drawn).convert("RGB").quantize(256).save(small, format="PNG", optimize=True)
+    return small.getvalue()
 
 
 def thumbnail(image: Pixels, side: int = 200) -> Pixels:
-    """The centre square of ``image`` at ``side`` by ``side`` pixels: a grid of originals would
-    weigh megabytes.
+    """The centre square of ``image`` at ``side`` by ``side`` pixels.
+
+    A notebook with a grid of originals would weigh megabytes.
     """
     import cv2
 
@@ -108,15 +107,13 @@ def thumbnail(image: Pixels, side: int = 200) -> Pixels:
     top = (height - edge) // 2
     left = (width - edge) // 2
     square = image[top : top + edge, left : left + edge]
-    return cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(
-        np.uint8, copy=False
-    )
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def pictures(
     images: Sequence[Pixels], titles: Sequence[str], columns: int, width: float = 8
 ) -> Figure:
-    """A grid of uint8 pictures (height, width, 3), each under its title."""
+    """A grid of uint8 pictures (height, width, 3), each under its title, ``width`` inches wide."""
     rows = -(-len(images) // columns)
     figure, grid = axes(width, rows * (width / columns + 0.22), rows, columns)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)

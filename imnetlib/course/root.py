@@ -1,4 +1,4 @@
-"""The root folder of a run, and how each chapter gets what the chapters before it would have left."""
+"""The root folder of a run: where each chapter finds what the chapters before it left."""
 
 from __future__ import annotations
 
@@ -10,20 +10,37 @@ from pathlib import Path
 
 from imnetlib import catalog
 from imnetlib.catalog import Dataset
-from imnetlib.course import sample, server
-from imnetlib.files import write_whole
+from imnetlib.course import sample
+from imnetlib.files import shown_names, write_whole
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
-OURS = {"mirror", "archives", "imagenet", "lists", "records", "checkpoints", "predictions"}
+# What chapters leave under a root; anything else there belongs to somebody else.
+FOLDERS = {"mirror", "archives", "imagenet", "lists", "records", "checkpoints", "predictions"}
 DATASETS = {"sample": catalog.SAMPLE, "ILSVRC2012": catalog.ILSVRC2012}
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where each step of the course puts its files under one root folder."""
+class Root:
+    """A root folder and its data set: where each step of the course puts its files."""
 
     root: Path
+    dataset: Dataset
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this root holds the miniature that the course draws itself."""
+        return self.dataset.name == "sample"
+
+    @property
+    def wnids(self) -> tuple[str, ...]:
+        """The class of each label."""
+        return sample.sample_wnids() if self.is_sample else catalog.wnids_1k()
+
+    @property
+    def mirror(self) -> Path:
+        """Where the sample's archives are drawn, and served from in place of the official site."""
+        return self.root / "mirror"
 
     @property
     def archives(self) -> Path:
@@ -57,30 +74,8 @@ class Layout:
 
     @property
     def predictions(self) -> Path:
-        """What a trained network says about the validation images."""
+        """What a trained network predicts for the validation images."""
         return self.root / "predictions"
-
-
-@dataclass(frozen=True, slots=True)
-class Root(Layout):
-    """A layout whose data set is known."""
-
-    dataset: Dataset
-
-    @property
-    def is_sample(self) -> bool:
-        """Does this root hold the miniature that the course draws itself?"""
-        return self.dataset.name == "sample"
-
-    @property
-    def wnids(self) -> tuple[str, ...]:
-        """The class of each label."""
-        return sample.sample_wnids() if self.is_sample else catalog.wnids_1k()
-
-    @property
-    def mirror(self) -> Path:
-        """Where the sample's archives are drawn, and served from in place of the official site."""
-        return self.root / "mirror"
 
 
 def open_root(root: str, dataset: str = "") -> Root:
@@ -103,17 +98,13 @@ def open_root(root: str, dataset: str = "") -> Root:
                 f"{folder} holds the data set {marked}, not {dataset}: choose another root"
             )
         return Root(folder, DATASETS[marked])
-    there = (
-        {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        if folder.exists()
-        else set()
-    )
-    if there - OURS:
-        first = ", ".join(sorted(there - OURS)[:5])
+    names = shown_names(folder) if folder.exists() else set()
+    if names - FOLDERS:
+        first = ", ".join(sorted(names - FOLDERS)[:5])
         raise ValueError(
             f"{folder} holds other things ({first}): choose an empty or a new folder as the root"
         )
-    chosen = dataset or ("ILSVRC2012" if there - {"mirror"} else "sample")
+    chosen = dataset or ("ILSVRC2012" if names - {"mirror"} else "sample")
     write_whole(marker, json.dumps({"dataset": chosen}).encode())
     return Root(folder, DATASETS[chosen])
 
@@ -125,11 +116,12 @@ def publication(root: Root) -> Dataset:
 
 @contextmanager
 def site(root: Root) -> Iterator[str]:
-    """The base URL of the archives: a server on this machine for the sample, else the official
-    site.
-    """
+    """The base URL of the archives: of a server on this machine for the sample, else official."""
     if not root.is_sample:
         yield root.dataset.url
         return
+    # Only this needs Werkzeug.
+    from imnetlib.course import server
+
     with server.serve(root.mirror) as url:
         yield url

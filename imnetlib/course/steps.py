@@ -1,6 +1,4 @@
-"""What earlier chapters leave for later ones: found in the root and checked, or built on the
-sample.
-"""
+"""What earlier chapters leave for later ones: verified in the root, or built for the sample."""
 
 from __future__ import annotations
 
@@ -21,23 +19,23 @@ from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import write_atomically
 from imnetlib.pack import ImageList
-from imnetlib.recordio import fingerprint
 
-# MXNet is not everywhere
+# MXNet is not installed everywhere: its engine is imported where it is called.
 if TYPE_CHECKING:
     from imnetlib.engines.mxnet.checkpoint import Checkpoint
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
+Part = Literal["train", "validation"]
+PARTS: tuple[Part, Part] = ("train", "validation")
 
-# chapter 7's parameters, as they are unless told otherwise
+# The defaults of chapter 7's parameters.
 RECIPE = Recipe()
-# chapter 4's
+# The defaults of chapter 4's parameters.
 RESIZE = 256
 QUALITY = 90
 SHARDS = 4
 SEED = 100
 RECORDS = f"{RESIZE}px-q{QUALITY}-{SHARDS}shards"
-SETS = ("train", "validation")
 
 
 def prepare(root: str, needs: Step) -> Root:
@@ -56,7 +54,10 @@ def prepare(root: str, needs: Step) -> Root:
             _require(opened.archives / archive.name, chapter=1)
     if needs in ("records", "checkpoint", "predictions"):
         _require(opened.records, chapter=4)
-        _check_lists(opened)
+        for part in PARTS:
+            path = opened.lists / f"{part}.lst"
+            if path.exists():
+                pack.verify_labels(pack.read_lst(path), opened.wnids, path)
     if needs in ("checkpoint", "predictions"):
         _require(opened.checkpoints, chapter=7)
     if needs == "predictions":
@@ -75,7 +76,7 @@ def _build(root: Root, needs: Step) -> None:
         sample.draw(root.mirror)
     if needs == "archives":
         _fetch(root)
-    elif needs == "records" and not any(map(_whole, root.records.glob("*"))):
+    elif needs == "records" and not any(map(_is_packed, root.records.glob("*"))):
         _build(root, "archives")
         _pack(root)
     elif needs == "checkpoint":
@@ -88,98 +89,87 @@ def _build(root: Root, needs: Step) -> None:
 
 
 def _fetch(root: Root) -> None:
-    """The sample's archives without the network: hard links to the mirror's, or copies where links
-    cannot be.
-    """
+    """Link the sample's archives to the mirror's, or copy them where links cannot be made."""
     root.archives.mkdir(exist_ok=True)
     for archive in root.dataset.archives:
+        source = root.mirror / archive.name
         target = root.archives / archive.name
-        if not target.exists():
-            try:
-                target.hardlink_to(root.mirror / archive.name)
-            except OSError:
-                with (
-                    (root.mirror / archive.name).open("rb") as drawn,
-                    write_atomically(target) as out,
-                ):
-                    shutil.copyfileobj(drawn, out)
+        if target.exists():
+            continue
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            with source.open("rb") as drawn, write_atomically(target) as out:
+                shutil.copyfileobj(drawn, out)
 
 
-def _validation(root: Root) -> ImageList:
+def _pack(root: Root) -> None:
+    train = pack.list_archive(open_index(root.archives / catalog.TRAIN_TAR))
+    _pack_part(root, "train", pack.shuffle(train, SEED), catalog.TRAIN_TAR, SHARDS)
+    _pack_part(root, "validation", _validation_list(root), catalog.VALIDATION_TAR, 1)
+
+
+def _pack_part(root: Root, part: Part, images: ImageList, archive: str, shards: int) -> None:
+    pack.write_lst(images, root.lists / f"{part}.lst")
+    source = pack.Tar(open_index(root.archives / archive))
+    settings = image.Settings(resize=RESIZE, quality=QUALITY)
+    pack.pack(images, source, root.records / RECORDS, part, shards=shards, settings=settings)
+
+
+def _validation_list(root: Root) -> ImageList:
     """The validation images in the order of their numbers."""
     index = open_index(root.archives / catalog.VALIDATION_TAR)
     return pack.list_archive(index, organize.labels_from_devkit(root.archives / catalog.DEVKIT))
 
 
 def _default_records(root: Root) -> str:
-    """The folder that chapter 4 makes unless told otherwise; "" where it is not there."""
+    """The folder that chapter 4 makes by default; "" where it is missing."""
     return RECORDS if (root.records / RECORDS).exists() else ""
 
 
-def _pack(root: Root) -> None:
-    folder = root.records / RECORDS
-    settings = image.Settings(resize=RESIZE, quality=QUALITY)
-    train = open_index(root.archives / catalog.TRAIN_TAR)
-    validation = open_index(root.archives / catalog.VALIDATION_TAR)
-    labels = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
-    for name, index, images, shards in (
-        ("train", train, pack.shuffle(pack.list_archive(train), SEED), SHARDS),
-        ("validation", validation, pack.list_archive(validation, labels), 1),
-    ):
-        pack.write_lst(images, root.lists / f"{name}.lst")
-        pack.pack(images, pack.Tar(index), folder, name, shards=shards, settings=settings)
-
-
-def _check_lists(root: Root) -> None:
-    for name in SETS:
-        path = root.lists / f"{name}.lst"
-        if path.exists():
-            pack.verify_labels(pack.read_lst(path), root.wnids, path)
-
-
-def shards(root: Root, part: Literal["train", "validation"], records: str = "") -> list[Path]:
-    """The shards of the training or the validation set, in the folder ``records`` or the only one
-    there is.
+def shards(root: Root, part: Part, records: str = "") -> list[Path]:
+    """The .rec files of a set, in the folder ``records`` or in the only one there is.
 
     FileNotFoundError where there are none, ValueError where one is missing, where labels mean other
     classes than in this root, and where there are several folders and none is named.
     """
     folder = shard_folder(root, records)
-    found = _shards(folder, part)
-    if not found:
-        there = ", ".join(path.name for path in sorted(folder.glob("*.rec"))[:10]) or "none"
+    paths = _finished_shards(folder, part)
+    if not paths:
+        names = ", ".join(path.name for path in sorted(folder.glob("*.rec"))[:10]) or "none"
         raise ValueError(
-            f"{folder} lacks shards of {part} (there are {there}): run chapter 4 again"
+            f"{folder} lacks shards of {part} (there are {names}): run chapter 4 again"
         )
-    return found
+    return paths
 
 
-def _shards(folder: Path, part: str) -> list[Path]:
-    """All shards of a set, or an empty list where one is missing or not finished."""
-    found = sorted(folder.glob(f"{part}-?????-of-?????.rec"))
-    finished = all(
-        path.with_suffix(suffix).exists() for path in found for suffix in (".json", ".idx")
-    )
-    return found if finished and {int(path.stem[-5:]) for path in found} == {len(found)} else []
+def _finished_shards(folder: Path, part: Part) -> list[Path]:
+    """All shards of a set; an empty list where one is missing or not finished."""
+    paths = sorted(folder.glob(f"{part}-?????-of-?????.rec"))
+    for path in paths:
+        if not path.with_suffix(".json").exists() or not path.with_suffix(".idx").exists():
+            return []
+    counts = {int(path.stem[-5:]) for path in paths}
+    return paths if counts == {len(paths)} else []
 
 
-def _whole(folder: Path) -> bool:
-    return all(_shards(folder, part) for part in SETS)
+def _is_packed(folder: Path) -> bool:
+    return all(_finished_shards(folder, part) for part in PARTS)
 
 
 def shard_folder(root: Root, records: str = "") -> Path:
     """The folder ``records`` of shards, or the only one there is; see ``shards`` for the errors."""
-    there = sorted({path.parent.name for path in root.records.glob("*/*.rec")})
-    if not there or records not in (*there, ""):
-        known = f"; there are {', '.join(there)}" if there else ""
+    names = sorted({path.parent.name for path in root.records.glob("*/*.rec")})
+    if not names or records not in (*names, ""):
+        known = f"; there are {', '.join(names)}" if names else ""
         raise FileNotFoundError(
             f"{root.records / records} holds no shards: run chapter 4 first{known}"
         )
-    if len(there) > 1 and not records:
+    if len(names) > 1 and not records:
         raise ValueError(
-            f"{root.records} has {', '.join(there)}: choose one with the parameter records"
+            f"{root.records} has {', '.join(names)}: choose one with the parameter records"
         )
-    classes = root.records / (records or there[0]) / pack.CLASSES
+    classes = root.records / (records or names[0]) / pack.CLASSES
     if not classes.exists():
         raise FileNotFoundError(
             f"{classes} is missing: run chapter 4 again, or write the wnid of each label there"
@@ -188,94 +178,91 @@ def shard_folder(root: Root, records: str = "") -> Path:
     return classes.parent
 
 
-def _said(root: Root, network: str) -> dict[str, Any]:
-    """The .json of a checkpoint, for which MXNet is not needed; empty where there is none."""
+def _read_description(root: Root, network: str) -> dict[str, Any]:
+    """The .json of a checkpoint, read without MXNet; empty where there is none."""
     path = root.checkpoints / f"{network}.json"
+    if not path.exists():
+        return {}
     try:
-        said: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        description: dict[str, Any] = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(
             f"{path} is no sound checkpoint ({error}): remove it and train again"
         ) from error
-    return said
+    return description
 
 
 def _is_trained(root: Root) -> bool:
-    """Whether there is a network that is finished, or whose recipe is the reader's own: not ours to
-    go on with.
-    """
-    said = _said(root, RECIPE.network)
-    if not said:
+    """Whether the network is finished, or its recipe is the reader's own, who may finish it."""
+    description = _read_description(root, RECIPE.network)
+    if not description:
         return False
-    recipe: dict[str, Any] = said["recipe"]
-    finished: bool = len(said["history"]) >= recipe["epochs"]
-    return finished or recipe != dataclasses.asdict(RECIPE)
+    recipe: dict[str, Any] = description["recipe"]
+    is_finished: bool = len(description["history"]) >= recipe["epochs"]
+    return is_finished or recipe != dataclasses.asdict(RECIPE)
 
 
 def _train(root: Root) -> None:
     from imnetlib.engines.mxnet.train import train
 
     records = _default_records(root)
-    both = shards(root, "train", records), shards(root, "validation", records)
-    train(RECIPE, root.wnids, *both, root.checkpoints)
+    images = shards(root, "train", records)
+    train(RECIPE, root.wnids, images, shards(root, "validation", records), root.checkpoints)
 
 
 def trained(root: Root, network: str = RECIPE.network) -> Checkpoint:
-    """The trained ``network``; ValueError where its training is not finished, or its classes are
-    not this root's.
-    """
+    """The trained ``network``; ValueError if it is not finished, or not of this root's classes."""
     from imnetlib.engines.mxnet import checkpoint
 
-    found = checkpoint.load(root.checkpoints, network)
+    loaded = checkpoint.load(root.checkpoints, network)
     path = root.checkpoints / f"{network}.json"
-    catalog.verify_classes(found.wnids, root.wnids, path)
-    if not found.finished:
-        epochs = f"{len(found.history)} of {found.recipe.epochs} epochs"
+    catalog.verify_classes(loaded.wnids, root.wnids, path)
+    if not loaded.finished:
+        epochs = f"{len(loaded.history)} of {loaded.recipe.epochs} epochs"
         raise ValueError(f"{path} has had {epochs}: run chapter 7 again, it goes on from there")
-    return found
+    return loaded
 
 
 def predict(root: Root, network: Checkpoint, records: str = "", threads: int = 2) -> Predictions:
-    """What ``network`` says about each validation image, kept under the root; made anew only where
-    it must be.
+    """What ``network`` predicts for each validation image, kept under the root.
+
+    Predictions of the same weights and the same shards are not made again.
     """
     from imnetlib.engines.mxnet import checkpoint
 
-    found = shards(root, "validation", records)
-    source = f"{_weights(root, network.recipe.network)} {fingerprint(found):08x}"
+    paths = shards(root, "validation", records)
+    source = f"{_network_source(root, network.recipe.network)} {recordio.fingerprint(paths):08x}"
     if (root.predictions / "synset.txt").exists():
-        there = Predictions.load(root.predictions)
-        if there.source == source:
-            return there
-    count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in found)
-    batches = checkpoint.predict(network, found, threads)
+        kept = Predictions.load(root.predictions)
+        if kept.source == source:
+            return kept
+    count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in paths)
+    batches = checkpoint.predict(network, paths, threads)
     return evaluate.save_predictions(root.predictions, network.wnids, batches, count, source)
 
 
-def _weights(root: Root, network: str) -> str:
-    """The name of a network and the checksum of its present weights; only the name where they are
-    not here.
-    """
-    files: dict[str, int] = _said(root, network).get("files", {})
-    return " ".join(
-        [network, *(f"{crc:08x}" for name, crc in files.items() if name.endswith(".params"))]
-    )
+def _network_source(root: Root, network: str) -> str:
+    """A network's name and the checksum of its weights; the name alone where there are none."""
+    files: dict[str, int] = _read_description(root, network).get("files", {})
+    checksums = [f"{crc:08x}" for name, crc in files.items() if name.endswith(".params")]
+    return " ".join([network, *checksums])
 
 
 def predicted(root: Root) -> Predictions:
-    """The predictions that chapter 8 has left.
+    """The predictions that chapter 8 has left, verified.
 
     ValueError where classes or labels are not this root's, or where the network has been trained
     anew since.
     """
-    found = Predictions.load(root.predictions)
-    catalog.verify_classes(found.wnids, root.wnids, root.predictions)
-    network = found.source.partition(" ")[0]
-    if _said(root, network) and not found.source.startswith(_weights(root, network)):
+    predictions = Predictions.load(root.predictions)
+    catalog.verify_classes(predictions.wnids, root.wnids, root.predictions)
+    network = predictions.source.partition(" ")[0]
+    is_here = bool(_read_description(root, network))
+    if is_here and not predictions.source.startswith(_network_source(root, network)):
         raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
     if all((root.archives / name).exists() for name in (catalog.VALIDATION_TAR, catalog.DEVKIT)):
-        rows_in(found, _validation(root), root.predictions)
-    return found
+        rows_in(predictions, _validation_list(root), root.predictions)
+    return predictions
 
 
 def rows_in(predictions: Predictions, images: ImageList, where: Path) -> npt.NDArray[np.int64]:
@@ -287,11 +274,11 @@ def rows_in(predictions: Predictions, images: ImageList, where: Path) -> npt.NDA
     order = np.argsort(images.ids, kind="stable")
     place = np.searchsorted(images.ids, predictions.ids, sorter=order)
     rows: npt.NDArray[np.int64] = order[np.minimum(place, len(order) - 1)]
-    known = predictions.labels >= 0
-    wrong = (images.ids[rows] != predictions.ids) | (
-        known & (images.labels[rows, 0] != predictions.labels)
-    )
+    other_id = images.ids[rows] != predictions.ids
+    other_label = images.labels[rows, 0] != predictions.labels
+    wrong = other_id | (other_label & (predictions.labels >= 0))
     if wrong.any():
-        image = f"image {predictions.ids[wrong.argmax()]} with label {predictions.labels[wrong.argmax()]}"
-        raise ValueError(f"{where} has {image}, the list has not: make the predictions again")
+        first = wrong.argmax()
+        stranger = f"image {predictions.ids[first]} with label {predictions.labels[first]}"
+        raise ValueError(f"{where} has {stranger}, the list has not: make the predictions again")
     return rows

@@ -1,11 +1,10 @@
-"""The index of a tar, and reading its members shuffled: ours, tarfile and extracted files, in one
-run.
+"""Index a tar and read its members shuffled: ours, tarfile and extracted files, in one run.
 
     python tests/benchmarks/bench_archive.py [--members 14197087]
 
-20,000 members of 60 KB in 20 class tars and in one flat tar, best of five in turns, the files in the page cache. With
---members, also the time and the peak memory of indexing so many empty members in 21,841 class tars (one of 14 million
-takes 7.5 GB of disk).
+20,000 members of 60 KB in 20 class tars and in one flat tar, best of five in turns, the files in
+the page cache. With --members, also the time and the peak memory of indexing so many empty members
+in 21,841 class tars (one of 14 million takes 7.5 GB of disk).
 """
 
 from __future__ import annotations
@@ -16,32 +15,33 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from measure import PEAK
+from measure import PEAK, best_in_turns
 
 from imnetlib.archive import TarReader, TarScanner, index_tar
 
 CLASSES = 20
 FILES = 1000
 SIZE = 60_000
-# of the full ImageNet
+# Those of the full ImageNet.
 ALL_CLASSES = 21_841
 ROUNDS = 5
 END = bytes(1024)
 
 
 def header(name: str, size: int) -> bytes:
+    """The header of a tar member."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def class_tar(wnid: str, data: bytes, files: int) -> bytes:
+    """A tar of ``files`` copies of ``data``, named as those of a class."""
     padded = data + bytes(-len(data) % 512)
     return b"".join(header(f"{wnid}_{i}.JPEG", len(data)) + padded for i in range(files)) + END
 
@@ -51,29 +51,32 @@ def write_nested(path: Path, data: bytes, classes: int, members: int) -> None:
     with path.open("wb") as out:
         for number in range(classes):
             wnid = f"n{number:08d}"
-            inner = class_tar(
-                wnid, data, (number + 1) * members // classes - number * members // classes
-            )
+            first = number * members // classes
+            last = (number + 1) * members // classes
+            inner = class_tar(wnid, data, last - first)
             out.write(header(f"{wnid}.tar", len(inner)) + inner + bytes(-len(inner) % 512))
         out.write(END)
 
 
 def walk_tarfile(outer: tarfile.TarFile) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Each member of a tar or of a tar of tars, and the tar that it is read from."""
     for member in outer:
         if member.name.endswith(".tar"):
-            inner = tarfile.open(fileobj=outer.extractfile(member))  # noqa: SIM115  # lives as long as outer
+            # It is read from as long as ``outer`` is, so nothing closes it here.
+            inner = tarfile.open(fileobj=outer.extractfile(member))  # noqa: SIM115
             yield from ((inner, each) for each in inner)
         else:
             yield outer, member
 
 
 def by_tarfile(path: Path) -> int:
+    """Count the members with the standard library."""
     with tarfile.open(path) as outer:
         return sum(1 for _ in walk_tarfile(outer))
 
 
 def by_scanner(path: Path) -> int:
-    """As in a download: every byte passes by."""
+    """Index a tar as in a download, where every byte passes by."""
     scanner = TarScanner(path)
     with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
@@ -81,32 +84,21 @@ def by_scanner(path: Path) -> int:
     return len(scanner.index())
 
 
-def seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def in_turns(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(ROUNDS)]
-    return {name: min(each[name] for each in rounds) for name in ways}
-
-
 def index_table(path: Path, kind: str) -> None:
-    best = in_turns(
-        {
-            "tarfile": lambda: by_tarfile(path),
-            "our index_tar": lambda: index_tar(path),
-            "our TarScanner, all bytes read": lambda: by_scanner(path),
-        }
-    )
+    """Print how fast a tar is indexed."""
+    ways: dict[str, Callable[[], object]] = {
+        "tarfile": lambda: by_tarfile(path),
+        "our index_tar": lambda: index_tar(path),
+        "our TarScanner, all bytes read": lambda: by_scanner(path),
+    }
+    best = best_in_turns(ways, ROUNDS)
     print(f"\nindex, {kind:25} members/s   x tarfile")
     for name, took in best.items():
         print(f"{name:32} {CLASSES * FILES / took:10,.0f} {best['tarfile'] / took:11.2f}")
 
 
 def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
-    """Every member once, in one shuffled order for all."""
+    """Print how fast every member is read once, in one shuffled order for all ways."""
     index = index_tar(path)
     order = list(range(len(index)))
     random.Random(1).shuffle(order)
@@ -120,7 +112,8 @@ def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
         members.append((tar, member))
 
     def read_file(number: int) -> bytes:
-        with open(files[number], "rb", buffering=0) as file:  # noqa: PTH123  # the quickest way there is
+        # Path.open would take longer.
+        with open(files[number], "rb", buffering=0) as file:  # noqa: PTH123
             return file.read()
 
     def read_tarfile() -> None:
@@ -143,7 +136,7 @@ def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
             for threads in (1, 2)
             for name, read in (("extracted files", read_file), ("our TarReader", reader.read))
         }
-        best = in_turns({"tarfile": read_tarfile, **ways})
+        best = best_in_turns({"tarfile": read_tarfile, **ways}, ROUNDS)
     base = best["extracted files, 1 thread"]
     print("\nshuffled reading, tar of tars        files/s   x extracted files, 1 thread")
     for name, took in best.items():
@@ -154,22 +147,25 @@ INDEX = """
 import sys, time
 from pathlib import Path
 from imnetlib.archive import TarIndex, index_tar
-started, path = time.perf_counter(), Path(sys.argv[1])
+path = Path(sys.argv[1])
+started = time.perf_counter()
 index = index_tar(path)
 took = time.perf_counter() - started
 most = peak() / 1e9
 index.save(path.with_suffix(".npz"))
 size = path.with_suffix(".npz").stat().st_size / 1e9
-print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {most:.2f} GB at most; saved as {size:.2f} GB")
+print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {most:.2f} GB at most; "
+      f"saved as {size:.2f} GB")
 """
 
 
 def main() -> None:
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=0)
     members = parser.parse_args().members
     data = np.random.default_rng(1).bytes(SIZE)
-    # /tmp may be small, or memory
+    # Not under /tmp, which may be small, or memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         write_nested(folder / "nested.tar", data, CLASSES, CLASSES * FILES)

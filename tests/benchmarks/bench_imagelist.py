@@ -19,11 +19,12 @@ import numpy as np
 from imnetlib import pack
 
 T = TypeVar("T")
-# of ru_maxrss, in bytes
+# The unit of ru_maxrss, in bytes.
 UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def timed(name: str, action: Callable[[], T]) -> T:
+    """Run ``action``, and print its time and the peak memory so far."""
     start = time.perf_counter()
     result = action()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 1e9
@@ -32,17 +33,20 @@ def timed(name: str, action: Callable[[], T]) -> T:
 
 
 def make(images: int) -> pack.ImageList:
-    """Names as in the full ImageNet, 21,841 classes."""
+    """A list with names as in the full ImageNet, 21,841 classes."""
     labels = np.sort(np.random.default_rng(1).integers(0, 21_841, images)).astype(np.float32)
     paths = np.empty(images, "S26")
     for start in range(0, images, 100_000):
-        some = enumerate(labels[start : start + 100_000].astype(int).tolist(), start)
-        names = [b"n%08d/n%08d_%d.JPEG" % (label, label, number % 30_000) for number, label in some]
-        paths[start : start + 100_000] = names
+        block = labels[start : start + 100_000].astype(int).tolist()
+        paths[start : start + 100_000] = [
+            b"n%08d/n%08d_%d.JPEG" % (label, label, number % 30_000)
+            for number, label in enumerate(block, start)
+        ]
     return pack.ImageList(np.arange(images), labels[:, None], paths)
 
 
 def main() -> None:
+    """Print a row for each step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1_400_000)
     images = timed("make the list", lambda: make(parser.parse_args().images))

@@ -1,15 +1,15 @@
-"""imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos of short edge 256,
-in one run.
+"""imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos, in one run.
 
     python tests/benchmarks/bench_loader.py [--records 3072] [--rounds 3] [--only ffcv]
 
-Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming, litdata, FFCV; loader_peers.py
-says how each is used. MXNet is in the course's environment, tests/benchmarks/peers.txt says how to
-install the others; a peer that cannot run has the reason in its row. Each reader has a process of
-its own, and only one is awake at a time. The rounds alternate between the readers, the first one
-warms up, and the median counts. "cores" is the processor time of a reader with its worker
-processes, divided by the time that passed; MXNet's iterators decode with half of the cores at most.
-"of decoding" is the share of the rate of two threads that only decode JPEGs held in memory.
+The photos' short edge is 256. Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming,
+litdata, FFCV; loader_peers.py says how each is used. MXNet is in the course's environment,
+tests/benchmarks/peers.txt says how to install the others; a peer that cannot run has the reason in
+its row. Each reader has a process of its own, and only one is awake at a time. The rounds alternate
+between the readers, the first one warms up, and the median counts. "cores" is the processor time of
+a reader with its worker processes, divided by the time that passed; MXNet's iterators decode with
+half of the cores at most. "of decoding" is the share of the rate of two threads that only decode
+JPEGs held in memory.
 
 Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the
 project promises. Reading without decoding, every byte checksummed, is in bench_recordio.py.
@@ -40,7 +40,7 @@ BATCH = 128
 PICTURES = 200
 MEAN = (123.68, 116.78, 103.94)
 STD = (58.4, 57.12, 57.38)
-# JPEGs of about 36 and 18 KB
+# The qualities that give JPEGs of about 36 and 18 KB.
 QUALITIES = {"large": 90, "small": 73}
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 BARE: Readers = {"decoding alone, 2 threads": (peers.bare_decoding,)}
@@ -87,7 +87,8 @@ TABLES: tuple[tuple[str, str, Transform, Readers], ...] = (
 LOADING = """
 import itertools, sys
 from pathlib import Path
-from imnetlib.loader import Loader, Transform
+from imnetlib.image import Transform
+from imnetlib.loader import Loader
 loader = Loader([Path(sys.argv[1])], 256, Transform(224, "random_resized", True), threads=4)
 batches = sum(1 for _ in range(int(sys.argv[2])) for _ in loader)
 print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 threads")
@@ -95,10 +96,12 @@ print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 thre
 FULL_INDEX = """
 import sys, time
 from pathlib import Path
-from imnetlib.loader import Loader, Transform
+from imnetlib.image import Transform
+from imnetlib.loader import Loader
 from imnetlib.order import epoch_order
 began = time.perf_counter()
-loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")  # there is nothing in the file
+# "skip", because the file is empty.
+loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")
 opened = time.perf_counter()
 order = epoch_order(loader.state_dict()["records"], 0, 0)
 print(f"{peak() / 1e6:,.0f} MB peak memory, {len(order):,} records: "
@@ -111,9 +114,8 @@ def make_records(folder: Path, records: int, quality: int) -> Path:
     pictures = []
     for i in range(PICTURES):
         width, height = (341, 256) if i % 3 else (256, 341)
-        encoded = cv2.imencode(
-            ".jpg", photo(width, height, i), [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )[1]
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        encoded = cv2.imencode(".jpg", photo(width, height, i), options)[1]
         pictures.append(encoded.tobytes())
     folder.mkdir()
     shard = folder / "set.rec"
@@ -128,7 +130,7 @@ def make_records(folder: Path, records: int, quality: int) -> Path:
 
 
 def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing] | str]:
-    """Of each reader its rounds, or why it can't run."""
+    """The rounds of each reader, or why it can't run."""
     jobs = {}
     found = dict[str, list[Timing] | str]()
     try:
@@ -138,7 +140,7 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
         for number in range(rounds + 1):
             for name, job in jobs.items():
                 timing = job.run()
-                # the first round warms up
+                # The first round warms up.
                 if timing and number:
                     timings[name].append(timing)
         found = {name: job.failure or timings[name] for name, job in jobs.items()}
@@ -149,7 +151,7 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
 
 
 def report(found: dict[str, list[Timing] | str]) -> None:
-    """A row per reader; the first one is the measure of "of decoding"."""
+    """Print a row per reader; "of decoding" is the share of the first one's rate."""
     print(f"  {'':30}{'images/s':>9}{'cores':>7}{'per busy core':>15}{'of decoding':>13}")
     first = 0.0
     for name, timings in found.items():
@@ -164,19 +166,20 @@ def report(found: dict[str, list[Timing] | str]) -> None:
 
 
 def child(source: str, *arguments: object) -> str:
+    """What a process of its own prints."""
     command = [sys.executable, "-c", PEAK + source, *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def memory(folder: Path, shard: Path) -> None:
-    """Peak memory, each figure of a process of its own."""
+    """Print the peak memory, each figure of a process of its own."""
     print(f"\n{child(LOADING, shard, 2)}; promised: 600 MB")
     records = catalog.IMAGENET21K.train
     full = folder / "full.rec"
     offsets = np.arange(records) * 113_248
     recordio.write_index(full.with_suffix(".idx"), np.arange(records), offsets)
     with full.open("wb") as file:
-        # sparse: takes no disk space
+        # A sparse file takes no disk space.
         file.truncate(int(offsets[-1]) + 113_248)
     print(f"{child(FULL_INDEX, full)}; promised: 1,000 MB")
 
@@ -205,10 +208,8 @@ def main() -> None:
                 if not options.only or label in BARE | OURS or options.only.lower() in label.lower()
             }
             size = shard.stat().st_size / options.records / 1e3
-            print(
-                f"\n{title}: {options.records:,} records of {size:.0f} KB, batch {BATCH}",
-                flush=True,
-            )
+            records = f"{options.records:,} records of {size:.0f} KB, batch {BATCH}"
+            print(f"\n{title}: {records}", flush=True)
             report(measure(chosen, Task(shard, shard.parent, transform, BATCH), options.rounds))
         memory(Path(name), shards["large"])
 

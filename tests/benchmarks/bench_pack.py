@@ -33,9 +33,9 @@ from PIL import Image
 from imnetlib import pack, recordio
 
 IM2REC = (
-    "import numpy, runpy, sys; numpy.bool = bool; runpy.run_path(sys.argv[1], run_name='__main__')"
+    "import numpy, runpy, sys; numpy.bool = bool; tool = sys.argv.pop(1); "
+    "runpy.run_path(tool, run_name='__main__')"
 )
-IM2REC = IM2REC.replace("; runpy", "; tool = sys.argv.pop(1); runpy").replace("sys.argv[1]", "tool")
 OURS = """
 import json, sys
 from pathlib import Path
@@ -103,8 +103,9 @@ def make_input(folder: Path, count: int) -> None:
 
 
 def seconds(command: list[str]) -> float:
-    """Of a whole process. What others have written goes to the disk first: ours would wait for it,
-    as it syncs.
+    """The time of a whole process.
+
+    What others have written goes to the disk first: ours would wait for it, as it syncs.
     """
     os.sync()
     started = time.perf_counter()
@@ -130,6 +131,7 @@ def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
 
 
 def im2rec() -> str:
+    """The path of MXNet's tool."""
     package = importlib.util.find_spec("mxnet")
     assert package is not None
     assert package.origin is not None
@@ -137,37 +139,19 @@ def im2rec() -> str:
 
 
 def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
-    """A row per case and tool; our images/s by case."""
+    """Print a row per case and tool; returns our images/s by case."""
     out = folder / "out"
     rates = dict[str, float]()
     prefix = str(folder / "set")
     root = str(folder / "in")
-    print(
-        f"{'case':26}{'tool':8}{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}"
-    )
+    columns = f"{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}"
+    print(f"{'case':26}{'tool':8}{columns}")
     for case, (theirs, ours) in CASES.items():
+        their_arguments = [im2rec(), prefix, root, "--num-thread", "2", *theirs]
+        our_arguments = [f"{prefix}.lst", root, str(out), json.dumps(ours), "2"]
         commands = {
-            "im2rec": [
-                sys.executable,
-                "-c",
-                IM2REC,
-                im2rec(),
-                prefix,
-                root,
-                "--num-thread",
-                "2",
-                *theirs,
-            ],
-            "ours": [
-                sys.executable,
-                "-c",
-                PEAK + OURS,
-                f"{prefix}.lst",
-                root,
-                str(out),
-                json.dumps(ours),
-                "2",
-            ],
+            "im2rec": [sys.executable, "-c", IM2REC, *their_arguments],
+            "ours": [sys.executable, "-c", PEAK + OURS, *our_arguments],
         }
         taken: dict[str, list[float]] = {"im2rec": [], "ours": []}
         for _ in range(rounds):
@@ -187,7 +171,7 @@ def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
 
 
 def against_codec(folder: Path, rates: dict[str, float], rounds: int) -> None:
-    """How near whole processes of packing come to converting the same data in memory."""
+    """Print how near whole processes of packing come to converting the same data in memory."""
     for case in ("480/95, equal work", "256/90"):
         command = [sys.executable, "-c", CODEC, str(folder / "in"), json.dumps(CASES[case][1])]
         runs = [
@@ -195,14 +179,14 @@ def against_codec(folder: Path, rates: dict[str, float], rounds: int) -> None:
             for _ in range(rounds)
         ]
         codec = statistics.median(float(run.stdout) for run in runs)
-        print(
-            f"codec alone, {case}: {codec:,.0f} images/s; packing reaches {rates[case] / codec:.0%} of it"
-        )
+        share = f"packing reaches {rates[case] / codec:.0%} of it"
+        print(f"codec alone, {case}: {codec:,.0f} images/s; {share}")
 
 
 def from_archive(folder: Path) -> None:
-    """From a tar of class tars to records, by im2rec's way and by ours; keep-what-fits at 480/95 is
-    ours.
+    """Print the way from a tar of class tars to records, im2rec's and ours.
+
+    At 480/95 ours keeps the images that fit as they are.
     """
     archive = folder / "train.tar"
     with tarfile.open(archive, "w") as outer:
@@ -215,10 +199,12 @@ def from_archive(folder: Path) -> None:
     tool = f'{sys.executable} -c "{IM2REC}" {im2rec()}'
     imnet = f"{Path(sys.executable).parent / 'imnet'}"
     ways = {
-        "tar, im2rec": f"mkdir in && cd in && tar -xf {archive} && for t in *.tar; do mkdir ${{t%.tar}}; "
-        f"tar -xf $t -C ${{t%.tar}}; rm $t; done; cd ..; {tool} set in --list --recursive; "
+        "tar, im2rec": f"mkdir in && cd in && tar -xf {archive} && "
+        "for t in *.tar; do mkdir ${t%.tar}; tar -xf $t -C ${t%.tar}; rm $t; done; cd ..; "
+        f"{tool} set in --list --recursive; "
         f"{tool} set in --resize 480 --quality 95 --num-thread 2",
-        "imnet": f"ln {archive} . && {imnet} index train.tar && {imnet} list train.tar.npz set.lst --seed 1 && "
+        "imnet": f"ln {archive} . && {imnet} index train.tar && "
+        f"{imnet} list train.tar.npz set.lst --seed 1 && "
         f"{imnet} pack set.lst train.tar.npz . --resize 480 --num-thread 2 && rm train.tar",
     }
     spent = {}
@@ -229,28 +215,21 @@ def from_archive(folder: Path) -> None:
         subprocess.run(["bash", "-ec", way], cwd=work, check=True, capture_output=True)
         spent[name] = time.perf_counter() - began
         disk = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
-        ratio = spent["tar, im2rec"] / spent[name]
-        print(
-            f"from the archive, {name:12} {spent[name]:7.2f} s, ratio {ratio:.2f}, {disk / 1e6:,.0f} MB of disk"
-        )
+        ratio = f"ratio {spent['tar, im2rec'] / spent[name]:.2f}"
+        space = f"{disk / 1e6:,.0f} MB of disk"
+        print(f"from the archive, {name:12} {spent[name]:7.2f} s, {ratio}, {space}")
         shutil.rmtree(work)
 
 
 def peak(folder: Path) -> None:
+    """Print the peak memory of packing."""
     out = folder / "out"
     for threads in (2, 16):
         shutil.rmtree(out, ignore_errors=True)
         settings = json.dumps(CASES["480/95, equal work"][1])
-        command = [
-            sys.executable,
-            "-c",
-            PEAK + OURS,
-            str(folder / "set.lst"),
-            str(folder / "in"),
-            str(out),
-            settings,
-        ]
-        done = subprocess.run([*command, str(threads)], check=True, capture_output=True, text=True)
+        paths = [str(folder / "set.lst"), str(folder / "in"), str(out)]
+        command = [sys.executable, "-c", PEAK + OURS, *paths, settings, str(threads)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(f"peak memory with {threads} threads: {int(done.stdout) / 1e6:,.0f} MB")
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from imnetlib import throughput as t
 
 ROUNDS = 3
-# for each of fio's jobs
+# Seconds for each of fio's jobs.
 SECONDS = 1
 PROBE_SECONDS = 12
 
@@ -32,26 +32,15 @@ PROBE_SECONDS = 12
 def fio(folder: Path, *options: str, huge_pages: bool = False) -> dict:
     """What fio reports of one job's reads."""
     environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb={huge_pages:d}"}
-    command = [
-        "fio",
-        "--name=probe",
-        f"--directory={folder}",
-        "--filename=fio",
-        f"--size={t.GIB}",
-        "--direct=1",
-    ]
-    command += [
-        "--time_based",
-        f"--runtime={SECONDS}",
-        "--group_reporting",
-        "--output-format=json",
-        *options,
-    ]
+    file = [f"--directory={folder}", "--filename=fio", f"--size={t.GIB}", "--direct=1"]
+    job = ["--time_based", f"--runtime={SECONDS}", "--group_reporting", "--output-format=json"]
+    command = ["fio", "--name=probe", *file, *job, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]
 
 
 def ways(depth: int, one_thread: str) -> dict[str, list[str]]:
+    """The options of fio for so many reads in flight, by the name of the way."""
     return {
         "psync": ["--ioengine=psync", "--thread", f"--numjobs={depth}"],
         one_thread: [f"--ioengine={one_thread}", f"--iodepth={depth}"],
@@ -59,6 +48,7 @@ def ways(depth: int, one_thread: str) -> dict[str, list[str]]:
 
 
 def works(folder: Path, engine: str) -> bool:
+    """Whether fio can use ``engine`` here."""
     try:
         fio(folder, "--rw=randread", "--bs=4k", f"--ioengine={engine}")
     except subprocess.CalledProcessError:
@@ -87,10 +77,11 @@ def measure(folder: Path, one_thread: str) -> dict[tuple[str, int], float]:
 
 
 def main() -> None:
+    """Print both tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    # /tmp may be memory
+    # Not /tmp, which may be memory.
     parser.add_argument("folder", type=Path, nargs="?", default=Path.cwd())
     folder = parser.parse_args().folder
     if shutil.which("fio") is None:
@@ -104,15 +95,13 @@ def main() -> None:
         found = measure(scratch, one_thread)
     probe, small, huge = (found[name, 0] / t.MB for name in ("probe", "small", "huge"))
     print("\nin order, MB/s          probe  fio small pages  fio huge pages  probe / fio")
-    print(
-        f"8 MiB                {probe:8,.0f}{small:17,.0f}{huge:16,.0f}{probe / max(small, huge):13.2f}"
-    )
+    ratio = probe / max(small, huge)
+    print(f"8 MiB                {probe:8,.0f}{small:17,.0f}{huge:16,.0f}{ratio:13.2f}")
     print(f"\nrandom 4K, reads/s      probe  fio psync  fio {one_thread:8}  probe / fio")
     for depth in t.QUEUE_DEPTHS:
         probe, threads, one = (found[name, depth] for name in ("probe", "psync", one_thread))
-        print(
-            f"{depth:2} at a time        {probe:11,.0f}{threads:11,.0f}{one:14,.0f}{probe / max(threads, one):13.2f}"
-        )
+        ratio = probe / max(threads, one)
+        print(f"{depth:2} at a time        {probe:11,.0f}{threads:11,.0f}{one:14,.0f}{ratio:13.2f}")
 
 
 if __name__ == "__main__":

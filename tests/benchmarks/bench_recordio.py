@@ -1,22 +1,23 @@
-"""Reading records, each payload's CRC-32 taken: ours, mxnet.recordio and the plain file, in one
-run.
+"""Read records and take each payload's CRC-32: ours, mxnet.recordio and the plain file.
 
     python tests/benchmarks/bench_recordio.py [--megabytes 200]
 
-Best of seven, the file in the page cache. "share" is the rate against the CRC-32 of the plain file.
+Best of seven in one run, the file in the page cache. "share" is the rate against the CRC-32 of the
+plain file.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import tempfile
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measure import best_in_turns, seconds
 
 from imnetlib import recordio
 from imnetlib.engines.mxnet import mx
@@ -25,6 +26,7 @@ ROUNDS = 7
 
 
 def plain(path: Path) -> None:
+    """Read the file, and no records."""
     block = memoryview(bytearray(1 << 20))
     crc = 0
     with path.open("rb", buffering=0) as file:
@@ -33,24 +35,28 @@ def plain(path: Path) -> None:
 
 
 def mxnet_reader(path: Path) -> None:
+    """Read the records with MXNet."""
     reader = mx.recordio.MXRecordIO(str(path), "r")
     while (payload := reader.read()) is not None:
         zlib.crc32(payload)
 
 
 def our_mxnet_names(path: Path) -> None:
+    """Read the records with our class of MXNet's name."""
     reader = recordio.MXRecordIO(path, "r")
     while (payload := reader.read()) is not None:
         zlib.crc32(payload)
 
 
 def our_reader(path: Path) -> None:
+    """Read the records in order."""
     with recordio.RecordReader(path) as reader:
         for _, payload in reader:
             zlib.crc32(payload)
 
 
 def our_random_reader(path: Path) -> None:
+    """Read each record by its offset."""
     with recordio.RecordReader(path) as reader:
         for offset in recordio.read_index(path.with_suffix(".idx"))[0].tolist():
             zlib.crc32(reader.read_at(offset))
@@ -68,14 +74,8 @@ WAYS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
 def write(path: Path, record_bytes: int, megabytes: int) -> int:
-    """Records of about ``record_bytes``; how many there are."""
+    """Write records of about ``record_bytes``; returns how many."""
     source = random.Random(1)
     noise = source.randbytes(2 * record_bytes)
     count = megabytes * 1_000_000 // record_bytes
@@ -88,17 +88,14 @@ def write(path: Path, record_bytes: int, megabytes: int) -> int:
 
 
 def read_table(folder: Path, record_bytes: int, megabytes: int) -> None:
+    """Print how fast records of one size are read."""
     path = folder / "a.rec"
     count = write(path, record_bytes, megabytes)
     offsets = recordio.scan(path)
     recordio.write_index(path.with_suffix(".idx"), offsets, offsets)
     print(f"\n{count:,} records of {record_bytes:,} bytes   GB/s   share   x mxnet   us a record")
-    rounds = [
-        {name: seconds(lambda way=way: way(path)) for name, way in WAYS.items()}
-        for _ in range(ROUNDS)
-    ]
-    # in turns: all see the same machine
-    best = {name: min(each[name] for each in rounds) for name in WAYS}
+    ways = {name: functools.partial(way, path) for name, way in WAYS.items()}
+    best = best_in_turns(ways, ROUNDS)
     for name, took in best.items():
         rate = path.stat().st_size / took / 1e9
         share = best["plain file"] / took
@@ -107,6 +104,7 @@ def read_table(folder: Path, record_bytes: int, megabytes: int) -> None:
 
 
 def index_table(folder: Path, rows: int) -> None:
+    """Print how fast an index is written and read."""
     offsets = np.arange(rows) * 113_248
     wrote = seconds(lambda: recordio.write_index(folder / "a.idx", np.arange(rows), offsets))
     read = seconds(lambda: recordio.read_index(folder / "a.idx"))
@@ -114,6 +112,7 @@ def index_table(folder: Path, rows: int) -> None:
 
 
 def main() -> None:
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     arguments = parser.parse_args()

@@ -1,5 +1,4 @@
-"""The whole way of the archives, from a server to class folders that are checked: time and peak
-memory of each step.
+"""The whole way of the archives, from a server to verified class folders: time and peak memory.
 
     python tests/benchmarks/bench_whole_way.py [--classes 20] [--train 100] [--validation 50]
 
@@ -11,50 +10,59 @@ archive, then for each class.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import noise_sample
 from measure import PEAK
 
 STEP = """
 import sys, time
 from collections import Counter
 from pathlib import Path
+import noise_sample
 from imnetlib import archive, catalog, download, organize
-from imnetlib.course import sample, server
-from imnetlib.course.root import Layout
-root = Path(sys.argv[1])
-layout = Layout(root)
-train, validation, devkit = (layout.archives / n for n in (catalog.TRAIN_TAR, catalog.VALIDATION_TAR, catalog.DEVKIT))
+from imnetlib.course import server
+from imnetlib.course.root import Root
+root = Root(Path(sys.argv[1]), catalog.SAMPLE)
+train, validation, devkit = (
+    root.archives / name for name in (catalog.TRAIN_TAR, catalog.VALIDATION_TAR, catalog.DEVKIT)
+)
 began = time.perf_counter()
 {code}
 took = time.perf_counter() - began
 print(took, peak() / 1e6)
 """
 FETCH = """
-with server.serve(root / "mirror") as url:
-    for one in sample.load(root / "mirror").archives:
-        download.download(url + one.name, layout.archives / one.name, size=one.size, md5=one.md5,
-                          index=one.name.endswith(".tar"))
+with server.serve(root.mirror) as url:
+    for each in noise_sample.load(root.mirror).archives:
+        download.download(url + each.name, root.archives / each.name, size=each.size, md5=each.md5,
+                          index=each.name.endswith(".tar"))
+"""
+VERIFY = """
+states = download.verify_archives(noise_sample.load(root.mirror), root.archives)
+assert all(state.state == "whole" for state in states)
+"""
+SORT = "organize.sort_validation(root.validation, organize.labels_from_devkit(devkit))"
+SURVEY = """
+expected = [organize.train_counts(devkit), Counter(organize.labels_from_devkit(devkit))]
+for folder, counts in zip((root.train, root.validation), expected):
+    assert not organize.survey_folders(folder, counts).wrong
 """
 STEPS = {
     "download three archives, MD5 and index on the way (server included)": FETCH,
-    "verify-archives": "assert all(s.state == 'whole' for s in download.verify_archives("
-    "sample.load(root / 'mirror'), layout.archives))",
+    "verify-archives": VERIFY,
     "index the training archive by itself": "archive.index_tar(train)",
-    "extract the training archive": "organize.extract_train(train, layout.train)",
-    "the same again: nothing to do": "organize.extract_train(train, layout.train)",
-    "extract the validation archive": "organize.extract_validation(validation, layout.validation)",
-    "sort it by the devkit": "organize.sort_validation(layout.validation, organize.labels_from_devkit(devkit))",
-    "survey both folders": """
-train = organize.survey_folders(layout.train, organize.train_counts(devkit))
-labels = Counter(organize.labels_from_devkit(devkit))
-validation = organize.survey_folders(layout.validation, labels)
-assert not train.wrong + validation.wrong""",
-    "make the validation folder flat again": "organize.undo_validation(layout.validation)",
+    "extract the training archive": "organize.extract_train(train, root.train)",
+    "the same again: nothing to do": "organize.extract_train(train, root.train)",
+    "extract the validation archive": "organize.extract_validation(validation, root.validation)",
+    "sort it by the devkit": SORT,
+    "survey both folders": SURVEY,
+    "make the validation folder flat again": "organize.undo_validation(root.validation)",
 }
 TAR = """
 set -e
@@ -64,37 +72,48 @@ sync
 """
 
 
-def step(name: str, code: str, root: Path) -> None:
-    command = [sys.executable, "-c", PEAK + STEP.format(code=code), str(root)]
+def row(name: str, seconds: float, memory: str = "") -> None:
+    """Print one step's line."""
+    print(f"{name:70}{seconds:8.1f} s {memory}", flush=True)
+
+
+def time_step(name: str, code: str, root: Path) -> None:
+    """Run ``code`` in a process of its own, and print its time and its peak memory."""
+    modules = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", PEAK + STEP.format(code=code), str(root)],
+        env=os.environ | {"PYTHONPATH": modules},
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
-    took, peak = map(float, done.stdout.split()[-2:])
-    print(f"{name:70}{took:8.1f} s {peak:8.0f} MB", flush=True)
+    seconds, peak = map(float, done.stdout.split()[-2:])
+    row(name, seconds, f"{peak:8.0f} MB")
 
 
 def main() -> None:
+    """Draw the sample, then time each step and the peer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--train", type=int, default=100)
     parser.add_argument("--validation", type=int, default=50)
     chosen = parser.parse_args()
-    # /tmp may be small, or memory
+    # Not under /tmp, which may be small, or memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         root = Path(folder)
-        counts = f"train_per_class={chosen.train}, validation_per_class={chosen.validation}"
-        drawing = f"sample.draw(root / 'mirror', classes={chosen.classes}, {counts}, noise=True)"
-        step("draw the sample", drawing, root)
-        train = root / "mirror" / "ILSVRC2012_img_train.tar"
+        mirror = root / "mirror"
+        began = time.perf_counter()
+        noise_sample.draw(mirror, chosen.classes, chosen.train, chosen.validation)
+        row("draw the sample", time.perf_counter() - began)
+        train = mirror / "ILSVRC2012_img_train.tar"
         images = chosen.classes * (chosen.train + chosen.validation)
         print(f"{images:,} images; the training archive has {train.stat().st_size / 1e9:.1f} GB")
         for name, code in STEPS.items():
-            step(name, code, root)
+            time_step(name, code, root)
         began = time.perf_counter()
         subprocess.run(["bash", "-c", TAR, "tar", str(train), str(root / "by-tar")], check=True)
-        print(
-            f"{'peer: tar(1), outer archive and each class':70}{time.perf_counter() - began:8.1f} s"
-        )
+        row("peer: tar(1), outer archive and each class", time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def seconds(code: str, repeat: int) -> float:
 
 
 def main() -> None:
+    """Print a row for each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     repeat = parser.parse_args().repeat

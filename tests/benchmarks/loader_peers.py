@@ -1,11 +1,10 @@
-"""How each peer of imnetlib.loader reads the same JPEGs: its records written once, then an epoch at
-a time.
+"""How each peer of imnetlib.loader reads the same JPEGs, an epoch at a time.
 
-Every peer takes a Task and returns a job, which reads one epoch of batches and returns how many
-images came. Batches are (n, size, size, 3) unless the peer says otherwise. Each runs in a process
-of its own (measure.Apart), so it imports its library itself. "PIL" decodes and crops with Pillow
-and torchvision, as the libraries' documentation does; "simplejpeg" calls the decoder and crops of
-our own loader instead, so that only the loaders differ.
+Every peer takes a Task, writes its records once, and returns a job, which reads one epoch of
+batches and returns how many images came. Batches are (n, size, size, 3) unless the peer says
+otherwise. Each runs in a process of its own (measure.Apart), so it imports its library itself.
+"PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation does;
+"simplejpeg" calls the decoder and crops of our own loader instead, so that only the loaders differ.
 """
 
 from __future__ import annotations
@@ -27,22 +26,18 @@ from measure import Job
 from PIL import Image
 
 from imnetlib import recordio
-from imnetlib.image import Transform, decode_into
+from imnetlib.image import RANDOM_COLUMNS, Transform, decode_into
 from imnetlib.loader import Loader
 
 WORKERS = 2
-# random numbers that one picture takes in ``show``
-CHANCES = 23
-# WebDataset hands whole shards to its workers
+# WebDataset hands whole shards to its workers.
 SHARDS = 8
 Decode = Callable[[bytes], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to read, and how. A peer with a format of its own writes it into ``folder``, unless it
-    is there.
-    """
+    """What to read, and how; a peer with a format of its own writes it once into ``folder``."""
 
     shard: Path
     folder: Path
@@ -72,9 +67,7 @@ def count(batches: Iterable[Any], task: Task) -> int:
 
 
 def bare_decoding(task: Task) -> Job:
-    """No loader: all JPEGs in memory, two threads that decode each whole and drop it. In file
-    order.
-    """
+    """No loader: two threads decode each JPEG of the memory whole and drop it, in file order."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
 
     def decode(first: int) -> None:
@@ -96,16 +89,17 @@ def ours(task: Task, threads: int) -> Job:
 
 
 def mxnet_iterator(task: Task) -> Job:
-    """ImageRecordUInt8Iter, or ImageRecordIter for float32; NCHW. Shuffle: all records, by the
-    .idx.
+    """ImageRecordUInt8Iter, or ImageRecordIter for float32; NCHW.
+
+    Shuffle: all records, by the .idx.
     """
     from imnetlib.engines.mxnet import mx
 
     transform = task.transform
     settings = dict[str, Any]()
     if transform.crop == "random_resized":
-        (low, high) = transform.scale
-        (flat, tall) = transform.ratio
+        low, high = transform.scale
+        flat, tall = transform.ratio
         settings = {"random_resized_crop": True, "min_random_area": low, "max_random_area": high}
         settings |= {"min_aspect_ratio": flat, "max_aspect_ratio": tall}
     if transform.mean is not None:
@@ -135,11 +129,10 @@ def mxnet_iterator(task: Task) -> Job:
 
 
 def gluon(task: Task, threads: bool) -> Job:
-    """DataLoader over ImageRecordDataset with Gluon's transforms. Shuffle: all records, by the
-    .idx.
+    """DataLoader over ImageRecordDataset with Gluon's transforms.
 
-    Its threads share one file position: with them, a record may come damaged, or another than was
-    asked for.
+    Shuffle: all records, by the .idx. Its threads share one file position: with them, a record may
+    come damaged, or another than was asked for.
     """
     from imnetlib.engines.mxnet import mx
 
@@ -147,7 +140,7 @@ def gluon(task: Task, threads: bool) -> Job:
     size = task.transform.size
     crops = {
         "center": gluon.data.vision.transforms.CenterCrop(size),
-        # Gluon has none of its own
+        # Gluon has no random crop of its own.
         "random": lambda image: mx.image.random_crop(image, (size, size))[0],
         "random_resized": gluon.data.vision.transforms.RandomResizedCrop(size),
     }
@@ -171,9 +164,7 @@ def gluon(task: Task, threads: bool) -> Job:
 
 
 def use_torchvision() -> Any:
-    """torchvision, also where its compiled operators do not fit torch: pictures are cropped without
-    them.
-    """
+    """torchvision, even where its compiled operators do not fit torch: crops do without them."""
     try:
         import torchvision
     except RuntimeError:
@@ -187,6 +178,7 @@ def use_torchvision() -> Any:
 
 
 def pillow_decoder(task: Task) -> Decode:
+    """Decode with Pillow, crop and mirror with torchvision."""
     transforms = use_torchvision().transforms
     size = task.transform.size
     crops = {"center": "CenterCrop", "random": "RandomCrop", "random_resized": "RandomResizedCrop"}
@@ -196,11 +188,12 @@ def pillow_decoder(task: Task) -> Decode:
 
 
 def our_decoder(task: Task) -> Decode:
+    """Decode, crop and mirror as our loader does."""
     size = task.transform.size
 
     def decode(jpeg: bytes) -> np.ndarray:
         out = np.empty((size, size, 3), np.uint8)
-        decode_into(jpeg, task.transform, [random.random() for _ in range(CHANCES)], out)
+        decode_into(jpeg, task.transform, [random.random() for _ in range(RANDOM_COLUMNS)], out)
         return out
 
     return decode
@@ -238,14 +231,15 @@ def webdataset(task: Task, decoder: str) -> Job:
 
 
 def streaming(task: Task, decoder: str) -> Job:
-    """MosaicML's StreamingDataset in torch's DataLoader, two processes. Shuffle: its default, py1e:
-    shards, then samples within a range of at least 2**18, here all.
+    """MosaicML's StreamingDataset in torch's DataLoader, two processes.
+
+    Shuffle: its default, py1e: shards, then samples within a range of at least 2**18, here all.
     """
     use_torchvision()
     import streaming
     from torch.utils.data import DataLoader
 
-    # it refuses to share one
+    # Two datasets of one process may not share a folder.
     folder = task.folder / f"streaming-{decoder}"
     decode = DECODERS[decoder](task)
     if not (folder / "index.json").exists():
@@ -273,11 +267,10 @@ def _litdata_sample(record: tuple[int, bytes], decoded_there: bool) -> dict[str,
 
 
 def litdata(task: Task, decoder: str) -> Job:
-    """StreamingDataset and StreamingDataLoader, two processes. Shuffle: chunks of 64 MB, then the
-    samples in each.
+    """StreamingDataset and StreamingDataLoader, two processes.
 
-    "torchvision" is its own way: it stores the JPEG, decodes by torchvision's compiled operator and
-    crops the tensor.
+    Shuffle: chunks of 64 MB, then the samples in each. "torchvision" is its own way: it stores the
+    JPEG, decodes by torchvision's compiled operator and crops the tensor.
     """
     torchvision = use_torchvision()
     import litdata
@@ -326,9 +319,7 @@ def litdata(task: Task, decoder: str) -> Job:
 def _store_jpeg(
     destination: Any, jpeg: bytes, malloc: Callable[[int], tuple[int, np.ndarray]]
 ) -> None:
-    """What RGBImageField writes in its mode "jpg", with the JPEG there is in place of one made
-    anew.
-    """
+    """Write what RGBImageField does in its mode "jpg", but the given JPEG and not a new one."""
     from ffcv.fields.rgb_image import IMAGE_MODES
 
     destination["mode"] = IMAGE_MODES["jpg"]
@@ -364,11 +355,11 @@ def _ffcv_file(task: Task) -> Path:
 
 
 def ffcv(task: Task) -> Job:
-    """FFCV's Loader, two threads of compiled code, os_cache. Shuffle: all records
-    (OrderOption.RANDOM).
+    """FFCV's Loader, two threads of compiled code, os_cache.
 
-    It decodes with libjpeg-turbo's fast, less exact inverse DCT and shrinks by area. Its
-    documentation normalises on the GPU; here the processor does, as for the others.
+    Shuffle: all records (OrderOption.RANDOM). It decodes with libjpeg-turbo's fast, less exact
+    inverse DCT and shrinks by area. Its documentation normalises on the GPU; here the processor
+    does, as for the others.
     """
     from ffcv.fields import decoders
     from ffcv.loader import Loader, OrderOption

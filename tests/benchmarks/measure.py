@@ -1,6 +1,4 @@
-"""What the benchmarks share: peak memory and processor time, and jobs that run in processes of
-their own.
-"""
+"""What the benchmarks share: peak memory, processor time, and jobs in processes of their own."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-# For the head of a child's source. ru_maxrss would not do on Linux: it counts what the parent had
-# before the start.
+# For the head of a child's source. On Linux ru_maxrss would count what the parent had before the
+# start.
 PEAK = '''
 def peak():
     """The most memory that this process has had, in bytes."""
@@ -25,19 +23,33 @@ def peak():
         return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 '''
-# seconds until a job counts as stuck
+# Seconds until a job counts as stuck.
 PATIENCE = 300
-# seconds that a process has to end
+# Seconds that a process has to end.
 FAREWELL = 10
 Job = Callable[[], int]
-# what the job returned, its seconds, its processor seconds
+# What the job returned, its seconds, its processor seconds.
 Timing = tuple[int, float, float]
 
 
+def seconds(action: Callable[[], object]) -> float:
+    """The time that ``action`` takes."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def best_in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The best time of each way, taken in turns so that all see the same machine."""
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(rounds):
+        for name, way in ways.items():
+            best[name] = min(best[name], seconds(way))
+    return best
+
+
 def cpu_seconds() -> float:
-    """Processor time of this process and of all that it started, those still running and those that
-    ended.
-    """
+    """Processor time of this process and of all that it started, whether they have ended or not."""
     spent = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -48,13 +60,11 @@ def cpu_seconds() -> float:
 def _serve(
     make: Callable[..., Job], arguments: tuple[object, ...], log: Path, pipe: Connection
 ) -> None:
-    """Make the job, then run and time it as often as asked; an exception goes to the parent as
-    text.
-    """
+    """Make the job, run and time it as often as asked; send an exception to the parent as text."""
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    # for the libraries: this process itself was spawned
+    # This process was spawned, but libraries expect the platform's default.
     default = multiprocessing.get_all_start_methods()[0]
     multiprocessing.set_start_method(default, force=True)
     try:
@@ -71,8 +81,7 @@ def _serve(
 
 
 class Apart:
-    """A job in a process of its own, so that one job's libraries, threads and crashes do not reach
-    another.
+    """A job in a process of its own: its libraries, threads and crashes do not reach another.
 
     ``make(*arguments)`` builds the job there. ``failure`` says why it cannot run, "" while it can.
     What the process prints goes to the file ``log``. Between two runs it is stopped, so that it

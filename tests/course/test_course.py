@@ -68,6 +68,12 @@ def test_a_real_root_is_never_filled_with_the_sample(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == [root.MARKER]
 
 
+def test_layout_is_the_articles():
+    opened = root.Root(Path("/data"), catalog.ILSVRC2012)
+    assert opened.train == Path("/data/imagenet/train")
+    assert opened.validation == Path("/data/imagenet/validation")
+
+
 class TestExercises:
     def solutions(self) -> dict[str, tuple[str, str]]:
         """Exercise → the cell of imports of its chapter, and the code under its Solution."""

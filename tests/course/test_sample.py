@@ -1,6 +1,4 @@
-"""The sample: the official layout, the planted oddities, and the same bytes whatever happens on the
-way.
-"""
+"""The sample: the official layout, the planted oddities, and the same bytes whatever happens."""
 
 from __future__ import annotations
 
@@ -11,11 +9,7 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -23,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from benchmarks import noise_sample
 from click.testing import CliRunner
 from PIL import Image
 
@@ -33,7 +28,6 @@ from imnetlib.course import sample
 from imnetlib.course.sample import drawing
 
 SETTINGS = {"classes": 5, "train_per_class": 4, "validation_per_class": 3, "seed": 7}
-NOISE = {"classes": 40, "train_per_class": 2, "validation_per_class": 1, "seed": 7, "noise": True}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +40,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small sample of noise, drawn by this process alone."""
+    """A small sample of noise, as benchmarks draw it."""
     folder = tmp_path_factory.mktemp("noise")
-    sample.draw(folder, **NOISE, workers=1)
+    planted = noise_sample.draw(
+        folder, classes=40, train_per_class=2, validation_per_class=1, seed=7
+    )
+    (folder / "sample.json").write_text(json.dumps({"quirks": planted}))
     return folder
 
 
@@ -85,7 +82,7 @@ def md5s(folder: Path) -> dict[str, str]:
 
 
 def difference(data: bytes, pixels: np.ndarray) -> float:
-    """Mean absolute difference between a file's pixels and others; infinite when the sizes differ."""
+    """Mean absolute difference of a file's pixels from others; infinite when the sizes differ."""
     found = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
     return float(np.abs(found - pixels).mean()) if found.shape == pixels.shape else np.inf
 
@@ -96,9 +93,12 @@ def test_the_classes_are_real_and_hold_what_the_course_needs():
     assert len(wnids) >= 32
     assert set(wnids) <= set(catalog.wnids_21k())
     assert len(set(wnids) & set(catalog.wnids_1k())) >= 20
-    note = "n09468604 n09332890 n04366367 n09193705 n09428293 n11620673 n11624531 n11621281 n11628456 n11627908"
+    note = (
+        "n09468604 n09332890 n04366367 n09193705 n09428293 "
+        "n11620673 n11624531 n11621281 n11628456 n11627908"
+    )
     assert set(note.split()) <= set(wnids)
-    # conifer and citrus: ancestors of other classes
+    # Conifer and citrus are ancestors of other classes.
     assert {"n13108841", "n07747055"} <= set(wnids)
 
 
@@ -251,13 +251,12 @@ def test_the_bytes_do_not_depend_on_the_workers(drawn: Path, tmp_path: Path):
 def test_a_sample_of_noise_has_the_official_layout(noise: Path):
     wnids = [info.name.removesuffix(".tar") for info, _ in members(noise / TRAIN_TAR)]
     assert wnids == sorted(wnids)
-    # evenly, over all 1,000
+    # Evenly, over all 1,000.
     assert wnids == [catalog.wnids_1k()[25 * i] for i in range(40)]
     assert Counter(name.split("_")[0] for name in training(noise)) == dict.fromkeys(wnids, 2)
     assert sorted(validation(noise)) == [f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 41)]
     assert Counter(organize.labels_from_devkit(noise / DEVKIT)) == dict.fromkeys(wnids, 1)
-    found = sample.load(noise)
-    assert (found.classes, found.train, found.validation) == (40, 80, 40)
+    found = noise_sample.load(noise)
     assert {archive.name: archive.md5 for archive in found.archives} == md5s(noise)
 
 
@@ -270,35 +269,14 @@ def test_pictures_of_noise_weigh_what_imagenets_do_and_differ(noise: Path):
     assert len(set(every.values())) == 120
 
 
-def test_the_noise_does_not_depend_on_the_workers(noise: Path, tmp_path: Path):
-    sample.draw(tmp_path, **NOISE, workers=2)
-    assert md5s(tmp_path) == md5s(noise)
-    assert (tmp_path / "sample.json").read_bytes() == (noise / "sample.json").read_bytes()
-
-
 def test_a_sample_of_noise_holds_any_number_of_classes(tmp_path: Path):
-    for classes, drawn in ((1, 1), (None, drawing.NOISE_CLASSES)):
-        folder = tmp_path / str(classes)
-        counts = {"train_per_class": 1, "validation_per_class": 1}
-        assert (
-            sample.draw(folder, classes=classes, **counts, noise=True, workers=1).classes == drawn
-        )
-    assert (
-        drawing._chosen_classes(drawing._Settings(1_000, 1, 1, 0, noise=True)) == catalog.wnids_1k()
-    )
-
-
-def test_noise_and_paintings_are_two_samples(drawn: Path, noise: Path):
-    before = (noise / "sample.json").read_bytes()
-    assert sample.draw(noise, **NOISE) == sample.load(noise)
-    assert (noise / "sample.json").read_bytes() == before
-    with pytest.raises(FileExistsError, match=r"drawn with.*not.*'noise': True.*another folder"):
-        sample.draw(drawn, **SETTINGS | {"noise": True})
+    noise_sample.draw(tmp_path, classes=1, train_per_class=1, validation_per_class=1)
+    assert len(training(tmp_path)) == 1
+    assert noise_sample.chosen_wnids(1_000) == catalog.wnids_1k()
 
 
 def test_a_painted_sample_is_what_it_was_before_there_was_noise(drawn: Path):
     noted = json.loads((drawn / "sample.json").read_text())
-    # no entry for noise
     assert list(noted) == [*SETTINGS, "quirks", "images"]
     assert list(noted["quirks"])[::8] == ["n02690373_18751.JPEG", "n11608250_17475.JPEG"]
     assert sample.draw(drawn, **SETTINGS) == sample.load(drawn)
@@ -348,34 +326,24 @@ def test_an_unfinished_sample_does_not_load(drawn: Path, tmp_path: Path, missing
         sample.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"classes": 0}, {"classes": 37}, {"classes": 1_001, "noise": True}]
-)
-def test_class_counts_are_refused_with_those_there_may_be(tmp_path: Path, wrong: dict[str, int]):
-    message = f"a sample of {wrong['classes']:,} classes cannot be drawn: take 1 to 36, or with noise 1 to 1,000"
-    with pytest.raises(ValueError, match=message):
-        sample.draw(tmp_path / "new", **SETTINGS | wrong)
+@pytest.mark.parametrize("classes", [0, 37])
+def test_class_counts_are_refused_with_those_there_may_be(tmp_path: Path, classes: int):
+    with pytest.raises(ValueError, match=f"a sample has 1 to 36 classes, not {classes}"):
+        sample.draw(tmp_path / "new", **SETTINGS | {"classes": classes})
     assert not (tmp_path / "new").exists()
 
 
-def test_the_command_draws_noise(noise: Path, tmp_path: Path):
-    command = [
-        "sample",
-        str(tmp_path),
-        "--noise",
-        "--train",
-        "2",
-        "--validation",
-        "1",
-        "--seed",
-        "7",
-    ]
-    done = CliRunner().invoke(main, [*command, "--classes", "40"])
-    assert done.output.endswith(f"40 classes, 80 + 40 images in {tmp_path}\n")
-    assert md5s(tmp_path) == md5s(noise)
-    refused = CliRunner().invoke(main, [*command, "--classes", "1001"])
+def test_the_command_draws_the_same_sample(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    command = ["sample", str(tmp_path), "--train", "4", "--validation", "3", "--seed", "7"]
+    done = CliRunner().invoke(main, [*command, "--classes", "5"])
+    assert done.output.endswith(f"5 classes, 20 + 15 images in {tmp_path}\n")
+    assert md5s(tmp_path) == md5s(drawn)
+    refused = CliRunner().invoke(main, [*command, "--classes", "37"])
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
-    assert "take 1 to 36, or with noise 1 to 1,000" in refused.output
+    assert "a sample has 1 to 36 classes, not 37" in refused.output
 
 
 @pytest.mark.parametrize(
@@ -392,79 +360,8 @@ def test_a_full_disk_is_named_before_anything_is_written(
 ):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match=r"has 1,000,000 bytes free and [\d,]+ are needed: make room"):
-        sample.draw(tmp_path, **SETTINGS)
     with pytest.raises(
-        OSError, match=r"has 1,000,000 bytes free and 14,400,000 are needed: make room"
+        OSError, match="has 1,000,000 bytes free and 2,100,000 are needed: make room"
     ):
-        sample.draw(tmp_path, **NOISE)
+        sample.draw(tmp_path, **SETTINGS)
     assert list(tmp_path.iterdir()) == []
-
-
-# Draws the tiny sample and kills itself, as a power cut would, at the file of the given number.
-SUICIDE = """
-import multiprocessing, os, signal, sys
-from pathlib import Path
-from imnetlib.course import sample
-from imnetlib.course.sample import archives
-if __name__ == "__main__":
-    folder, number, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    add, added = archives._add, []
-    def add_or_die(tar, name, data):
-        added.append(name)
-        if len(added) == number:
-            workers = [str(child.pid) for child in multiprocessing.active_children()]
-            (folder.parent / "workers").write_text(" ".join(workers))
-            os.kill(os.getpid(), signal.SIGKILL)
-        add(tar, name, data)
-    archives._add = add_or_die
-    sample.draw(folder, classes=5, train_per_class=4, validation_per_class=3, seed=7, workers=workers)
-"""
-
-
-def killed_at(number: int, folder: Path, workers: int) -> None:
-    script = folder.parent / "suicide.py"
-    script.write_text(SUICIDE)
-    command = [sys.executable, str(script), str(folder), str(number), str(workers)]
-    with (folder.parent / "output").open(
-        "wb"
-        # not a pipe: workers left behind would hold it open
-    ) as output:
-        done = subprocess.run(command, stdout=output, stderr=output)
-    assert done.returncode == -9, (folder.parent / "output").read_text()
-
-
-@pytest.mark.parametrize("number", [2, 8, 28, 29, 43])
-def test_a_kill_leaves_no_half_archive_and_the_next_draw_finishes(
-    drawn: Path, tmp_path: Path, number: int
-):
-    folder = tmp_path / "sample"
-    killed_at(number, folder, workers=1)
-    assert md5s(folder).items() <= md5s(drawn).items()
-    with pytest.raises(FileNotFoundError):
-        sample.load(folder)
-    sample.draw(folder, **SETTINGS, workers=1)
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
-        p.name: p.read_bytes() for p in drawn.iterdir()
-    }
-
-
-def alive(pid: str) -> bool:
-    """Whether a process runs: one that has ended and waits to be collected does not."""
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True
-    ).stdout.strip()
-    return bool(state) and not state.startswith("Z")
-
-
-def test_the_workers_end_with_a_killed_parent(tmp_path: Path):
-    killed_at(8, tmp_path / "sample", workers=2)
-    workers = (tmp_path / "workers").read_text().split()
-    assert len(workers) == 2
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(map(alive, workers)):
-        time.sleep(0.05)
-    left = [pid for pid in workers if alive(pid)]
-    for pid in left:
-        os.kill(int(pid), signal.SIGKILL)
-    assert left == []

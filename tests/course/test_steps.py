@@ -1,4 +1,4 @@
-"""What a chapter finds in its root: built on the sample, checked everywhere, strangers named."""
+"""What a chapter finds in its root: built on the sample, verified everywhere, strangers named."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from imnetlib.engines.mxnet import checkpoint, mx
 
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
-    """A root of the real set, with empty shards in place of real ones: their content is not looked
-    at here.
-    """
+    """A root of the real set, with empty shards: nothing here reads them."""
     opened = course.open_root(str(tmp_path / "root"), "ILSVRC2012")
     add_shards(opened, "256px", opened.wnids)
     return opened
 
 
 def add_shards(root: Root, name: str, wnids: tuple[str, ...]) -> Path:
+    """A folder of empty shards of these classes."""
     folder = root.records / name
     folder.mkdir(parents=True)
     for part in ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"):
@@ -138,7 +137,7 @@ class TestNetwork:
         with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
             course.trained(root)
         with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
-            steps._weights(root, "inception-64px")
+            steps._network_source(root, "inception-64px")
 
     def test_one_that_is_not_finished_is_named(self, root: Root):
         self.save(root, root.wnids, epochs=1)
@@ -190,22 +189,22 @@ class TestOnTheSample:
 
     def test_predictions_of_an_earlier_network_are_named(self, sample: Root):
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
-        source = f"{steps._weights(sample, steps.RECIPE.network)} 00000000"
+        source = f"{steps._network_source(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
         evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
-        assert course.predicted(sample).source == source
+        assert steps.predicted(sample).source == source
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs, bias=1.0)
         with pytest.raises(
             ValueError, match="is of an earlier inception-64px: run chapter 8 again"
         ):
-            course.predicted(sample)
+            steps.predicted(sample)
 
 
 def test_predictions_of_other_classes_are_named(root: Root):
     shares = np.full((1, 3), 1 / 3, np.float32)
     evaluate.save_predictions(root.predictions, root.wnids[:3], [(shares, [0], [0])], 1)
     with pytest.raises(ValueError, match=r"predictions has 3 classes, not 1,000"):
-        course.predicted(root)
+        steps.predicted(root)
 
 
 @pytest.mark.parametrize(("needs", "chapter"), [("archives", 1), ("records", 4), ("checkpoint", 7)])
@@ -220,32 +219,25 @@ def test_a_real_root_is_never_filled(root: Root, needs: steps.Step, chapter: int
     assert sorted(root.root.rglob("*")) == before
 
 
+def parameters_of(notebook: Path) -> str:
+    """The source of a chapter's parameters cell."""
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if "parameters" in cell["metadata"].get("tags", ()):
+            return "".join(cell["source"])
+    raise AssertionError(f"{notebook} has no parameters cell")
+
+
 def test_what_prepare_packs_is_what_chapter_4_packs(checkout: Path):
     """Its constants are the defaults of the chapter's parameters."""
-    notebook = json.loads((checkout / "notebooks" / "04_recordio_packing.ipynb").read_text())
-    source = next(
-        "".join(c["source"])
-        for c in notebook["cells"]
-        if "parameters" in c["metadata"].get("tags", ())
-    )
-    wanted = {
-        "resize": steps.RESIZE,
-        "quality": steps.QUALITY,
-        "shards": steps.SHARDS,
-        "seed": steps.SEED,
-    }
-    assert {
-        name: f"{name}: int = {value} " in source for name, value in wanted.items()
-    } == dict.fromkeys(wanted, True)
+    source = parameters_of(checkout / "notebooks" / "04_recordio_packing.ipynb")
+    assert f"resize: int = {steps.RESIZE} " in source
+    assert f"quality: int = {steps.QUALITY} " in source
+    assert f"shards: int = {steps.SHARDS} " in source
+    assert f"seed: int = {steps.SEED} " in source
 
 
 def test_what_prepare_trains_is_what_chapter_7_trains(checkout: Path):
-    notebook = json.loads((checkout / "notebooks" / "07_multi_gpu_training.ipynb").read_text())
-    source = next(
-        "".join(c["source"])
-        for c in notebook["cells"]
-        if "parameters" in c["metadata"].get("tags", ())
-    )
+    source = parameters_of(checkout / "notebooks" / "07_multi_gpu_training.ipynb")
     given: dict = {}
     exec(source, given)
     of_recipe = {name: given[name] for name in Recipe.__dataclass_fields__ if name in given}

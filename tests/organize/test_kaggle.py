@@ -14,7 +14,7 @@ from small_set import FLAT, LABELS, SORTED, WNIDS, images_in
 
 from imnetlib import catalog, files, organize, pack
 from imnetlib.cli import main
-from imnetlib.course.root import Layout
+from imnetlib.course.root import Root
 
 TRAIN = {
     f"{wnid}/{wnid}_{number}.JPEG": b"%s %d" % (wnid.encode(), number)
@@ -43,7 +43,7 @@ def download(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
 def test_the_download_comes_into_the_courses_folders(download: Path, tmp_path: Path, link: bool):
     before = images_in(download)
-    layout = Layout(tmp_path / "root")
+    layout = Root(tmp_path / "root", catalog.ILSVRC2012)
     # The second run changes nothing.
     for moved in (9, 0):
         train, validation = organize.adopt_kaggle(

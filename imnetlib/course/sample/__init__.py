@@ -1,5 +1,6 @@
-"""A miniature ImageNet, painted by code from a seed, in the official archives' layout (chapter 1)."""
+"""A miniature ImageNet, painted from a seed, in the official archives' layout (chapter 1)."""
 
-from imnetlib.course.sample.drawing import draw, load, render, sample_wnids
+from imnetlib.course.sample.drawing import draw, load, render
+from imnetlib.course.sample.plan import sample_wnids
 
 __all__ = ["draw", "load", "render", "sample_wnids"]

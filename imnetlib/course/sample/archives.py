@@ -1,5 +1,4 @@
-"""The sample's files as ImageNet's publisher would have made them: odd images, tars, development
-kit (chapter 1).
+"""The sample's files as ImageNet's publisher would have made them: images, tars, development kit.
 
 Everything here gives the same bytes at every call: times, owners and dates are constants.
 """
@@ -18,79 +17,83 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image
-from scipy import io as matlab
 
 from imnetlib import catalog
 from imnetlib.files import write_atomically
 
 QUALITY = 88
+# Quirk to Pillow's mode and format.
+ODD_ENCODINGS = {"png": ("RGB", "PNG"), "cmyk": ("CMYK", "JPEG"), "grayscale": ("L", "JPEG")}
 # An EXIF block whose first directory lies far behind its end: readers warn, the pixels are fine.
-_BROKEN_EXIF = b"\xff\xe1\x00\x10Exif\x00\x00MM\x00*\x7f\xff\xff\xf0"
-_ODD_MODES = {"png": ("RGB", "PNG"), "cmyk": ("CMYK", "JPEG"), "grayscale": ("L", "JPEG")}
-_DEVKIT = "ILSVRC2012_devkit_t12"
-_README = """The sample's development kit, in the layout of ILSVRC2012_devkit_t12.
-
-data/meta.mat: one row per synset; the rows without children are the classes, in the order of their ids.
-data/ILSVRC2012_validation_ground_truth.txt: one id per validation image, in the order of the file names.
-"""
-_FIELDS = [
-    *("ILSVRC2012_ID", "WNID", "words", "gloss"),
-    *("num_children", "children", "wordnet_height", "num_train_images"),
-]
+BROKEN_EXIF = b"\xff\xe1\x00\x10Exif\x00\x00MM\x00*\x7f\xff\xff\xf0"
+DEVKIT_FOLDER = "ILSVRC2012_devkit_t12"
+DEVKIT_README = (
+    "The sample's development kit, in the layout of ILSVRC2012_devkit_t12.\n\n"
+    "data/meta.mat: one row per synset; the rows without children are the classes, "
+    "in the order of their ids.\n"
+    "data/ILSVRC2012_validation_ground_truth.txt: one id per validation image, "
+    "in the order of the file names.\n"
+)
+MATLAB_HEADER = b"MATLAB 5.0 MAT-file, Platform: posix, written by imnetlib"
+SYNSET_FIELDS = (
+    "ILSVRC2012_ID", "WNID", "words", "gloss",
+    "num_children", "children", "wordnet_height", "num_train_images",
+)  # fmt: skip
 
 
 def encode(pixels: npt.NDArray[np.uint8], quirk: str = "") -> bytes:
     """The file of an RGB picture: a JPEG, or what ``quirk`` makes of it.
 
-    ``png`` and ``cmyk`` and ``grayscale`` name another encoding, ``truncated`` cuts the file short
-    and ``broken-exif`` adds a damaged EXIF block.
+    ``png``, ``cmyk`` and ``grayscale`` name another encoding, ``truncated`` cuts the file short and
+    ``broken-exif`` adds a damaged EXIF block.
     """
-    if quirk in _ODD_MODES:
-        mode, kind = _ODD_MODES[quirk]
+    if quirk in ODD_ENCODINGS:
+        mode, kind = ODD_ENCODINGS[quirk]
         out = io.BytesIO()
         Image.fromarray(pixels).convert(mode).save(out, kind, quality=QUALITY)
         return out.getvalue()
     data: bytes = simplejpeg.encode_jpeg(pixels, QUALITY, "RGB", "420")
     if quirk == "truncated":
         return data[: len(data) * 3 // 5]
-    return data[:2] + _BROKEN_EXIF + data[2:] if quirk == "broken-exif" else data
+    if quirk == "broken-exif":
+        return data[:2] + BROKEN_EXIF + data[2:]
+    return data
 
 
-def _tar(out: IO[bytes]) -> tarfile.TarFile:
+def _open_tar(out: IO[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    # its time, owner and mode are constants
+    # A new TarInfo has a constant time, owner and mode.
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
 
 
 def write_flat(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """A tar of (name, bytes) in the order given, as the validation set comes."""
-    with write_atomically(path) as out, _tar(out) as tar:
+    """Write a tar of (name, bytes) in the order given, as the validation set comes."""
+    with write_atomically(path) as out, _open_tar(out) as tar:
         for name, data in files:
             _add(tar, name, data)
 
 
 def write_by_class(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """A tar of one ``<wnid>.tar`` per class, as the training set comes; ``files`` arrive class by
-    class.
+    """Write a tar of one ``<wnid>.tar`` per class, as the training set comes.
 
-    Memory holds one class at a time.
+    ``files`` arrive class by class; memory holds one class at a time.
     """
-    with write_atomically(path) as out, _tar(out) as tar:
+    with write_atomically(path) as out, _open_tar(out) as tar:
         for wnid, of_class in itertools.groupby(files, key=lambda file: file[0].split("_")[0]):
             inner = io.BytesIO()
-            with _tar(inner) as class_tar:
+            with _open_tar(inner) as class_tar:
                 for name, data in of_class:
                     _add(class_tar, name, data)
             _add(tar, f"{wnid}.tar", inner.getvalue())
 
 
 def write_devkit(path: Path, groups: dict[str, str], truth: Sequence[str], images: int) -> None:
-    """The development kit: a class table and the validation labels.
+    """Write the development kit: a class table and the validation labels.
 
     ``groups`` gives for each class, in the order of the ids 1, 2, …, the inner synset it counts to;
     ``truth`` the class of each validation image in file-name order; ``images`` the training images
@@ -101,34 +104,38 @@ def write_devkit(path: Path, groups: dict[str, str], truth: Sequence[str], image
     with (
         write_atomically(path) as out,
         gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed,
-        _tar(cast(IO[bytes], packed)) as tar,
+        _open_tar(cast(IO[bytes], packed)) as tar,
     ):
-        _add(tar, f"{_DEVKIT}/readme.txt", _README.encode())
-        _add(tar, f"{_DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt", labels.encode())
-        _add(tar, f"{_DEVKIT}/data/meta.mat", _meta(ids, groups, images))
+        _add(tar, f"{DEVKIT_FOLDER}/readme.txt", DEVKIT_README.encode())
+        _add(tar, f"{DEVKIT_FOLDER}/data/ILSVRC2012_validation_ground_truth.txt", labels.encode())
+        _add(tar, f"{DEVKIT_FOLDER}/data/meta.mat", _class_table(ids, groups, images))
 
 
-def _meta(ids: dict[str, int], groups: dict[str, str], images: int) -> bytes:
-    """meta.mat: a struct array ``synsets`` with the official fields, the classes first, then their
-    groups.
-    """
-    below: dict[str, list[int]] = {}
+def _class_table(ids: dict[str, int], groups: dict[str, str], images: int) -> bytes:
+    """meta.mat: a struct array ``synsets`` with the official fields, classes first, then groups."""
+    # A worker, which paints only, need not wait for it.
+    from scipy.io import savemat
+
+    children_of: dict[str, list[int]] = {}
     for wnid, group in groups.items():
-        below.setdefault(group, []).append(ids[wnid])
+        children_of.setdefault(group, []).append(ids[wnid])
     rows: list[tuple[str, list[int]]] = [(wnid, []) for wnid in ids]
-    rows += sorted(below.items())
-    synsets = np.empty((len(rows), 1), dtype=[(field, object) for field in _FIELDS])
+    rows += sorted(children_of.items())
+
+    synsets = np.empty((len(rows), 1), dtype=[(field, object) for field in SYNSET_FIELDS])
     for row, (wnid, children) in enumerate(rows):
-        known = catalog.classes()[wnid]
-        words = ", ".join(known.names)
-        height = float(bool(children))
-        numbers = np.array(children, np.float64).reshape(1, -1)
-        trained = 0.0 if children else float(images)
-        about = (float(row + 1), wnid, words, known.gloss)
-        synsets[row, 0] = (*about, float(len(children)), numbers, height, trained)
+        synset = catalog.classes()[wnid]
+        synsets[row, 0] = (
+            float(row + 1),
+            wnid,
+            ", ".join(synset.names),
+            synset.gloss,
+            float(len(children)),
+            np.array(children, np.float64).reshape(1, -1),
+            float(bool(children)),
+            0.0 if children else float(images),
+        )
     out = io.BytesIO()
-    matlab.savemat(out, {"synsets": synsets}, do_compression=True)  # type: ignore[arg-type]  # any file will do
-    data = bytearray(out.getvalue())
-    # a date stood there
-    data[:116] = b"MATLAB 5.0 MAT-file, Platform: posix, written by imnetlib".ljust(116)
-    return bytes(data)
+    savemat(out, {"synsets": synsets}, do_compression=True)  # type: ignore[arg-type]
+    # SciPy writes the date into the header's text.
+    return MATLAB_HEADER.ljust(116) + out.getvalue()[116:]

@@ -1,5 +1,4 @@
-"""The materials of the sample's pictures: noise, sky, ridges, water, and a pen for things (chapter
-1).
+"""The materials of the sample's pictures: noise, sky, ridges, water, and a pen for things.
 
 Colours are RGB from 0 to 255, y grows downwards, distances run from 0 (near) to 1 (all haze).
 Shading is computed on one channel and coloured by a table of 256 entries: cheaper than three
@@ -17,13 +16,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from imnetlib.catalog import data_file
+
 Array = npt.NDArray[Any]
 Colour = Sequence[float] | Array
 Points = Sequence[tuple[float, float]] | Array
 
-_SHEET = 1024
-# bits of fraction that OpenCV's polygons take
-_SUBPIXEL = 4
+# The side of a sheet of noise, in pixels.
+SHEET = 1024
+# The bits of fraction in the points of OpenCV's polygons.
+SUBPIXEL = 4
+
+
+def table_rows(name: str) -> list[list[str]]:
+    """The cells of a table in ``data/``, without its header."""
+    lines = data_file(name).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines[1:]]
+
+
+def rgb(text: str) -> Colour:
+    """The colour that is written #rrggbb."""
+    return tuple(bytes.fromhex(text[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +50,9 @@ class Mood:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A picture in the making. ``side`` is where the sun stands (1 right, -1 left), ``snow`` 0 to 1
-    the season.
+    """A picture in the making.
+
+    ``side`` is where the sun stands (1 right, -1 left), ``snow`` the season (0 summer, 1 winter).
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -49,10 +63,12 @@ class Stage:
 
     @property
     def height(self) -> int:
+        """The picture's height in pixels."""
         return self.pixels.shape[0]
 
     @property
     def width(self) -> int:
+        """The picture's width in pixels."""
         return self.pixels.shape[1]
 
     @property
@@ -65,28 +81,25 @@ class Stage:
         return float(self.rng.uniform(low, high))
 
     def pick(self, *choices: Any) -> Any:
-        """One of several."""
+        """One of the choices."""
         return choices[int(self.rng.integers(len(choices)))]
 
-    def seen(
-        self, colour: Colour, distance: float, shade: float = 1.0
-    ) -> tuple[float, float, float]:
+    def hazy(self, colour: Colour, distance: float, shade: float = 1.0) -> list[float]:
         """How a colour looks from afar: drawn towards the sky at the horizon."""
-        r, g, b = (
-            min(255.0, c * shade) * (1 - distance) + h * distance
-            for c, h in zip(colour, self.mood.low, strict=True)
-        )
-        return r, g, b
+        return [
+            min(255.0, c * shade) * (1 - distance) + haze * distance
+            for c, haze in zip(colour, self.mood.low, strict=True)
+        ]
 
 
 @functools.cache
 def _sheet() -> npt.NDArray[np.float32]:
     """Fractal noise, 1024 × 1024, mean 0.5: every texture is a stretched piece of it."""
     rng = np.random.default_rng(1024)
-    total = np.zeros((_SHEET, _SHEET), np.float32)
+    total = np.zeros((SHEET, SHEET), np.float32)
     for cells in (4, 8, 16, 32, 64, 128, 256, 512, 1024):
         octave = rng.standard_normal((cells, cells), np.float32) * cells**-0.7
-        total += cv2.resize(octave, (_SHEET, _SHEET), interpolation=cv2.INTER_CUBIC)
+        total += cv2.resize(octave, (SHEET, SHEET), interpolation=cv2.INTER_CUBIC)
     return np.float32(0.5) + total * np.float32(0.17 / total.std())
 
 
@@ -101,24 +114,21 @@ def _relief() -> npt.NDArray[np.float32]:
 def grain_sheet() -> npt.NDArray[np.uint8]:
     """Film grain about 128: mostly of brightness, a little of colour."""
     rng = np.random.default_rng(35)
-    grain = (
-        128
-        + 24 * rng.standard_normal((_SHEET, _SHEET, 1))
-        + 9 * rng.standard_normal((_SHEET, _SHEET, 3))
-    )
+    grain = 128 + 24 * rng.standard_normal((SHEET, SHEET, 1))
+    grain = grain + 9 * rng.standard_normal((SHEET, SHEET, 3))
     return grain.clip(0, 255).astype(np.uint8)
 
 
 def noise(
-    stage: Stage, height: int, width: int, across: float, down: float, relief: bool = False
+    stage: Stage, shape: tuple[int, int], stretch: tuple[float, float], relief: bool = False
 ) -> npt.NDArray[np.float32]:
-    """A piece of fractal noise about 0.5, stretched by ``across`` and ``down``; ``relief``: lit as
-    ground.
-    """
+    """A piece of fractal noise about 0.5, stretched across and down; ``relief``: lit as ground."""
     sheet = _relief() if relief else _sheet()
-    h = min(_SHEET, int(height / down) + 1)
-    w = min(_SHEET, int(width / across) + 1)
-    y, x = stage.rng.integers(0, (_SHEET - h + 1, _SHEET - w + 1)).tolist()
+    height, width = shape
+    across, down = stretch
+    h = min(SHEET, int(height / down) + 1)
+    w = min(SHEET, int(width / across) + 1)
+    y, x = stage.rng.integers(0, (SHEET - h + 1, SHEET - w + 1)).tolist()
     piece = cv2.resize(sheet[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(piece, np.float32)
 
@@ -141,7 +151,7 @@ def ramp(*colours: Colour) -> npt.NDArray[np.uint8]:
 
 
 def coloured(light: Array, table: Array) -> npt.NDArray[np.uint8]:
-    """The colours of a shading in 0..1."""
+    """The colours of a shading from 0 to 1."""
     index = cv2.convertScaleAbs(np.maximum(light, 0), alpha=255)
     return np.asarray(cv2.LUT(cv2.merge([index, index, index]), table[None]), np.uint8)
 
@@ -171,23 +181,19 @@ def veil(stage: Stage, top: int, alpha: Array, colour: Colour) -> None:
 def sky(stage: Stage, horizon: float, clouds: float) -> None:
     """A gradient, a glow where the sun stands, and clouds lit from its side."""
     h = max(2, int(horizon) + 2)
+    w = stage.width
+    low = np.array(stage.mood.low)
     down = np.linspace(0, 1, h, dtype=np.float32)[:, None]
-    stage.pixels[:h] = coloured(
-        np.broadcast_to(down**0.8, (h, stage.width)), ramp(stage.mood.top, stage.mood.low)
-    )
-    glow = np.exp(-((np.abs(np.linspace(0, 1, stage.width) - 0.5 - 0.4 * stage.side) / 0.28) ** 2))
-    veil(stage, 0, glow[None, :] * (0.1 + 0.4 * down), [c * 1.2 + 10 for c in stage.mood.low])
-    puff = noise(stage, h, stage.width, stage.vary(1.0, 2.2), stage.vary(0.5, 0.9))
+    stage.pixels[:h] = coloured(np.broadcast_to(down**0.8, (h, w)), ramp(stage.mood.top, low))
+    from_sun = np.abs(np.linspace(0, 1, w) - 0.5 - 0.4 * stage.side)
+    glow = np.exp(-((from_sun / 0.28) ** 2))
+    veil(stage, 0, glow[None, :] * (0.1 + 0.4 * down), low * 1.2 + 10)
+
+    puff = noise(stage, (h, w), (stage.vary(1.0, 2.2), stage.vary(0.5, 0.9)))
     body = ((puff - 0.84 + 0.5 * clouds) * 4).clip(0, 1)
     edge = 0.7 + 2.4 * (puff - np.roll(puff, (3, 5 * stage.side), (0, 1)))
-    white = [0.6 * c + 102 for c in stage.mood.low]
-    blend(
-        stage,
-        0,
-        0,
-        coloured(edge, ramp([0.62 * c for c in white], [0.9 * c for c in white], white)),
-        body,
-    )
+    white = 0.6 * low + 102
+    blend(stage, 0, 0, coloured(edge, ramp(0.62 * white, 0.9 * white, white)), body)
 
 
 def ridge(
@@ -202,11 +208,21 @@ def ridge(
     grit: float = 0.8,
     stretch: tuple[float, float] = (0.7, 1.4),
 ) -> None:
-    """Ground below ``crest`` (y of each column): faces lit from the side, snow down to ``snow``
-    pixels.
+    """Ground below a crest, its faces lit from the side.
 
     Light follows the crest's own slope, carried down along wandering lines: that makes spurs and
     gullies.
+
+    Args:
+        stage: The picture.
+        crest: The y of each column.
+        bottom: The y down to which the ground reaches.
+        colours: Of the ground in shadow and in light.
+        distance: From 0 (near) to 1 (all haze).
+        snow: The depth in pixels down to which snow lies.
+        relief: How strongly the crest's slope shades the ground.
+        grit: How rough the ground is.
+        stretch: The factors across and down that its noise is stretched by.
     """
     top = max(0, int(crest.min()))
     bottom = min(bottom, stage.height)
@@ -214,74 +230,62 @@ def ridge(
         return
     h = bottom - top
     w = stage.width
+    half = np.float32(0.5)
     depth = np.arange(top, bottom, dtype=np.float32)[:, None] - crest.astype(np.float32)
-    rough = noise(stage, h, w, *stretch) - np.float32(0.5)
-    wander = noise(stage, h, w, 0.6, 1.0) - np.float32(0.5)
-    slope = (
-        np.tanh(
-            cv2.GaussianBlur(np.gradient(crest).astype(np.float32)[None], (0, 0), stage.width / 80)[
-                0
-            ]
-            * 1.6
-        )
-        * stage.side
-    )
+    rough = noise(stage, (h, w), stretch) - half
+    wander = noise(stage, (h, w), (0.6, 1.0)) - half
+    steep = cv2.GaussianBlur(np.gradient(crest).astype(np.float32)[None], (0, 0), w / 80)[0]
+    slope = np.tanh(steep * 1.6) * stage.side
     columns = np.arange(w, dtype=np.float32) + wander * np.minimum(depth, 90) * 2
     face = slope[columns.clip(0, w - 1).astype(np.int32)]
-    bumps = (noise(stage, h, w, *stretch, relief=True) - np.float32(0.5)) * np.float32(
-        stage.side * grit
-    )
-    light = np.float32(0.5) + np.float32(relief) * face + rough * np.float32(0.5 * grit) + bumps
+    bumps = (noise(stage, (h, w), stretch, relief=True) - half) * np.float32(stage.side * grit)
+    light = half + np.float32(relief) * face + rough * np.float32(0.5 * grit) + bumps
+
+    # The lower half of the colour table is ground, the upper half snow.
     shaded = light.clip(0, 1) * np.float32(0.49)
     if snow > 0:
-        white = (
-            depth + (rough * 3 + wander) * np.float32(0.5 * snow) - face * np.float32(0.15 * snow)
-            < snow
-        )
-        shaded[white] += np.float32(0.505)
-    dark, bright = (stage.seen(c, distance) for c in colours)
-    shadow = stage.seen((120, 140, 178), distance)
-    lit = stage.seen((250, 250, 252), distance)
-    table = np.concatenate([ramp(dark, bright)[::2], ramp(shadow, lit)[::2]])
-    blend(stage, top, 0, coloured(shaded, table), (depth + np.float32(0.5)).clip(0, 1))
+        drifted = depth + (rough * 3 + wander) * np.float32(0.5 * snow)
+        shaded[drifted - face * np.float32(0.15 * snow) < snow] += np.float32(0.505)
+    ground = ramp(*(stage.hazy(colour, distance) for colour in colours))
+    white = ramp(stage.hazy((120, 140, 178), distance), stage.hazy((250, 250, 252), distance))
+    table = np.concatenate([ground[::2], white[::2]])
+    blend(stage, top, 0, coloured(shaded, table), (depth + half).clip(0, 1))
 
 
-def water(
-    stage: Stage, top: float, bottom: float, colour: Colour, chop: float, mirror: float
-) -> None:
-    """A surface that shows what stands above it, broken by ripples which grow towards the viewer."""
-    top = int(top)
-    bottom = min(int(bottom), stage.height)
-    h = bottom - top
+def water(stage: Stage, level: float, colour: Colour, chop: float, mirror: float) -> None:
+    """Water from ``level`` down, with ripples that grow towards the viewer and break what it shows.
+
+    It mirrors what stands above it, from not at all (``mirror`` 0) to all of it (1).
+    """
+    top = int(level)
+    h = stage.height - top
     w = stage.width
     if h < 2 or top < 2:
         return
     rows = np.arange(h, dtype=np.float32)[:, None]
     near = 1 + 5 * rows / stage.height
     x = np.arange(w, dtype=np.float32)[None]
-    ox, oy = stage.rng.uniform(100, 700, 2)
-    waves = cv2.remap(
-        _sheet(),
-        np.float32(ox) + (x - w / 2) / (near * 3),
-        np.broadcast_to(np.float32(oy) + 90 * np.log(near), (h, w)).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
-    ) - np.float32(0.5)
+    left, start = stage.rng.uniform(100, 700, 2)
+    sheet_x = np.float32(left) + (x - w / 2) / (near * 3)
+    sheet_y = np.broadcast_to(np.float32(start) + 90 * np.log(near), (h, w)).astype(np.float32)
+    border = cv2.BORDER_REFLECT_101
+    waves = cv2.remap(_sheet(), sheet_x, sheet_y, cv2.INTER_LINEAR, borderMode=border)
+    waves = waves - np.float32(0.5)
     sway = waves * near * np.float32(chop * 9)
     above = np.abs(top - 1 - rows * 0.95 + sway)
     layer = cv2.remap(stage.pixels, x + sway * 0.4, above.clip(0, top - 1), cv2.INTER_LINEAR)
-    tone = ramp([c * 0.55 for c in colour], colour, stage.seen(colour, 0.55))
+    tone = ramp([c * 0.55 for c in colour], colour, stage.hazy(colour, 0.55))
     own = coloured(0.5 + waves * 1.6, tone)
     weight = (1 - mirror + 0.25 * rows / h + waves * 0.5).clip(0, 1)
-    blend(
-        stage, top, 0, cv2.blendLinear(own, layer, weight, 1 - weight), np.ones((h, w), np.float32)
-    )
+    surface = cv2.blendLinear(own, layer, weight, 1 - weight)
+    blend(stage, top, 0, surface, np.ones((h, w), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """Draws a thing standing at (x, y), in units of its ``size``, y upwards; ``flip`` -1 mirrors
-    it.
+    """Draws a thing standing at (x, y), in units of its ``size``, y upwards.
+
+    ``flip`` -1 mirrors it, ``tilt`` turns it (radians).
     """
 
     stage: Stage
@@ -294,49 +298,39 @@ class Pen:
 
     def spot(self, points: Points) -> npt.NDArray[np.int32]:
         """Where points lie on the picture, in OpenCV's fixed point."""
-        p = np.asarray(points, np.float64).reshape(-1, 2) * (self.flip, -1)
+        upright = np.asarray(points, np.float64).reshape(-1, 2) * (self.flip, -1)
         c = np.cos(self.tilt)
         s = np.sin(self.tilt)
-        turned = p @ np.array([[c, s], [-s, c]]) * self.size + (self.x, self.y)
-        return np.asarray(np.round(turned * 2**_SUBPIXEL), np.int32)
+        turned = upright @ np.array([[c, s], [-s, c]]) * self.size + (self.x, self.y)
+        return np.asarray(np.round(turned * 2**SUBPIXEL), np.int32)
 
     def fill(self, points: Points, colour: Colour, shade: float = 1.0) -> None:
-        """A polygon."""
-        seen = self.stage.seen(colour, self.distance, shade)
-        cv2.fillPoly(self.stage.pixels, [self.spot(points)], seen, cv2.LINE_AA, _SUBPIXEL)
+        """Fill a polygon."""
+        self._fill_spots(self.spot(points), colour, shade)
+
+    def _fill_spots(self, spots: Array, colour: Colour, shade: float) -> None:
+        hazy = self.stage.hazy(colour, self.distance, shade)
+        cv2.fillPoly(self.stage.pixels, [spots], hazy, cv2.LINE_AA, SUBPIXEL)
 
     def fill_all(self, shapes: Array, colour: Colour, shades: Sequence[float] | Array) -> None:
-        """Many polygons of as many corners (n × corners × 2), each in its own shade."""
+        """Fill polygons of equally many corners (n × corners × 2), each in a shade of its own."""
         corners = self.spot(shapes).reshape(shapes.shape)
-        for shape, shade in zip(corners, shades, strict=True):
-            cv2.fillPoly(
-                self.stage.pixels,
-                [shape],
-                self.stage.seen(colour, self.distance, shade),
-                cv2.LINE_AA,
-                _SUBPIXEL,
-            )
+        for spots, shade in zip(corners, shades, strict=True):
+            self._fill_spots(spots, colour, shade)
 
     def oval(
         self, x: float, y: float, rx: float, ry: float, colour: Colour, shade: float = 1.0
     ) -> None:
-        """An ellipse."""
+        """Fill an ellipse about (x, y)."""
         turn = np.linspace(0, 2 * np.pi, 26)
         self.fill(np.stack([x + rx * np.cos(turn), y + ry * np.sin(turn)], axis=1), colour, shade)
 
-    def box(
-        self, x: float, y: float, width: float, height: float, colour: Colour, shade: float = 1.0
-    ) -> None:
-        """An upright rectangle from its lower left corner."""
-        self.fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], colour, shade)
-
     def stroke(self, points: Points, colour: Colour, width: float = 0.01) -> None:
-        """A line through points, ``width`` in units of the size."""
-        seen = self.stage.seen(colour, self.distance)
+        """Draw a line through points, ``width`` in units of the size."""
+        spots = [self.spot(points)]
+        hazy = self.stage.hazy(colour, self.distance)
         thick = max(1, round(width * self.size))
-        cv2.polylines(
-            self.stage.pixels, [self.spot(points)], False, seen, thick, cv2.LINE_AA, _SUBPIXEL
-        )
+        cv2.polylines(self.stage.pixels, spots, False, hazy, thick, cv2.LINE_AA, SUBPIXEL)
 
 
 def solid(
@@ -347,18 +341,25 @@ def solid(
     ry: float,
     tables: Sequence[Array],
     *,
-    turn: float = 0.0,
     grit: float = 0.0,
     bend: Callable[[Array, Array], tuple[Array, Array]] | None = None,
     skin: Callable[[Array, Array], Array] | None = None,
 ) -> None:
-    """A round body lit from above and the sun's side.
+    """A round body lit from above and from the sun's side.
 
-    ``bend`` maps the body's own coordinates (-1..1) onto the unit disc, ``skin`` says which of
-    ``tables`` colours each point.
+    Args:
+        pen: What draws it, and in what units.
+        x: Of the body's centre.
+        y: Of the body's centre.
+        rx: Half its width.
+        ry: Half its height.
+        tables: Its colourings, 256 colours each.
+        grit: How rough its skin is.
+        bend: Maps its own coordinates (-1 to 1) onto the unit disc.
+        skin: Says for each point of the disc which of ``tables`` colours it.
     """
     stage = pen.stage
-    cx, cy = pen.spot([(x, y)])[0] / 2**_SUBPIXEL
+    cx, cy = pen.spot([(x, y)])[0] / 2**SUBPIXEL
     a = rx * pen.size
     b = ry * pen.size
     reach = int(max(a, b) * 1.25) + 2
@@ -367,22 +368,17 @@ def solid(
     dy, dx = np.ogrid[: 2 * reach, : 2 * reach]
     dx = (dx + (left - cx)).astype(np.float32)
     dy = (dy + (top - cy)).astype(np.float32)
-    angle = turn + pen.tilt
-    u = (dx * np.cos(angle) + dy * np.sin(angle)) / a * pen.flip
-    v = (dy * np.cos(angle) - dx * np.sin(angle)) / b
+    u = (dx * np.cos(pen.tilt) + dy * np.sin(pen.tilt)) / a * pen.flip
+    v = (dy * np.cos(pen.tilt) - dx * np.sin(pen.tilt)) / b
     if bend is not None:
         u, v = bend(u, v)
     r = np.sqrt(u * u + v * v)
-    light = (
-        0.3
-        + 0.42 * np.sqrt((1 - r * r).clip(0, 1))
-        + (stage.side * dx - dy) * np.float32(0.26 / max(a, b))
-    )
+    light = 0.3 + 0.42 * np.sqrt((1 - r * r).clip(0, 1))
+    light += (stage.side * dx - dy) * np.float32(0.26 / max(a, b))
     if grit:
-        light += (noise(stage, 2 * reach, 2 * reach, 0.8, 0.8) - 0.5) * grit
+        light += (noise(stage, (2 * reach, 2 * reach), (0.8, 0.8)) - 0.5) * grit
     far = np.array(stage.mood.low) * pen.distance
-    layers = [
-        coloured(light, (table * (1 - pen.distance) + far).astype(np.uint8)) for table in tables
-    ]
+    hazy = [(table * (1 - pen.distance) + far).astype(np.uint8) for table in tables]
+    layers = [coloured(light, table) for table in hazy]
     layer = layers[0] if skin is None else np.choose(skin(u, v)[..., None], layers)
     blend(stage, top, left, layer, ((1 - r) * min(a, b) + 0.5).clip(0, 1))

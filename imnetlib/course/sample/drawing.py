@@ -1,9 +1,8 @@
-"""The sample: a miniature ImageNet, painted by code from a seed and packed as the official archives
-are (chapter 1).
+"""Draws the sample: worker processes paint it, and it is packed as the official archives are.
 
 Thirty-six real classes with the layout, the naming, the numbering and the oddities of ILSVRC2012,
 so that every step of the course runs on it as on the real set. Nothing in it comes from ImageNet:
-`scenes` paints it.
+``scenes`` paints it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,73 +25,35 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset, wnids_1k
+from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset
 from imnetlib.course.sample import archives, scenes
+from imnetlib.course.sample.plan import Settings, Shot, id_order, plan_shots, sample_wnids
 from imnetlib.files import require_space, write_whole
 from imnetlib.parallel import map_ahead
 from imnetlib.progress import progress
 
 CHECKSUMS = "MD5SUMS"
 DESCRIPTION = "sample.json"
-# What the real set holds too; exactly one file of the training set cannot be decoded.
-TRAIN_QUIRKS = ("truncated", "png", "cmyk", "cmyk", "broken-exif", *["grayscale"] * 4)
-VALIDATION_QUIRKS = ("cmyk", "broken-exif", *["grayscale"] * 2)
 
-# of a sample of noise, unless told otherwise
-NOISE_CLASSES = 200
-# artifact, as half of ILSVRC's classes are: the course reads no groups
-_NOISE_GROUP = "n00021939"
-# an image with its tar header, generously
-_ABOUT_BYTES = 60_000
-_ABOUT_NOISE_BYTES = 120_000
-# pictures that a worker paints between two reports
-_PICTURES_A_TASK = 10
-# chunks per worker that may wait to be written: so it paints on while a class's tar is
-_AHEAD = 8
-# a validation picture's index starts here: never one that training uses
-_VALIDATION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """What decides the bytes of a sample."""
-
-    classes: int
-    train_per_class: int
-    validation_per_class: int
-    seed: int
-    noise: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Shot:
-    """One picture to take: its file, and the numbers it is painted from."""
-
-    file: str
-    wnid: str
-    index: int
-    seed: int
-    noise: bool
-    quirk: str = ""
+# An image with its tar header, generously.
+BYTES_AN_IMAGE = 60_000
+# Pictures that a worker paints between two reports.
+PICTURES_A_TASK = 10
+# Tasks per worker that may wait to be written: it paints on while the tar of a class is written.
+TASKS_AHEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """One picture taken: the bytes of its file, and "WIDTHxHEIGHT"."""
+    """One picture painted: the bytes of its file, and "WIDTHxHEIGHT"."""
 
     file: str
     data: bytes
     shape: str
 
 
-def sample_wnids() -> tuple[str, ...]:
-    """The 36 classes of the sample, sorted (chapter 1)."""
-    return tuple(sorted(scenes.motifs()))
-
-
 def render(wnid: str, index: int, *, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Paint picture ``index`` of a class: uint8 RGB, height × width × 3, about 500 × 375 (chapter
-    1).
+    """Paint picture ``index`` of a class: uint8 RGB, about 375 × 500 × 3 (chapter 1).
 
     With the sample's own seed, these are the pixels that its training file number ``index`` of that
     class (from 0, in file-name order) was encoded from. KeyError names the classes when ``wnid`` is
@@ -108,50 +69,49 @@ def draw(
     *,
     train_per_class: int = 70,
     validation_per_class: int = 50,
-    classes: int | None = None,
+    classes: int = SAMPLE.classes,
     seed: int = 0,
-    noise: bool = False,
     workers: int | None = None,
 ) -> Dataset:
     """Draw the sample's three archives, MD5SUMS and sample.json into ``folder`` (chapter 1).
 
-    The bytes depend on the counts and the seed, not on ``workers`` (processes; one per core unless
-    given). Costs some 13 ms and 46 KB an image. Stopped in the middle, the next call starts over; a
-    finished sample with the same settings is returned at once. FileExistsError when ``folder``
-    holds something else, OSError when the disk is too small, ValueError for counts that make no
-    sample.
+    Costs some 13 ms and 46 KB an image; in memory a class's training images, and some 9 MB a
+    worker. Stopped in the middle, the next call starts over; a finished sample with the same
+    settings is returned at once. FileExistsError when ``folder`` holds something else, OSError when
+    the disk is too small, ValueError for counts that make no sample.
 
-    ``noise`` tries the whole way at a larger size: each picture is a tile of noise in 1 ms and 110
-    KB, ImageNet's mean, and ``classes`` (200 unless given) spread over ILSVRC's 1,000. Memory: a
-    class's training images, and some 9 MB a worker.
+    Args:
+        folder: Where they go; made if it is missing.
+        train_per_class: Training images of each class.
+        validation_per_class: Validation images of each class.
+        classes: How many of the 36 classes, spread evenly over them.
+        seed: Another seed gives other pictures.
+        workers: Processes, one per core unless given; the bytes do not depend on them.
     """
-    if classes is None:
-        classes = NOISE_CLASSES if noise else len(sample_wnids())
-    settings = _Settings(classes, train_per_class, validation_per_class, seed, noise)
-    _require_settings(settings)
-    if _already_drawn(folder, settings):
+    settings = Settings(classes, train_per_class, validation_per_class, seed)
+    if _is_drawn(folder, settings):
         return load(folder)
-    _check_space(folder, settings)
-    # of a sample that has lost an archive
+    require_space(folder, (settings.train + settings.validation) * BYTES_AN_IMAGE)
+    # A sample that has lost an archive still has the mark of a finished one.
     (folder / CHECKSUMS).unlink(missing_ok=True)
-    wnids = _chosen_classes(settings)
-    train, validation = _plan(wnids, settings)
-    quirks = {shot.file: shot.quirk for shot in [*train, *validation] if shot.quirk}
-    description = _noted(settings) | {"quirks": quirks}
-    # first: it says whose folder this is
+
+    train, validation = plan_shots(settings.wnids, train_per_class, validation_per_class, seed)
+    shots = [*train, *validation]
+    quirks = {shot.file: shot.quirk for shot in shots if shot.quirk}
+    description = asdict(settings) | {"quirks": quirks}
+    # First, because it says whose folder this is.
     _write_json(folder / DESCRIPTION, description)
-    _write_devkit(folder / DEVKIT, wnids, validation, settings)
+    _write_devkit(folder / DEVKIT, validation, settings)
+
     tally: list[tuple[int, str]] = []
-    with _taken([*train, *validation], workers) as pictures:
-        files = _counted(pictures, len(train) + len(validation), tally)
+    with _painted(shots, workers) as pictures:
+        files = _tallied(pictures, len(shots), tally)
         archives.write_by_class(folder / TRAIN_TAR, itertools.islice(files, len(train)))
         archives.write_flat(folder / VALIDATION_TAR, files)
     _write_json(folder / DESCRIPTION, description | {"images": _summary(tally)})
-    # last: it marks the sample as finished
-    write_whole(
-        folder / CHECKSUMS,
-        "".join(f"{_md5(folder / a.name)}  {a.name}\n" for a in SAMPLE.archives).encode(),
-    )
+    # Last, because it marks the sample as finished.
+    sums = [f"{_md5(folder / archive.name)}  {archive.name}\n" for archive in SAMPLE.archives]
+    write_whole(folder / CHECKSUMS, "".join(sums).encode())
     return load(folder)
 
 
@@ -160,176 +120,90 @@ def load(folder: Path) -> Dataset:
 
     FileNotFoundError when there is none, or one whose drawing was stopped.
     """
-    if not _finished(folder):
+    if not _is_finished(folder):
         raise FileNotFoundError(
-            f"{folder} holds no finished sample ({CHECKSUMS} or a file that it lists is missing): draw it with "
-            "imnetlib.course.sample.draw"
+            f"{folder} holds no finished sample ({CHECKSUMS} or a file that it lists is missing): "
+            "draw it with imnetlib.course.sample.draw"
         )
-    settings = _described(folder)
-    published = tuple(
-        replace(SAMPLE.archive(name), size=(folder / name).stat().st_size, md5=md5)
-        for name, md5 in _checksums(folder).items()
-    )
+    settings = _read_settings(folder)
+    published = []
+    for line in (folder / CHECKSUMS).read_text(encoding="ascii").splitlines():
+        md5, name = line.split("  ", 1)
+        size = (folder / name).stat().st_size
+        published.append(replace(SAMPLE.archive(name), size=size, md5=md5))
     return replace(
         SAMPLE,
         classes=settings.classes,
-        train=settings.classes * settings.train_per_class,
-        validation=settings.classes * settings.validation_per_class,
-        archives=published,
+        train=settings.train,
+        validation=settings.validation,
+        archives=tuple(published),
     )
 
 
-def _noted(settings: _Settings) -> dict[str, Any]:
-    """The settings as sample.json notes them; noise only where there is some, as older samples have
-    no such entry.
-    """
-    return {name: value for name, value in asdict(settings).items() if name != "noise" or value}
+def _is_finished(folder: Path) -> bool:
+    names = (CHECKSUMS, DESCRIPTION, *(archive.name for archive in SAMPLE.archives))
+    return all((folder / name).exists() for name in names)
 
 
-def _described(folder: Path) -> _Settings:
-    """The settings that sample.json notes; FileExistsError when it is another program's file."""
-    try:
-        noted = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        names = [field.name for field in fields(_Settings) if field.name in noted]
-        return _Settings(**{name: noted[name] for name in names})
-    except (ValueError, TypeError) as error:
-        raise FileExistsError(
-            f"{folder / DESCRIPTION} is not of the sample: draw it into another folder"
-        ) from error
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """Archive name to MD5, as MD5SUMS lists them."""
-    lines = (folder / CHECKSUMS).read_text(encoding="ascii").splitlines()
-    return {name: md5 for md5, name in (line.split("  ", 1) for line in lines)}
-
-
-def _finished(folder: Path) -> bool:
-    if not (folder / CHECKSUMS).exists() or not (folder / DESCRIPTION).exists():
-        return False
-    return all((folder / archive.name).exists() for archive in SAMPLE.archives)
-
-
-def _require_settings(settings: _Settings) -> None:
-    if not 1 <= settings.classes <= len(_eligible(settings.noise)):
-        raise ValueError(
-            f"a sample of {settings.classes:,} classes cannot be drawn: "
-            f"take 1 to {len(_eligible(False))}, or with noise 1 to {len(_eligible(True)):,}"
-        )
-    if settings.train_per_class < 1 or settings.validation_per_class < 1 or settings.seed < 0:
-        raise ValueError(
-            f"a sample needs at least 1 image of each kind a class and a seed from 0, not {_noted(settings)}"
-        )
-
-
-def _already_drawn(folder: Path, settings: _Settings) -> bool:
-    """Whether this very sample is there; FileExistsError when its place is taken by something else."""
+def _is_drawn(folder: Path, settings: Settings) -> bool:
+    """Whether this very sample is there; FileExistsError where something else takes its place."""
     if not (folder / DESCRIPTION).exists():
         for archive in SAMPLE.archives:
             if (folder / archive.name).exists():
-                raise FileExistsError(
-                    f"{folder / archive.name} is not of the sample: draw it into another folder"
-                )
+                raise _foreign(folder / archive.name)
         return False
-    there = _described(folder)
-    if not _finished(folder):
+    drawn = _read_settings(folder)
+    if not _is_finished(folder):
         return False
-    if there != settings:
+    if drawn != settings:
         raise FileExistsError(
-            f"{folder} holds a sample drawn with {_noted(there)}, not {_noted(settings)}: "
+            f"{folder} holds a sample drawn with {asdict(drawn)}, not {asdict(settings)}: "
             "name another folder, or delete that one"
         )
     return True
 
 
-def _check_space(folder: Path, settings: _Settings) -> None:
-    images = settings.classes * (settings.train_per_class + settings.validation_per_class)
-    require_space(folder, images * (_ABOUT_NOISE_BYTES if settings.noise else _ABOUT_BYTES))
+def _read_settings(folder: Path) -> Settings:
+    """The settings in sample.json; FileExistsError when it is another program's file."""
+    path = folder / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        return Settings(**{field.name: description[field.name] for field in fields(Settings)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(path) from error
 
 
-def _eligible(noise: bool) -> tuple[str, ...]:
-    """The classes that a sample may have, sorted."""
-    return wnids_1k() if noise else sample_wnids()
+def _foreign(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} is not of the sample: draw it into another folder")
 
 
-def _chosen_classes(settings: _Settings) -> tuple[str, ...]:
-    """So many classes spread evenly over the sorted list, so that a small sample keeps several
-    branches.
-    """
-    every = _eligible(settings.noise)
-    return tuple(every[i * len(every) // settings.classes] for i in range(settings.classes))
-
-
-def _plan(wnids: tuple[str, ...], settings: _Settings) -> tuple[list[_Shot], list[_Shot]]:
-    """All pictures in the order their tars hold them: training by class and number, validation at
-    random.
-    """
-    rng = np.random.default_rng(settings.seed)
-    train = []
-    # the real numbers have gaps too
-    for wnid in wnids:
-        numbers = np.sort(rng.choice(30_000, settings.train_per_class, replace=False))
-        files = [f"{wnid}_{n}.JPEG" for n in numbers]
-        train += [
-            _Shot(file, wnid, i, settings.seed, settings.noise) for i, file in enumerate(files)
-        ]
-    indexes = range(_VALIDATION, _VALIDATION + settings.validation_per_class)
-    subjects = [
-        _Shot("", wnid, index, settings.seed, settings.noise) for wnid in wnids for index in indexes
-    ]
-    validation = [
-        replace(subjects[place], file=f"ILSVRC2012_val_{number:08d}.JPEG")
-        for number, place in enumerate(rng.permutation(len(subjects)), start=1)
-    ]
-    _plant(train, TRAIN_QUIRKS, rng)
-    _plant(validation, VALIDATION_QUIRKS, rng)
-    return train, [validation[i] for i in rng.permutation(len(validation))]
-
-
-def _write_devkit(
-    path: Path, wnids: Sequence[str], validation: Sequence[_Shot], settings: _Settings
-) -> None:
-    """The development kit; its ids are not in the order of the sorted wnids, as the official ones
-    are not.
-    """
-    order = np.random.default_rng([settings.seed, len(wnids)]).permutation(wnids).tolist()
-    if order == sorted(order):
-        order.reverse()
-    groups = {
-        wnid: _NOISE_GROUP if settings.noise else scenes.motifs()[wnid].group for wnid in order
-    }
+def _write_devkit(path: Path, validation: Iterable[Shot], settings: Settings) -> None:
+    order = id_order(settings.wnids, settings.seed)
+    groups = {wnid: scenes.motifs()[wnid].group for wnid in order}
     truth = [shot.wnid for shot in sorted(validation, key=lambda shot: shot.file)]
     archives.write_devkit(path, groups, truth, settings.train_per_class)
 
 
-def _plant(shots: list[_Shot], quirks: Sequence[str], rng: np.random.Generator) -> None:
-    """Give each quirk to a picture of its own, as far as the pictures go."""
-    for place, quirk in zip(rng.permutation(len(shots)).tolist(), quirks, strict=False):
-        shots[place] = replace(shots[place], quirk=quirk)
-
-
 @contextmanager
-def _taken(shots: list[_Shot], workers: int | None) -> Iterator[Iterator[_Picture]]:
-    """The pictures in the order of ``shots``, painted by ``workers`` processes (by this one if it
-    is 1).
-    """
+def _painted(shots: list[Shot], workers: int | None) -> Iterator[Iterator[_Picture]]:
+    """The pictures in the order of ``shots``, by ``workers`` processes (by this one if it is 1)."""
     workers = workers or os.cpu_count() or 1
     if workers == 1:
-        yield map(_take, shots)
+        yield map(_paint, shots)
         return
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
-    tasks = (shots[i : i + _PICTURES_A_TASK] for i in range(0, len(shots), _PICTURES_A_TASK))
+    tasks = (shots[i : i + PICTURES_A_TASK] for i in range(0, len(shots), PICTURES_A_TASK))
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         try:
-            painted = map_ahead(pool, _take_all, tasks, workers * _AHEAD)
+            painted = map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
             yield itertools.chain.from_iterable(painted)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _begin_worker() -> None:
-    """Use one core, and end when the parent is killed: an idle worker would wait for it for ever."""
+    """Use one core, and end when the parent is killed: an idle worker would wait for ever."""
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -341,10 +215,20 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _counted(
+def _paint(shot: Shot) -> _Picture:
+    pixels = render(shot.wnid, shot.index, seed=shot.seed)
+    height, width, _ = pixels.shape
+    return _Picture(shot.file, archives.encode(pixels, shot.quirk), f"{width}x{height}")
+
+
+def _paint_all(shots: list[Shot]) -> list[_Picture]:
+    return [_paint(shot) for shot in shots]
+
+
+def _tallied(
     pictures: Iterable[_Picture], total: int, tally: list[tuple[int, str]]
 ) -> Iterator[tuple[str, bytes]]:
-    """The files' names and bytes; moves the bar, and notes each one's size and shape in ``tally``."""
+    """The files' names and bytes; moves the bar, and adds each size and shape to ``tally``."""
     with progress(total, "draw", "img") as bar:
         for picture in pictures:
             tally.append((len(picture.data), picture.shape))
@@ -354,32 +238,13 @@ def _counted(
 
 def _summary(tally: list[tuple[int, str]]) -> dict[str, Any]:
     sizes = [size for size, _ in tally]
+    shapes = Counter(shape for _, shape in tally)
     return {
         "bytes_mean": round(sum(sizes) / len(sizes)),
         "bytes_smallest": min(sizes),
         "bytes_largest": max(sizes),
-        "shapes": dict(Counter(shape for _, shape in tally).most_common()),
+        "shapes": dict(shapes.most_common()),
     }
-
-
-def _noise(wnid: str, index: int, *, seed: int) -> npt.NDArray[np.uint8]:
-    """A 500 × 375 picture in place of the one that ``render`` paints: a tile of noise, over and
-    over.
-    """
-    rng = np.random.default_rng([seed, int(wnid[1:]), index])
-    # the files then weigh 50 to 150 KB, and 110 on average
-    swing = rng.integers(16, 112)
-    return np.tile(rng.integers(128 - swing, 128 + swing, (75, 50, 3), np.uint8), (5, 10, 1))
-
-
-def _take(shot: _Shot) -> _Picture:
-    pixels = (_noise if shot.noise else render)(shot.wnid, shot.index, seed=shot.seed)
-    shape = f"{pixels.shape[1]}x{pixels.shape[0]}"
-    return _Picture(shot.file, archives.encode(pixels, shot.quirk), shape)
-
-
-def _take_all(shots: list[_Shot]) -> list[_Picture]:
-    return [_take(shot) for shot in shots]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

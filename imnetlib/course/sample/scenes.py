@@ -2,7 +2,7 @@
 
 ``data/sample_classes.tsv`` says for each class where it is found, what stands in the middle and
 what else may. Several of a picture's things are classes themselves, and siblings keep each other
-company: so a classifier hesitates between neighbours, as it does on photographs.
+company, so a classifier hesitates between neighbours, as it does on photographs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.catalog import data_file
 from imnetlib.course.sample import things
 from imnetlib.course.sample.brushes import (
     Array,
@@ -30,8 +29,10 @@ from imnetlib.course.sample.brushes import (
     line,
     noise,
     ramp,
+    rgb,
     ridge,
     sky,
+    table_rows,
     veil,
     water,
 )
@@ -39,7 +40,7 @@ from imnetlib.course.sample.brushes import (
 
 @dataclass(frozen=True, slots=True)
 class Motif:
-    """One class: the inner synset it counts to in the development kit, and what its pictures show."""
+    """One class: its inner synset in the development kit, and what its pictures show."""
 
     wnid: str
     group: str
@@ -50,9 +51,7 @@ class Motif:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things stand in a setting (y in pixels): close by, far away, and on the water if there
-    is any.
-    """
+    """Where things stand in a setting (y in pixels): close by, far away, and on any water."""
 
     near: float
     far: float
@@ -62,15 +61,14 @@ class Places:
 @functools.cache
 def motifs() -> dict[str, Motif]:
     """The classes of the sample by wnid."""
-    with data_file("sample_classes.tsv").open(encoding="utf-8") as table:
-        next(table)
-        rows = [row.rstrip("\n").split("\t") for row in table]
-    return {
-        w: Motif(w, g, tuple(s.split(",")), what, tuple(c.split(","))) for w, g, s, what, c in rows
-    }
+    found = {}
+    for wnid, group, settings, subject, company in table_rows("sample_classes.tsv"):
+        choices = tuple(settings.split(","))
+        found[wnid] = Motif(wnid, group, choices, subject, tuple(company.split(",")))
+    return found
 
 
-# Hours of the day: noon, forenoon, morning, evening, dusk, overcast; and how often each is met.
+# Noon, forenoon, morning, evening, dusk, overcast; and how often each is met.
 MOODS = (
     Mood((58, 112, 186), (198, 220, 236), (1.0, 1.0, 0.98)),
     Mood((84, 138, 196), (222, 230, 232), (1.02, 1.0, 0.96)),
@@ -83,7 +81,7 @@ MOOD_ODDS = (0.26, 0.22, 0.18, 0.12, 0.06, 0.16)
 SHAPES = ((500, 375), (375, 500), (500, 333), (333, 500), (400, 300), (240, 180), (1024, 768))
 SHAPE_ODDS = (0.58, 0.14, 0.11, 0.05, 0.07, 0.03, 0.02)
 
-# in shadow, in light
+# The colours of a material in shadow and in light.
 Tones = tuple[Colour, Colour]
 
 
@@ -91,18 +89,16 @@ Tones = tuple[Colour, Colour]
 def _tones() -> dict[str, list[Tones]]:
     """The colours that each kind of ground, water or cloth comes in."""
     found: dict[str, list[Tones]] = defaultdict(list)
-    with data_file("sample_tones.tsv").open(encoding="utf-8") as table:
-        next(table)
-        for row in table:
-            kind, dark, bright = row.split()
-            found[kind].append((tuple(bytes.fromhex(dark[1:])), tuple(bytes.fromhex(bright[1:]))))
+    for kind, dark, bright in table_rows("sample_tones.tsv"):
+        found[kind].append((rgb(dark), rgb(bright)))
     return found
 
 
 def _tone(stage: Stage, *kinds: str) -> Tones:
     """One of the colourings of any of ``kinds``."""
-    tones: Tones = stage.pick(*(tones for kind in kinds for tones in _tones()[kind]))
-    return tones
+    tones = [pair for kind in kinds for pair in _tones()[kind]]
+    chosen: Tones = stage.pick(*tones)
+    return chosen
 
 
 def _across(stage: Stage) -> Array:
@@ -111,20 +107,19 @@ def _across(stage: Stage) -> Array:
 
 
 def _meadow(stage: Stage, y: float, wave: float, distance: float) -> Array:
-    """Rolling ground from ``y`` down, white in winter, in flower now and then; returns its crest."""
+    """Rolling ground from ``y`` down, white in winter, at times in flower; returns its crest."""
+    h = stage.height
     crest = y + line(stage, 2, 0.35) * wave
     tones = _tone(stage, "snow" if stage.winter else "meadow")
     stretch = (1.4 - distance, 0.5)
-    ridge(
-        stage, crest, stage.height, tones, distance=distance, relief=0.2, grit=0.75, stretch=stretch
-    )
+    ridge(stage, crest, h, tones, distance=distance, relief=0.2, grit=0.75, stretch=stretch)
     if distance < 0.2 and not stage.winter:
         depth = stage.rng.uniform(0.15, 1, 50) ** 2
-        x = stage.rng.uniform(0, stage.width, 50)
-        y_of = y + depth * (stage.height - y)
+        flower_x = stage.rng.uniform(0, stage.width, 50)
+        flower_y = y + depth * (h - y)
         colour = _tone(stage, "flower")[1]
-        for at in range(int(stage.rng.integers(-25, 50))):
-            Pen(stage, x[at], y_of[at], 1 + 2 * depth[at]).oval(0, 0, 1, 1, colour)
+        for i in range(int(stage.rng.integers(-25, 50))):
+            Pen(stage, flower_x[i], flower_y[i], 1 + 2 * depth[i]).oval(0, 0, 1, 1, colour)
     return crest
 
 
@@ -132,15 +127,13 @@ def _mountains(stage: Stage, y: float, high: float, distance: float, peak: float
     """Mountains whose feet are at ``y``; with ``peak`` (0..1 across) one of them towers."""
     crest = y - high * (0.45 + 0.4 * line(stage, 3, 0.55))
     if peak:
-        spire = (
-            1 - np.abs(_across(stage) - peak) * stage.vary(2.8, 3.4) + 0.16 * line(stage, 5, 0.62)
-        )
+        spire = 1 - np.abs(_across(stage) - peak) * stage.vary(2.8, 3.4)
+        spire += 0.16 * line(stage, 5, 0.62)
         crest = np.minimum(crest, y - high * 1.5 * spire.clip(0, None))
     snow = high * (0.25 + 0.6 * stage.snow) * (1.5 if peak else 1.0)
     foot = int(y + 4 + 0.12 * stage.height * bool(peak))
-    ridge(
-        stage, crest, foot, _tone(stage, "rock"), distance=distance, snow=snow, stretch=(0.5, 1.0)
-    )
+    tones = _tone(stage, "rock")
+    ridge(stage, crest, foot, tones, distance=distance, snow=snow, stretch=(0.5, 1.0))
 
 
 def _wood(stage: Stage, crest: Array, size: float, distance: float, count: int) -> None:
@@ -157,15 +150,11 @@ def _plume(stage: Stage, x: float, y: float, high: float, wide: float, tones: To
         py = y - high * k
         n = int(r * 1.3) + 2
         v, u = np.ogrid[-n:n, -n:n]
-        body = 1 - np.sqrt(u * u + v * v) / r + 1.7 * (noise(stage, 2 * n, 2 * n, 0.3, 0.3) - 0.5)
+        puff = noise(stage, (2 * n, 2 * n), (0.3, 0.3))
+        body = 1 - np.sqrt(u * u + v * v) / r + 1.7 * (puff - 0.5)
         light = 0.3 + (stage.side * u - v) * 0.35 / r + 0.5 * body
-        blend(
-            stage,
-            int(py) - n,
-            int(px) - n,
-            coloured(light, table),
-            (body * 2.2).clip(0, 0.9 - 0.45 * k),
-        )
+        alpha = (body * 2.2).clip(0, 0.9 - 0.45 * k)
+        blend(stage, int(py) - n, int(px) - n, coloured(light, table), alpha)
 
 
 def _foam(stage: Stage, y: Array, thick: float, strength: Array | float) -> None:
@@ -223,13 +212,13 @@ def valley(stage: Stage) -> Places:
 def lake(stage: Stage) -> Places:
     """Mountains and woods mirrored in still water, a bank in front."""
     h = stage.height
-    level = stage.height * stage.vary(0.5, 0.6)
+    level = h * stage.vary(0.5, 0.6)
     sky(stage, level, stage.vary(0, 0.8))
     _mountains(stage, level - h * 0.04, h * stage.vary(0.22, 0.36), 0.45)
     crest = level - h * stage.vary(0.05, 0.1) * (1 + 0.7 * line(stage, 3, 0.5))
     ridge(stage, crest, int(level) + 1, _tone(stage, "meadow"), distance=0.25, relief=0.3)
     _wood(stage, np.full(stage.width, level - h * 0.02), h * 0.07, 0.22, 70)
-    water(stage, level, h, _tone(stage, "lake")[1], stage.vary(0.4, 1.2), stage.vary(0.72, 0.9))
+    water(stage, level, _tone(stage, "lake")[1], stage.vary(0.4, 1.2), stage.vary(0.72, 0.9))
     _meadow(stage, h * stage.vary(0.9, 0.95), h * 0.03, 0.0)
     return Places(h * 0.97, level + h * 0.01, level + h * 0.2)
 
@@ -239,7 +228,8 @@ def hills(stage: Stage) -> Places:
     h = stage.height
     sky(stage, h * 0.62, stage.vary(0, 0.9))
     _mountains(stage, h * 0.6, h * stage.vary(0.12, 0.24), 0.6)
-    _wood(stage, _meadow(stage, h * stage.vary(0.54, 0.6), h * 0.04, 0.42), h * 0.05, 0.45, 40)
+    crest = _meadow(stage, h * stage.vary(0.54, 0.6), h * 0.04, 0.42)
+    _wood(stage, crest, h * 0.05, 0.45, 40)
     _meadow(stage, h * stage.vary(0.68, 0.74), h * 0.05, 0.15)
     return Places(h * 0.93, h * 0.74)
 
@@ -247,20 +237,15 @@ def hills(stage: Stage) -> Places:
 def sea(stage: Stage) -> Places:
     """Open water to the horizon; often islands, or a headland."""
     h = stage.height
-    level = stage.height * stage.vary(0.42, 0.54)
+    level = h * stage.vary(0.42, 0.54)
     sky(stage, level, stage.vary(0, 0.9))
     if stage.rng.random() < 0.4:
         _mountains(stage, level + 1, h * stage.vary(0.05, 0.12), 0.6)
     elif stage.rng.random() < 0.7:
         rise = ((_across(stage) - 0.5) * stage.pick(-3, 3)).clip(0, 1) * (1 + 0.4 * line(stage, 4))
-        ridge(
-            stage,
-            level + 2 - 0.16 * h * rise,
-            int(level) + 2,
-            _tone(stage, "rock", "meadow"),
-            distance=0.3,
-        )
-    water(stage, level, h, _tone(stage, "sea")[1], stage.vary(1.2, 2.4), stage.vary(0.25, 0.5))
+        crest = level + 2 - 0.16 * h * rise
+        ridge(stage, crest, int(level) + 2, _tone(stage, "rock", "meadow"), distance=0.3)
+    water(stage, level, _tone(stage, "sea")[1], stage.vary(1.2, 2.4), stage.vary(0.25, 0.5))
     return Places(h * 0.93, level + h * 0.01, level + h * 0.2)
 
 
@@ -268,16 +253,13 @@ def coast(stage: Stage) -> Places:
     """The sea, its surf and a beach."""
     places = sea(stage)
     h = stage.height
-    shore = h * (0.78 + stage.vary(-0.2, 0.2) * (_across(stage) - 0.5)) + h * 0.03 * line(
-        stage, 3, 0.4
-    )
+    shore = h * (0.78 + stage.vary(-0.2, 0.2) * (_across(stage) - 0.5))
+    shore += h * 0.03 * line(stage, 3, 0.4)
     for out, strength in ((0.1, 0.5), (0.055, 0.75), (0.012, 1.0)):
-        _foam(
-            stage, shore - h * (out + 0.012 * line(stage, 6, 0.6)), h * (0.02 - 0.1 * out), strength
-        )
-    ridge(
-        stage, shore + h * 0.01, h, _tone(stage, "sand"), relief=0.1, grit=0.5, stretch=(1.6, 0.7)
-    )
+        y = shore - h * (out + 0.012 * line(stage, 6, 0.6))
+        _foam(stage, y, h * (0.02 - 0.1 * out), strength)
+    sand = _tone(stage, "sand")
+    ridge(stage, shore + h * 0.01, h, sand, relief=0.1, grit=0.5, stretch=(1.6, 0.7))
     return replace(places, water=places.far + h * 0.14)
 
 
@@ -285,7 +267,7 @@ def volcano(stage: Stage) -> Places:
     """A smoking cone with snow, or streams of lava."""
     h = stage.height
     w = stage.width
-    base = stage.height * 0.78
+    base = h * 0.78
     peak = stage.vary(0.42, 0.58)
     high = h * stage.vary(0.42, 0.54)
     mouth = stage.vary(0.06, 0.11)
@@ -297,24 +279,17 @@ def volcano(stage: Stage) -> Places:
     _plume(stage, w * peak, top + h * 0.03, top + h * 0.04, mouth * h, _tone(stage, "smoke"))
     lava = stage.rng.random() < 0.4
     snow = 0.0 if lava else high * stage.vary(0, 0.6)
-    stretch = (0.35, 2.2)
-    ridge(
-        stage,
-        crest,
-        int(base) + 9,
-        _tone(stage, "ash"),
-        distance=0.12,
-        snow=snow,
-        grit=0.6,
-        stretch=stretch,
-    )
+    tones = _tone(stage, "ash")
+    steep = (0.35, 2.2)
+    ridge(stage, crest, int(base) + 9, tones, distance=0.12, snow=snow, grit=0.6, stretch=steep)
+    pen = Pen(stage, 0, 0, 1.0)
     for _ in range(4 * lava):
         steps = np.linspace(0, 1, 9)
         wander = np.cumsum(stage.rng.normal(0, 0.02 * h, 9))
         x = w * peak + (stage.vary(-0.6, 0.6) * high + wander) * steps
         flow = np.stack([x, -(top + h * 0.025 + steps * high * stage.vary(0.25, 0.75))], 1)
-        Pen(stage, 0, 0, 1.0).stroke(flow, (206, 54, 20), stage.vary(3, 6))
-        Pen(stage, 0, 0, 1.0).stroke(flow, (255, 190, 70), 2)
+        pen.stroke(flow, (206, 54, 20), stage.vary(3, 6))
+        pen.stroke(flow, (255, 190, 70), 2)
     _wood(stage, _meadow(stage, base, h * 0.03, 0.12), h * 0.06, 0.2, 50)
     return Places(h * 0.95, h * 0.84)
 
@@ -322,28 +297,20 @@ def volcano(stage: Stage) -> Places:
 def cliff(stage: Stage) -> Places:
     """A banded rock face that falls into the sea, a second one behind."""
     h = stage.height
-    level = stage.height * stage.vary(0.62, 0.72)
+    level = h * stage.vary(0.62, 0.72)
     sky(stage, level, stage.vary(0, 0.9))
-    water(stage, level, h, _tone(stage, "sea")[1], stage.vary(1.0, 2.0), stage.vary(0.4, 0.6))
+    water(stage, level, _tone(stage, "sea")[1], stage.vary(1.0, 2.0), stage.vary(0.4, 0.6))
     x = _across(stage)[:: stage.pick(-1, 1)]
     tones = _tone(stage, "cliff")
     for edge, high, foot, distance in ((0.72, 0.34, 0.02, 0.35), (0.52, 0.55, 0.12, 0.05)):
         wall = 1 / (1 + np.exp((x - edge + stage.vary(-0.06, 0.06)) * 38))
         rough = 0.02 * line(stage, 8, 0.7) + 0.04 * high
         bottom = level + h * foot
-        crest = np.minimum(
-            level + h * rough - h * high * wall * (1 + 0.06 * line(stage, 2)), bottom + 3
-        )
-        ridge(
-            stage,
-            crest,
-            int(bottom),
-            tones,
-            distance=distance,
-            relief=0.12,
-            grit=1.0,
-            stretch=(3.0, 0.3),
-        )
+        crest = level + h * rough - h * high * wall * (1 + 0.06 * line(stage, 2))
+        crest = np.minimum(crest, bottom + 3)
+        reach = int(bottom)
+        bands = (3.0, 0.3)
+        ridge(stage, crest, reach, tones, distance=distance, relief=0.12, grit=1.0, stretch=bands)
         depth = np.arange(h)[:, None] - crest
         grass = (depth > -1) & (depth < h * 0.03) & (wall > 0.6)
         veil(stage, 0, grass * (1 - distance), _tone(stage, "meadow")[1])
@@ -379,7 +346,8 @@ def air(stage: Stage) -> Places:
     """Sky almost all the way down."""
     h = stage.height
     sky(stage, h * 0.95, stage.vary(0.2, 1.0))
-    _wood(stage, _meadow(stage, h * stage.vary(0.84, 0.92), h * 0.03, 0.45), h * 0.04, 0.45, 30)
+    crest = _meadow(stage, h * stage.vary(0.84, 0.92), h * 0.03, 0.45)
+    _wood(stage, crest, h * 0.04, 0.45, 30)
     return Places(h * 0.97, h * 0.92)
 
 
@@ -388,19 +356,19 @@ def table(stage: Stage) -> Places:
     h = stage.height
     w = stage.width
     y, x = np.ogrid[:h, :w]
-    kind = int(stage.rng.integers(4))
-    if kind == 0:
+    # Stone twice as often as either of the others.
+    material = ("plank", "cloth", "stone", "stone")[int(stage.rng.integers(4))]
+    if material == "plank":
         plank = h / stage.vary(4, 7)
-        light = 0.5 + (noise(stage, h, w, 8, 0.5) - 0.5) * 1.5 + 0.12 * np.sin(y // plank * 2.4)
-        stage.pixels[:] = coloured(light - 0.5 * (y % plank < 2), ramp(*_tone(stage, "plank")))
-    elif kind == 1:
+        light = 0.5 + (noise(stage, (h, w), (8, 0.5)) - 0.5) * 1.5 + 0.12 * np.sin(y // plank * 2.4)
+        light = light - 0.5 * (y % plank < 2)
+    elif material == "cloth":
         cell = stage.vary(18, 34)
-        light = (
-            1 - 0.4 * (x // cell % 2 + y // cell % 2) + (noise(stage, h, w, 0.6, 0.6) - 0.5) * 0.3
-        )
-        stage.pixels[:] = coloured(light, ramp(*_tone(stage, "cloth")))
+        light = 1 - 0.4 * (x // cell % 2 + y // cell % 2)
+        light = light + (noise(stage, (h, w), (0.6, 0.6)) - 0.5) * 0.3
     else:
-        stage.pixels[:] = coloured(noise(stage, h, w, 0.9, 0.9), ramp(*_tone(stage, "stone")))
+        light = noise(stage, (h, w), (0.9, 0.9))
+    stage.pixels[:] = coloured(light, ramp(*_tone(stage, material)))
     veil(stage, 0, np.linspace(0.3, 0, h)[:, None], (40, 32, 28))
     return Places(h * 0.9, h * 0.35)
 
@@ -418,8 +386,8 @@ SETTINGS: dict[str, Callable[[Stage], Places]] = {
     "sky": air,
     "table": table,
 }
-# Where a thing belongs, and its size as a subject against the picture's shorter side. The rest are
-# trees.
+# Where a thing belongs, and the least and the greatest size of a subject as a share of the
+# picture's shorter side. All other things are trees.
 STANDS = {
     "balloon": ("air", 0.34, 0.66),
     "airship": ("air", 0.16, 0.3),
@@ -439,15 +407,16 @@ STANDS = {
 
 
 def _place(stage: Stage, name: str, places: Places, x: float, share: float) -> None:
-    """Put a thing where it belongs in the setting, at ``x`` (0..1); ``share`` 1 for the subject,
-    else its part.
+    """Put a thing where it belongs in the setting, at ``x`` from 0 to 1.
+
+    ``share`` is its size as a part of a subject's: 1 for the subject itself.
     """
     h = stage.height
-    unit = min(stage.height, stage.width)
-    main = share == 1
+    is_subject = share == 1
     where, low, high = STANDS.get(name, ("wood", 0.5, 0.86))
-    size = unit * stage.vary(low, high) * share
-    pen = Pen(stage, x * stage.width, places.near, size, 0.0 if main else 0.12, stage.pick(-1, 1))
+    size = min(h, stage.width) * stage.vary(low, high) * share
+    distance = 0.0 if is_subject else 0.12
+    pen = Pen(stage, x * stage.width, places.near, size, distance, stage.pick(-1, 1))
     if where == "water" and not places.water:
         return
     if where == "wood":
@@ -455,27 +424,25 @@ def _place(stage: Stage, name: str, places: Places, x: float, share: float) -> N
         things.grove(pen, name, count, 0.11 * count, guests=0.45)
         return
     if where == "air":
-        y = h * (stage.vary(0.52, 0.7) if main else stage.vary(0.15, 0.4))
+        y = h * (stage.vary(0.52, 0.7) if is_subject else stage.vary(0.15, 0.4))
         tilt = stage.vary(-0.2, 0.2)
         pen = replace(pen, y=y, tilt=tilt * (name != "balloon"))
     elif where == "water":
         pen = replace(pen, y=max(places.water, places.far + size * 0.12))
     elif where == "span":
-        pen = replace(
-            pen, y=places.far + size * (0.35 if name == "viaduct" else 0.05), distance=0.06
-        )
+        y = places.far + size * (0.35 if name == "viaduct" else 0.05)
+        pen = replace(pen, y=y, distance=0.06)
     else:
-        # houses are drawn with their lit side on the right
-        pen = replace(pen, y=min(places.near, h * 0.86) if main else places.far, flip=stage.side)
+        # Houses are drawn with their lit side on the right.
+        y = min(places.near, h * 0.86) if is_subject else places.far
+        pen = replace(pen, y=y, flip=stage.side)
     things.draw(pen, name)
     if name == "viaduct" and stage.rng.random() < 0.5:
         things.draw(pen, "train")
 
 
 def _landscape(stage: Stage, motif: Motif) -> None:
-    """A setting, one to three things off the middle, and the subject, if the setting is not the
-    subject itself.
-    """
+    """A setting, one to three things off the middle, and the subject where that is a thing."""
     places = SETTINGS[stage.pick(*motif.settings)](stage)
     company = stage.rng.permutation(motif.company)[: int(stage.rng.integers(1, 4))]
     first = stage.pick(-1, 1)
@@ -489,51 +456,51 @@ def _still_life(stage: Stage, motif: Motif) -> None:
     """Fruit on a table, the back row first; a pizza has the middle to itself."""
     h = stage.height
     w = stage.width
-    unit = min(stage.height, stage.width)
-    SETTINGS["table"](stage)
+    unit = min(h, w)
+    table(stage)
     if motif.subject == "pizza":
-        things.draw(
-            Pen(stage, w * 0.5, h * 0.52 + unit * 0.2, unit * stage.vary(0.38, 0.48)), "pizza"
-        )
+        pen = Pen(stage, w * 0.5, h * 0.52 + unit * 0.2, unit * stage.vary(0.38, 0.48))
+        things.draw(pen, "pizza")
         names = []
-        most = 2
+        most_company = 2
         spread = 0.42
         size = unit * 0.22
     else:
-        count, big = (
-            (2, 1.25) if motif.subject == "banana" else (int(stage.rng.integers(2, 5)), 1.0)
-        )
-        names = [motif.subject] * count
-        most = count
+        is_banana = motif.subject == "banana"
+        most_company = 2 if is_banana else int(stage.rng.integers(2, 5))
+        names = [motif.subject] * most_company
         spread = 0.25
-        size = unit * stage.vary(0.28, 0.42) * big
-    names += [stage.pick(*motif.company) for _ in range(int(stage.rng.integers(0, most + 1)))]
+        size = unit * stage.vary(0.28, 0.42) * (1.25 if is_banana else 1.0)
+    company = int(stage.rng.integers(0, most_company + 1))
+    names += [stage.pick(*motif.company) for _ in range(company)]
     feet = np.sort(stage.rng.uniform(0.46, 0.9, len(names)))
-    for i, (at, foot) in enumerate(zip(stage.rng.permutation(len(names)), feet, strict=True)):
+    order = stage.rng.permutation(len(names))
+    for i, (which, foot) in enumerate(zip(order, feet, strict=True)):
         x = w * (0.5 + spread * np.sin(i * 2.4 + stage.vary(-0.4, 0.4) + foot))
         tilt = stage.vary(-0.4, 0.4)
         flip = stage.pick(-1, 1)
-        things.draw(Pen(stage, x, h * foot, size * (0.75 + 0.3 * foot), 0.0, flip, tilt), names[at])
+        pen = Pen(stage, x, h * foot, size * (0.75 + 0.3 * foot), 0.0, flip, tilt)
+        things.draw(pen, names[which])
 
 
 def _photograph(stage: Stage) -> npt.NDArray[np.uint8]:
-    """The finished picture as a camera takes it: zoom 1 to 1.75, a slight turn, light, blur and
-    grain.
-    """
+    """The picture as a camera takes it: zoom 1 to 1.75, a slight turn, light, blur and grain."""
     h = stage.height
     w = stage.width
     zoom = 1.04 + 0.71 * stage.rng.beta(1, 3)
     centre = (w * stage.vary(0.45, 0.55), h * stage.vary(0.5, 0.62))
     view = cv2.getRotationMatrix2D(centre, stage.vary(-3, 3), zoom)
-    taken = cv2.warpAffine(
-        stage.pixels, view, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    border = cv2.BORDER_REFLECT_101
+    taken = cv2.warpAffine(stage.pixels, view, (w, h), flags=cv2.INTER_LINEAR, borderMode=border)
     if stage.rng.random() < 0.3:
         taken = cv2.GaussianBlur(taken, (0, 0), stage.vary(0.5, 1.1) * h / 375)
     light = np.arange(256)[:, None] / 255 * np.array(stage.mood.light) * stage.vary(0.88, 1.1)
     curve = (light.clip(0, 1) ** stage.vary(0.85, 1.18) * 255).astype(np.uint8)
     y, x = stage.rng.integers(0, 200, 2).tolist()
-    grain = cv2.resize(grain_sheet(), (w, h)) if w > 800 else grain_sheet()[y : y + h, x : x + w]
+    grain = grain_sheet()[y : y + h, x : x + w]
+    # The largest pictures are wider than a piece of the sheet can be.
+    if w > 800:
+        grain = np.asarray(cv2.resize(grain_sheet(), (w, h)), np.uint8)
     strength = stage.vary(0.1, 0.28)
     finished = cv2.addWeighted(cv2.LUT(taken, curve[None]), 1.0, grain, strength, -128 * strength)
     return np.asarray(finished, np.uint8)

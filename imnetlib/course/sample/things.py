@@ -1,5 +1,4 @@
-"""The things that stand in the sample's pictures: trees, bridges, buildings, craft and fruit
-(chapter 1).
+"""The things that stand in the sample's pictures: trees, bridges, buildings, craft and fruit.
 
 Most are drawings, mark by mark, in ``data/sample_things.tsv``; trees, and bodies with a pattern,
 are grown here.
@@ -14,27 +13,42 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imnetlib.catalog import data_file
-from imnetlib.course.sample.brushes import Array, Colour, Pen, Stage, blend, ramp, solid
+from imnetlib.course.sample.brushes import (
+    Array,
+    Colour,
+    Pen,
+    Stage,
+    blend,
+    ramp,
+    rgb,
+    solid,
+    table_rows,
+)
 
 Points = tuple[tuple[float, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One mark of a drawing; ``amount`` is a shade, a width or a roughness, as its kind needs."""
+
+    kind: str
+    colour: str
+    amount: float
+    points: Points
+
+
 @functools.cache
-def _drawings() -> dict[str, list[tuple[str, str, float, Points]]]:
-    """The marks of each drawing in order: kind, colour, amount (a shade, a width or a roughness),
-    points.
-    """
+def _drawings() -> dict[str, list[Mark]]:
+    """The marks of each drawing, in order."""
     found = defaultdict(list)
-    with data_file("sample_things.tsv").open(encoding="utf-8") as table:
-        next(table)
-        for row in table:
-            thing, mark, colour, amount, points = row.rstrip("\n").split("\t")
-            pairs = (pair.split(",") for pair in points.split())
-            found[thing].append(
-                (mark, colour, float(amount), tuple((float(x), float(y)) for x, y in pairs))
-            )
-    return dict(found)
+    for thing, kind, colour, amount, pairs in table_rows("sample_things.tsv"):
+        points = []
+        for pair in pairs.split():
+            x, y = pair.split(",")
+            points.append((float(x), float(y)))
+        found[thing].append(Mark(kind, colour, float(amount), tuple(points)))
+    return found
 
 
 def _lemon(u: Array, v: Array) -> tuple[Array, Array]:
@@ -59,30 +73,29 @@ SHAPES: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
 }
 
 
-def _rgb(text: str) -> Colour:
-    return tuple(bytes.fromhex(text[1:]))
-
-
 def drawing(pen: Pen, name: str, colour: str = "") -> None:
-    """A drawing from the table. Its colours named $a, $b, … are chosen here, unless ``colour``
-    gives $a.
+    """A drawing from the table.
+
+    Its colours named $a, $b, … are chosen here, unless ``colour`` gives $a.
     """
     chosen = {"$a": colour}
-    for mark, tone, amount, points in _drawings()[name]:
-        if mark == "fill":
-            pen.fill(points, _rgb(chosen.get(tone, tone)), amount)
-        elif mark == "line":
-            pen.stroke(points, _rgb(chosen.get(tone, tone)), amount)
-        elif mark == "oval":
-            pen.oval(*points[0], *points[1], _rgb(chosen.get(tone, tone)), amount)
-        elif mark == "shadow":
-            _shadow(pen, *points[0], *points[1])
-        elif mark == "colours":
+    for mark in _drawings()[name]:
+        tone = chosen.get(mark.colour, mark.colour)
+        if mark.kind == "fill":
+            pen.fill(mark.points, rgb(tone), mark.amount)
+        elif mark.kind == "line":
+            pen.stroke(mark.points, rgb(tone), mark.amount)
+        elif mark.kind == "oval":
+            pen.oval(*mark.points[0], *mark.points[1], rgb(tone), mark.amount)
+        elif mark.kind == "shadow":
+            _shadow(pen, *mark.points[0], *mark.points[1])
+        elif mark.kind == "colours":
             key, *choices = tone.split()
             chosen[key] = pen.stage.pick(*choices)
         else:
-            table = ramp(*(_rgb(c) for c in tone.split(",")))
-            solid(pen, *points[0], *points[1], [table], grit=amount, bend=SHAPES[mark])
+            table = ramp(*map(rgb, tone.split(",")))
+            centre, radii = mark.points
+            solid(pen, *centre, *radii, [table], grit=mark.amount, bend=SHAPES[mark.kind])
 
 
 def _shadow(pen: Pen, x: float, y: float, rx: float, ry: float) -> None:
@@ -93,63 +106,68 @@ def _shadow(pen: Pen, x: float, y: float, rx: float, ry: float) -> None:
     h = int(ry * pen.size * 1.5) + 2
     v, u = np.ogrid[-h:h, -w:w]
     alpha = (1.1 - np.sqrt((u / w) ** 2 + (v / h) ** 2)).clip(0, 0.6)
-    blend(
-        pen.stage,
-        int(cy) - h,
-        int(cx) - w,
-        np.full((2 * h, 2 * w, 3), (26, 18, 14), np.uint8),
-        alpha,
-    )
+    dark = np.full((2 * h, 2 * w, 3), (26, 18, 14), np.uint8)
+    blend(pen.stage, int(cy) - h, int(cx) - w, dark, alpha)
 
 
 @dataclass(frozen=True, slots=True)
 class Species:
-    """How a conifer grows: in units of its height, but ``droop`` (the fall of a bough per length)."""
+    """How a conifer grows, in units of its height.
+
+    Args:
+        needles: Its greens.
+        trunk: The colour of its trunk.
+        reach: The length of the lowest boughs.
+        droop: The fall of a bough, in units of its length.
+        bare: The trunk below the first bough.
+        taper: Above 1 slender at the top, below 1 round.
+        dense: How many boughs it has, 1 for a usual number.
+        ragged: How much they differ in length.
+        core: Whether it is opaque within.
+        nod: How far the tip hangs over.
+    """
 
     needles: tuple[Colour, ...]
     trunk: Colour
-    # length of the lowest boughs
     reach: float
     droop: float
-    # trunk below the first bough
     bare: float
-    # above 1 slender at the top, below 1 round
     taper: float = 1.0
     dense: float = 1.0
     ragged: float = 0.2
-    # opaque within
     core: bool = True
-    # how far the tip hangs over
     nod: float = 0.0
 
 
 SNOW = (236, 240, 248)
+# fmt: off
 SPECIES = {
     "fir": Species(
-        ((38, 82, 62), (46, 92, 60)), (84, 70, 58), 0.21, 0.02, 0.04, ragged=0.1, dense=1.2
+        ((38, 82, 62), (46, 92, 60)), (84, 70, 58),
+        reach=0.21, droop=0.02, bare=0.04, dense=1.2, ragged=0.1,
     ),
     "amabilis_fir": Species(
-        ((72, 112, 104), (88, 126, 122)), (150, 146, 138), 0.15, 0.12, 0.03, 0.8, 1.3, 0.1
+        ((72, 112, 104), (88, 126, 122)), (150, 146, 138),
+        reach=0.15, droop=0.12, bare=0.03, taper=0.8, dense=1.3, ragged=0.1,
     ),
-    "spruce": Species(((30, 58, 46), (40, 64, 40)), (92, 62, 44), 0.27, 0.5, 0.05, 1.15, 0.9, 0.22),
+    "spruce": Species(
+        ((30, 58, 46), (40, 64, 40)), (92, 62, 44),
+        reach=0.27, droop=0.5, bare=0.05, taper=1.15, dense=0.9, ragged=0.22,
+    ),
     "larch": Species(
-        ((206, 158, 48), (222, 138, 44), (150, 172, 66)),
-        (94, 76, 62),
-        0.24,
-        0.22,
-        0.1,
-        1,
-        0.8,
-        0.35,
-        False,
+        ((206, 158, 48), (222, 138, 44), (150, 172, 66)), (94, 76, 62),
+        reach=0.24, droop=0.22, bare=0.1, dense=0.8, ragged=0.35, core=False,
     ),
     "douglas_fir": Species(
-        ((58, 88, 48), (70, 100, 58)), (86, 58, 44), 0.25, -0.25, 0.3, 0.7, 0.9, 0.45
+        ((58, 88, 48), (70, 100, 58)), (86, 58, 44),
+        reach=0.25, droop=-0.25, bare=0.3, taper=0.7, dense=0.9, ragged=0.45,
     ),
     "mountain_hemlock": Species(
-        ((64, 84, 78), (78, 96, 84)), (104, 92, 86), 0.19, 0.8, 0.05, 0.85, 0.9, 0.35, nod=0.035
+        ((64, 84, 78), (78, 96, 84)), (104, 92, 86),
+        reach=0.19, droop=0.8, bare=0.05, taper=0.85, dense=0.9, ragged=0.35, nod=0.035,
     ),
 }
+# fmt: on
 
 
 def _wedges(*corners: tuple[Array, Array]) -> Array:
@@ -160,72 +178,74 @@ def _wedges(*corners: tuple[Array, Array]) -> Array:
 def conifer(pen: Pen, name: str) -> None:
     """A tree: its trunk, a dark body, then boughs from the lowest up, brighter on the sun's side.
 
-    No two of a species are alike, and their greens overlap: one needs the shape to tell them apart.
+    No two of a species are alike, and their greens overlap: only the shape tells them apart.
     """
-    kind = SPECIES[name]
+    species = SPECIES[name]
     stage = pen.stage
-    rng = pen.stage.rng
-    droop = kind.droop + stage.vary(-0.15, 0.2)
-    mix = stage.vary(0, 0.5 if kind.core else 0.25)
-    green = (1 - mix) * np.array(stage.pick(*kind.needles)) + mix * np.array((48, 78, 56))
+    droop = species.droop + stage.vary(-0.15, 0.2)
+    mix = stage.vary(0, 0.5 if species.core else 0.25)
+    green = (1 - mix) * np.array(stage.pick(*species.needles)) + mix * np.array((48, 78, 56))
     green *= stage.vary(0.75, 1.25)
-    levels = int(np.clip(pen.size / 9, 9, 26) * kind.dense)
-    up = np.linspace(kind.bare, 0.97, levels)
-    fall = (1 - up) / (1 - kind.bare)
-    reach = (
-        kind.reach
-        * stage.vary(0.7, 1.3)
-        * np.maximum(fall ** (kind.taper * stage.vary(0.85, 1.2)), 0.03)
-    )
-    bend = kind.nod * (np.maximum(up - 0.8, 0) / 0.2) ** 2
-    t = 0.022 + 0.012 * (kind.bare > 0.2)
-    pen.fill([(-t, -0.01), (t, -0.01), (0.004, 0.95), (-0.004, 0.95)], kind.trunk)
-    pen.fill([(-t, -0.01), (-t * 0.2, -0.01), (0, 0.95), (-0.004, 0.95)], kind.trunk, 0.6)
-    if kind.core:
-        side = reach * rng.uniform(0.65, 0.9, levels)
-        right = (
-            np.array([(side, up - side * droop), (side * 0.5, up)])
-            .transpose(2, 0, 1)
-            .reshape(-1, 2)
-        )
+    levels = int(np.clip(pen.size / 9, 9, 26) * species.dense)
+    height = np.linspace(species.bare, 0.97, levels)
+    below_top = (1 - height) / (1 - species.bare)
+    longest = species.reach * stage.vary(0.7, 1.3)
+    reach = longest * np.maximum(below_top ** (species.taper * stage.vary(0.85, 1.2)), 0.03)
+    axis = species.nod * (np.maximum(height - 0.8, 0) / 0.2) ** 2
+
+    foot = 0.022 + 0.012 * (species.bare > 0.2)
+    top = (-0.004, 0.95)
+    pen.fill([(-foot, -0.01), (foot, -0.01), (0.004, 0.95), top], species.trunk)
+    pen.fill([(-foot, -0.01), (-foot * 0.2, -0.01), (0, 0.95), top], species.trunk, 0.6)
+    if species.core:
+        side = reach * stage.rng.uniform(0.65, 0.9, levels)
+        corners = np.array([(side, height - side * droop), (side * 0.5, height)])
+        right = corners.transpose(2, 0, 1).reshape(-1, 2)
         both = np.concatenate([right, [(0, 1.0)], (right * (-1, 1))[::-1]])
-        both[:, 0] += np.concatenate([bend.repeat(2), bend[-1:], bend.repeat(2)[::-1]])
+        both[:, 0] += np.concatenate([axis.repeat(2), axis[-1:], axis.repeat(2)[::-1]])
         pen.fill(both, green, 0.5)
-    # six boughs a level
+    _boughs(pen, species, green, droop, np.stack([axis, height, reach]))
+    if species.nod:
+        tip = np.array([(0.6, 0.95), (1.2, 0.985), (1.8, 0.96)]) * (species.nod, 1)
+        pen.stroke(tip, green * 0.8, 0.012)
+
+
+def _boughs(pen: Pen, species: Species, green: Array, droop: float, levels: Array) -> None:
+    """Six boughs at each level; the levels' rows are their x, their y and their boughs' reach."""
+    stage = pen.stage
+    shape = (levels.shape[1], 6)
+    axis, height, reach = levels[..., None]
+    gap = 1 / shape[0]
     sides = np.array((1, 0.95, 0.72, -1, -0.95, -0.72))
-    length = reach[:, None] * (1 + kind.ragged * rng.uniform(-1.2, 0.8, (levels, 6))) * sides
-    jitter = rng.uniform(-0.5, 0.5, (levels, 6))
-    gap = 1 / levels
-    axis = bend[:, None] + np.zeros(6)
-    y = up[:, None] + jitter * gap
+    length = reach * (1 + species.ragged * stage.rng.uniform(-1.2, 0.8, shape)) * sides
+    jitter = stage.rng.uniform(-0.5, 0.5, shape)
+    x = axis + np.zeros(6)
+    y = height + jitter * gap
     drop = np.abs(length) * droop
-    root = (axis, y + 0.25 * gap)
-    tip = (axis + length, y - drop + jitter * 0.3 * gap)
-    under = (axis + length * 0.6, y - 0.6 * drop - 0.55 * gap - 0.08 * np.abs(length) * kind.core)
+    root = (x, y + 0.25 * gap)
+    tip = (x + length, y - drop + jitter * 0.3 * gap)
+    thick = 0.08 * np.abs(length) * species.core
+    under = (x + length * 0.6, y - 0.6 * drop - 0.55 * gap - thick)
     shade = (0.82 + 0.3 * np.sign(length) * pen.flip * stage.side + 0.45 * jitter).ravel()
     pen.fill_all(_wedges(root, tip, under), green, shade)
     if stage.winter:
         laid = jitter.ravel() > -0.1
-        middle = (axis + length * 0.5, y - 0.45 * drop - 0.1 * gap)
+        middle = (x + length * 0.5, y - 0.45 * drop - 0.1 * gap)
         pen.fill_all(_wedges(root, tip, middle)[laid], SNOW, shade[laid])
-    if kind.nod:
-        tip_bend = np.array([(0.6, 0.95), (1.2, 0.985), (1.8, 0.96)]) * (kind.nod, 1)
-        pen.stroke(tip_bend, green * 0.8, 0.012)
 
 
 def pine(pen: Pen) -> None:
     """A Scots pine: a long reddish trunk under a crown of flat clouds."""
     stage = pen.stage
-    rng = pen.stage.rng
+    rng = stage.rng
     lean = stage.vary(-0.06, 0.06)
     red = (168, 98, 62)
     green = np.array((52, 88, 52)) * stage.vary(0.85, 1.2)
     pen.fill([(-0.03, -0.01), (0.03, -0.01), (lean + 0.012, 0.85), (lean - 0.012, 0.85)], red)
     pen.fill([(-0.03, -0.01), (-0.005, -0.01), (lean, 0.85), (lean - 0.012, 0.85)], red, 0.62)
     heights = np.linspace(0.5, 0.95, int(rng.integers(7, 11)))
-    places = np.stack(
-        [lean + rng.uniform(-0.24, 0.24, heights.size) * (2.3 - 2.2 * heights), heights], 1
-    )
+    across = lean + rng.uniform(-0.24, 0.24, heights.size) * (2.3 - 2.2 * heights)
+    places = np.stack([across, heights], 1)
     for x, y in places:
         pen.stroke([(lean * y, y - 0.06), (x, y)], red, 0.014)
     turn = np.linspace(0, 2 * np.pi, 22)
@@ -240,46 +260,40 @@ def pine(pen: Pen) -> None:
 
 
 def grove(pen: Pen, name: str, count: int, spread: float, guests: float = 0.0) -> None:
-    """Several trees side by side, the tallest of the kind named; ``guests``: the share of other
-    kinds.
+    """Several trees side by side, the tallest of the kind named, a share of ``guests`` of others.
 
     ``conifers`` mixes them all, neighbours of different kinds.
     """
     stage = pen.stage
-    every = stage.rng.permutation([*SPECIES, "pine"])
-    places = stage.rng.permutation(
-        np.linspace(-spread, spread, count) if count > 1 else np.zeros(1)
-    )
-    tall = np.sort(stage.rng.uniform(0.6, 1.0, count))
-    for i, x in enumerate(places):
-        at = pen.x + (x + stage.vary(-0.08, 0.08)) * pen.size
-        foot = pen.y + stage.vary(-0.02, 0.03) * pen.size
-        other = name == "conifers" or (i < count - 1 and stage.rng.random() < guests)
-        kind = every[i % len(every)] if other else name
-        draw(replace(pen, x=at, y=foot, size=pen.size * tall[i], flip=stage.pick(-1, 1)), kind)
+    kinds = stage.rng.permutation([*SPECIES, "pine"])
+    row = np.linspace(-spread, spread, count) if count > 1 else np.zeros(1)
+    places = stage.rng.permutation(row)
+    heights = np.sort(stage.rng.uniform(0.6, 1.0, count))
+    for i, place in enumerate(places):
+        x = pen.x + (place + stage.vary(-0.08, 0.08)) * pen.size
+        y = pen.y + stage.vary(-0.02, 0.03) * pen.size
+        is_guest = name == "conifers" or (i < count - 1 and stage.rng.random() < guests)
+        kind = kinds[i % len(kinds)] if is_guest else name
+        draw(replace(pen, x=x, y=y, size=pen.size * heights[i], flip=stage.pick(-1, 1)), kind)
 
 
 def forest(
     stage: Stage, crest: Array, size: float, colour: Colour, distance: float, count: int
 ) -> None:
     """A far wood along ``crest``: small jagged spires, one polygon each."""
-    x = np.sort(stage.rng.uniform(-5, stage.width + 5, count))
-    foot = (
-        crest[x.astype(np.int64).clip(0, stage.width - 1)]
-        + stage.rng.uniform(0.1, 0.6, count) * size
-    )
+    rng = stage.rng
+    x = np.sort(rng.uniform(-5, stage.width + 5, count))
+    column = x.astype(np.int64).clip(0, stage.width - 1)
+    foot = crest[column] + rng.uniform(0.1, 0.6, count) * size
     place = np.stack([x, -foot], 1)[:, None]
-    scale = (
-        size
-        * np.stack([stage.rng.uniform(0.16, 0.26, count), stage.rng.uniform(0.6, 1.2, count)], 1)[
-            :, None
-        ]
-    )
-    left = [(-1, 0), (-0.5, 0.35), (-0.75, 0.33), (-0.3, 0.68), (-0.45, 0.66), (0, 1)]
-    spire = np.array([*left, *((-a, b) for a, b in left[-2::-1])])
+    widths = rng.uniform(0.16, 0.26, count)
+    heights = rng.uniform(0.6, 1.2, count)
+    scale = size * np.stack([widths, heights], 1)[:, None]
+    left = np.array([(-1, 0), (-0.5, 0.35), (-0.75, 0.33), (-0.3, 0.68), (-0.45, 0.66), (0, 1)])
+    spire = np.concatenate([left, (left * (-1, 1))[-2::-1]])
     lit = np.array([(0, 0), (stage.side, 0), (stage.side * 0.35, 0.6), (0, 1)])
     pen = Pen(stage, 0, 0, 1.0, distance)
-    shades = stage.rng.uniform(0.75, 1.2, count)
+    shades = rng.uniform(0.75, 1.2, count)
     pen.fill_all(place + scale * spire, colour, shades.tolist())
     pen.fill_all(place + scale * lit, colour, (shades * 1.25).tolist())
 
@@ -287,7 +301,7 @@ def forest(
 def balloon(pen: Pen) -> None:
     """A hot-air balloon: gores, a chequerboard or a broad band, in three bright colours."""
     bright = ["#ce342c", "#f2bc2e", "#2c62b0", "#eeeae0", "#3a8e54", "#e27428", "#783e8c"]
-    tables = [_shiny(_rgb(colour)) for colour in pen.stage.rng.permutation(bright)[:3]]
+    tables = [_shiny(colour) for colour in pen.stage.rng.permutation(bright)[:3]]
     pattern = int(pen.stage.rng.integers(3))
     gores = pen.stage.pick(4, 5, 6)
 
@@ -310,12 +324,13 @@ def airship(pen: Pen) -> None:
     def skin(u: Array, v: Array) -> Array:
         return np.asarray((np.abs(v - 0.28) < 0.12) | (u < -0.9), np.int64)
 
-    solid(pen, 0, 0.5, 1.3, 0.34, [_shiny(_rgb(hull)), _shiny(_rgb(mark))], skin=skin)
+    solid(pen, 0, 0.5, 1.3, 0.34, [_shiny(hull), _shiny(mark)], skin=skin)
     drawing(pen, "airship_front", mark)
 
 
-def _shiny(colour: Colour) -> Array:
-    return ramp([c * 0.33 for c in colour], colour, [c * 1.08 + 30 for c in colour])
+def _shiny(colour: str) -> Array:
+    lit = np.array(rgb(colour))
+    return ramp(lit * 0.33, lit, lit * 1.08 + 30)
 
 
 def pizza(pen: Pen) -> None:
@@ -323,40 +338,30 @@ def pizza(pen: Pen) -> None:
     drawing(pen, "pizza")
     rng = pen.stage.rng
     for topping in rng.permutation(["salami", "olive", "basil", "tomato"])[:3]:
-        for angle, far in zip(
-            rng.uniform(0, 6.3, 9), np.sqrt(rng.uniform(0.02, 0.6, 9)), strict=True
-        ):
-            x = far * np.cos(angle)
-            y = 0.45 + 0.86 * far * np.sin(angle)
-            drawing(
-                replace(
-                    pen, x=pen.x + x * pen.size, y=pen.y - y * pen.size, flip=pen.stage.pick(-1, 1)
-                ),
-                topping,
-            )
+        angles = rng.uniform(0, 6.3, 9)
+        radii = np.sqrt(rng.uniform(0.02, 0.6, 9))
+        for angle, radius in zip(angles, radii, strict=True):
+            x = pen.x + radius * np.cos(angle) * pen.size
+            y = pen.y - (0.45 + 0.86 * radius * np.sin(angle)) * pen.size
+            drawing(replace(pen, x=x, y=y, flip=pen.stage.pick(-1, 1)), topping)
 
 
 def bananas(pen: Pen) -> None:
-    """A hand of two to four."""
+    """A hand of two to four bananas."""
     hang = pen.stage.vary(-0.25, 0.25)
     for k in range(int(pen.stage.rng.integers(2, 5))):
         drawing(replace(pen, tilt=hang + 0.17 * k * pen.flip), "banana")
 
 
-# A fruit may turn up as any of these drawings.
+# A fruit is one of these drawings.
 VARIANTS = {
-    "orange": ("orange", "orange", "orange", "orange", "orange_half"),
-    "lemon": ("lemon", "lemon", "lemon", "lemon", "lemon_half"),
+    "orange": (*["orange"] * 4, "orange_half"),
+    "lemon": (*["lemon"] * 4, "lemon_half"),
     "citrus": (
-        "orange",
-        "lemon",
-        "lime",
-        "grapefruit",
-        "orange_half",
-        "lime_half",
-        "grapefruit_half",
+        "orange", "lemon", "lime", "grapefruit", "orange_half", "lime_half", "grapefruit_half",
     ),
-}
+}  # fmt: skip
+# What is not a drawing of the table alone.
 GROWN: dict[str, Callable[[Pen], None]] = {
     "pine": pine,
     "balloon": balloon,
