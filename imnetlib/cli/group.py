@@ -1,0 +1,27 @@
+"""The group of all verbs. Each imports what it needs when it runs, so ``imnet --help`` is quick."""
+
+from __future__ import annotations
+
+import click
+
+from imnetlib.cli import archives, course, records, storage
+from imnetlib.cli.common import OneSentenceErrors
+
+
+@click.group(cls=OneSentenceErrors, context_settings={"show_default": True})
+@click.version_option(package_name="imnetlib")
+def main() -> None:
+    """Train on ImageNet at its real size: the course's chapters, and its long jobs one by one.
+
+    Run the same command again after a stop, and the job goes on from there. Exit status: 0 done, 1
+    failed, 2 wrong usage, 3 done except for what a report names as left out.
+    """
+
+
+for _verb in (
+    *(course.run, course.doctor, course.sample),
+    *(archives.download, archives.verify_archives, archives.index, archives.organize),
+    *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
+    *(storage.probe, storage.backup, storage.restore),
+):
+    main.add_command(_verb)
