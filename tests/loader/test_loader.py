@@ -27,13 +27,12 @@ from PIL import Image
 
 from imnetlib import recordio
 from imnetlib.image import MIRROR, RANDOM_COLUMNS, Transform, crop_box
-from imnetlib.loader import Batch, Loader, LoadError, index, loader, readahead
+from imnetlib.loader import Batch, Loader, LoadError, batch, index, readahead
 from imnetlib.order import (
     Blocks,
     batch_starts,
-    block_order,
-    epoch_order,
     neighbours_together,
+    order_of,
     random_numbers,
     shuffled_positions,
 )
@@ -95,11 +94,11 @@ def test_readers_share_the_positions_of_an_epoch(
 
 @given(n=st.integers(1, 500), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
 def test_the_order_of_an_epoch_is_a_permutation(n: int, seed: int, epoch: int):
-    order = epoch_order(n, seed, epoch)
+    order = order_of([n], True, seed, epoch)
     assert sorted(order.tolist()) == list(range(n))
     if n > 50:
-        assert not np.array_equal(order, epoch_order(n, seed, epoch + 1))
-        assert not np.array_equal(order, epoch_order(n, seed + 1, epoch))
+        assert not np.array_equal(order, order_of([n], True, seed, epoch + 1))
+        assert not np.array_equal(order, order_of([n], True, seed + 1, epoch))
 
 
 def test_the_shuffle_is_fair():
@@ -108,7 +107,7 @@ def test_the_shuffle_is_fair():
     """
     n = 64
     epochs = 400
-    landed = np.array([epoch_order(n, 7, epoch) for epoch in range(epochs)])
+    landed = np.array([order_of([n], True, 7, epoch) for epoch in range(epochs)])
     counts = np.array([np.bincount(landed[:, place], minlength=n) for place in range(n)])
     chi_square = ((counts - epochs / n) ** 2 / (epochs / n)).sum()
     freedom = (n - 1) ** 2
@@ -272,7 +271,7 @@ def test_an_epoch_can_be_begun_by_its_number(shards: list[Path]):
 def test_something_else_than_a_saved_position_is_refused(shards: list[Path], state: dict[str, int]):
     with pytest.raises(
         ValueError,
-        match=r"no saved position of a loader: it lacks .*position, records, records_crc32, seed, shuffle",
+        match=r"not a saved position of a loader: it lacks .*position, records, records_crc32, seed, shuffle",
     ):
         Loader(shards, 4, TRAIN).load_state_dict(state)
 
@@ -634,7 +633,7 @@ def test_no_thread_outlives_the_loop(tmp_path: Path, shards: list[Path], shuffle
 def test_a_block_shuffle_arranges_whole_blocks_and_mixes_within_windows(
     sizes: list[int], blocks: Blocks, seed: int, epoch: int
 ):
-    order = block_order(np.array(sizes), blocks, seed, epoch)
+    order = order_of(np.array(sizes), blocks, seed, epoch)
     records = sum(sizes)
     assert sorted(order.tolist()) == list(range(records))
     before = np.cumsum([0, *sizes]).tolist()
@@ -659,7 +658,7 @@ def test_a_block_shuffle_is_fair():
     """
     sizes = np.array([24, 16, 24])
     epochs = 600
-    landed = np.array([block_order(sizes, Blocks(8, 2), 7, epoch) for epoch in range(epochs)])
+    landed = np.array([order_of(sizes, Blocks(8, 2), 7, epoch) for epoch in range(epochs)])
     counts = np.array([np.bincount(place, minlength=64) for place in landed.T])
     chi_square = ((counts - epochs / 64) ** 2 / (epochs / 64)).sum()
     assert abs(chi_square - 63**2) < 5 * np.sqrt(2 * 63**2)
@@ -688,13 +687,13 @@ def test_how_random_the_orders_are():
     sizes = np.array([30_000, 20_000])
     stored = neighbours_together(np.arange(50_000), 250)
     narrow, wide = (
-        neighbours_together(block_order(sizes, Blocks(50, window), 1, 0), 250)
+        neighbours_together(order_of(sizes, Blocks(50, window), 1, 0), 250)
         for window in (10, 200)
     )
     assert stored == pytest.approx(200, rel=0.01)
     assert 50 < narrow < 150
     assert 3 < wide < 8
-    assert 0.8 < neighbours_together(epoch_order(50_000, 1, 0), 250) < 1.2
+    assert 0.8 < neighbours_together(order_of([50_000], True, 1, 0), 250) < 1.2
     with pytest.raises(ValueError, match="neighbours need 2 records"):
         neighbours_together(np.arange(1), 250)
 
@@ -717,9 +716,8 @@ def test_stopped_and_resumed_every_record_comes_once(
     reader gives.
     """
     options = {"shuffle": shuffle, "seed": 4, "threads": 1}
-    loader = Loader(shards, 4, TRAIN, **options)
-    ids = loader._index.ids[loader.order()].tolist()
-    whole = shown(loader)
+    whole = shown(Loader(shards, 4, TRAIN, **options))
+    ids = np.array([1000 + 3 * i for i in range(N)])[order_of(SIZES, shuffle, 4, 0)].tolist()
     before = []
     states = []
     for reader in range(readers[0]):
@@ -954,7 +952,7 @@ def test_as_many_threads_work_as_a_small_batch_has_rows(
     def wait(*_: object) -> None:
         together.wait()
 
-    monkeypatch.setattr(loader, "decode_into", wait)
+    monkeypatch.setattr(batch, "decode_into", wait)
     batches = iter(Loader(shards, 8, TRAIN, threads=8, prefetch=1))
     next(batches)
     together.abort()
