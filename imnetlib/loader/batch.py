@@ -48,7 +48,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filler:
-    """Fills rows of batches, in any thread; ``failures`` None: LoadError at a bad record."""
+    """Fills rows of batches from records, in any thread.
+
+    ``failures`` takes the reason for each bad record; where it is None, one raises LoadError.
+    """
 
     shards: Shards
     transform: Transform
@@ -59,7 +62,7 @@ class Filler:
     failures: dict[tuple[Path, int], str] | None
 
     def fill(
-        self, batch: Batch, rows: slice, records: Integers, ahead: list[Future[Window]], epoch: int
+        self, batch: Batch, epoch: int, rows: slice, records: Integers, ahead: list[Future[Window]]
     ) -> list[int]:
         """Fill ``rows`` of ``batch`` from ``records``; returns the rows whose records are bad."""
         bad: list[int] = []
@@ -107,5 +110,7 @@ class Filler:
 def _reason(error: ValueError) -> str:
     # The text of a RecordError would name the shard once more.
     if isinstance(error, recordio.RecordError):
-        return f"no sound record, {error.what}; do index and shards belong together? imnet verify"
+        return (
+            f"no sound record, {error.what}; do index and shards belong together? Run imnet verify"
+        )
     return str(error)

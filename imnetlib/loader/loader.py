@@ -14,6 +14,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -202,29 +203,23 @@ class Loader:
         self._loop = None
 
     def _batches(self) -> Generator[Batch]:
-        epoch = self.epoch
         starts = self._starts(self.position)
         if not starts:
-            self._go_to(epoch + 1, 0)
+            self._go_to(self.epoch + 1, 0)
             return
-        order = order_of(self._shards.index.counts, self.shuffle, self.seed, epoch)
-        with ExitStack() as threads:
+        order = order_of(self._shards.index.counts, self.shuffle, self.seed, self.epoch)
+        with ExitStack() as on_exit:
             windows = Windows(self._shards, order, starts, self.batch_size, self._window_places())
-            threads.callback(windows.close)
+            on_exit.callback(windows.close)
             pool = ThreadPoolExecutor(self.threads, thread_name_prefix="imnetlib-loader")
-            # Also after break, an error or Ctrl-C: each thread ends with the few images it holds.
-            threads.callback(pool.shutdown, cancel_futures=True)
-            begun = (self._begin(pool, order, start, epoch, windows) for start in starts)
+            # After break, an error or Ctrl-C too, each thread ends with the few images it holds.
+            on_exit.callback(pool.shutdown, cancel_futures=True)
+            begun = (self._begin(pool, order, start, windows) for start in starts)
             waiting = deque(islice(begun, self.prefetch))
             while waiting:
                 waiting.extend(islice(begun, 1))
-                batch = self._finish(*waiting.popleft())
-                if waiting:
-                    self.position += self.batch_size * self.shard_count
-                else:
-                    # Before the last batch is out, as a loop may end there by break.
-                    self._go_to(epoch + 1, 0)
-                yield batch
+                # No name here for the batch: it would keep the memory from being used again.
+                yield self._finish(*waiting.popleft(), last=not waiting)
 
     def _window_places(self) -> int:
         """How many records are read together; none of a full shuffle."""
@@ -233,7 +228,7 @@ class Loader:
         return 0 if self.shuffle else self.batch_size
 
     def _begin(
-        self, pool: ThreadPoolExecutor, order: Integers, start: int, epoch: int, windows: Windows
+        self, pool: ThreadPoolExecutor, order: Integers, start: int, windows: Windows
     ) -> tuple[Batch, BadRows]:
         """Have the pool fill the batch that begins at ``start``."""
         count = self.batch_size
@@ -249,17 +244,20 @@ class Loader:
         ahead = windows.of(places)
         step = min(_MOST_ROWS_A_TASK, -(-count // self.threads))
         parts = [slice(first, first + step) for first in range(0, count, step)]
-        fill = self._filler.fill
-        return batch, [
-            pool.submit(fill, batch, rows, records[rows], ahead[rows], epoch) for rows in parts
-        ]
+        fill = partial(self._filler.fill, batch, self.epoch)
+        return batch, [pool.submit(fill, rows, records[rows], ahead[rows]) for rows in parts]
 
-    def _finish(self, batch: Batch, bad_rows: BadRows) -> Batch:
-        """Wait for a batch; bad records become padding at its end."""
+    def _finish(self, batch: Batch, bad_rows: BadRows, last: bool) -> Batch:
+        """Wait for a batch, and move on; bad records become padding at its end."""
         bad = [row for future in bad_rows for row in future.result()]
         if len(bad) == self.batch_size >= _HOPELESS_BATCH:
-            last = next(reversed(self.failures.values()))
+            reason = next(reversed(self.failures.values()))
             raise LoadError(
-                f"not one of the {len(bad)} records of a batch can be read; the last: {last}"
+                f"not one of the {len(bad)} records of a batch can be read; the last: {reason}"
             )
+        if last:
+            # Before the last batch is out, as a loop may end there by break.
+            self._go_to(self.epoch + 1, 0)
+        else:
+            self._go_to(self.epoch, self.position + self.batch_size * self.shard_count)
         return batch.without(bad) if bad else batch
