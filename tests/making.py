@@ -38,8 +38,9 @@ def photo(width: int, height: int, seed: int) -> np.ndarray:
     """A smooth picture with a little noise, RGB."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    return np.clip(smooth + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+    pixels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    pixels += 4 * rng.standard_normal((height, width, 1), np.float32)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
 def encoded(pixels: np.ndarray) -> bytes:
@@ -63,3 +64,8 @@ def write_shard(
     path.write_bytes(data)
     recordio.write_index(path.with_suffix(".idx"), ids, offsets)
     return path
+
+
+def psnr(pixels: np.ndarray, reference: np.ndarray) -> float:
+    """How near two pictures are, in dB."""
+    return float(10 * np.log10(255**2 / np.mean((pixels.astype(float) - reference) ** 2)))
