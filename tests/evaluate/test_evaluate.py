@@ -1,6 +1,4 @@
-"""Predictions come back as they were written, and ranks are right by brute force, by MXNet and by
-SciPy.
-"""
+"""Predictions come back as written; metrics are right by brute force, by MXNet and by SciPy."""
 
 from __future__ import annotations
 
@@ -88,7 +86,9 @@ class TestStored:
 
     def test_a_kill_leaves_nothing_that_looks_finished(self, tmp_path: Path):
         program = (
-            "import os, signal, sys, numpy as np\nfrom pathlib import Path\nfrom imnetlib import evaluate\n"
+            "import os, signal, sys, numpy as np\n"
+            "from pathlib import Path\n"
+            "from imnetlib import evaluate\n"
             "def batches():\n"
             "    yield np.full((2, 2), .5), np.zeros(2), np.arange(2)\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -235,8 +235,7 @@ class TestRanks:
         moved = np.where(labels < 0, -1, where[labels])
         found = evaluate.ranks(probabilities, labels)
         with pytest.MonkeyPatch.context() as patch:
-            # two rows at a time
-            patch.setattr(metrics, "PROBABILITIES_A_BLOCK", 10)
+            patch.setattr(metrics, "ROWS_A_BLOCK", 2)
             assert np.array_equal(evaluate.ranks(probabilities[:, order], moved), found)
 
     @given(tied, anywhere, st.sets(st.integers(0, 4), min_size=1))
@@ -338,7 +337,10 @@ def test_calibration_of_an_honest_and_of_a_boastful_network():
 
 
 def test_it_needs_numpy_and_the_standard_library_only():
-    program = "import sys; from imnetlib import evaluate; print(sorted({'scipy', 'cv2', 'mxnet'} & set(sys.modules)))"
+    program = (
+        "import sys; from imnetlib import evaluate;"
+        "print(sorted({'scipy', 'cv2', 'mxnet'} & set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
