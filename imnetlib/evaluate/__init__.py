@@ -1,4 +1,4 @@
-"""Predictions kept and judged: top-k, label spaces, intervals, confusions, calibration (chapter 8)."""
+"""Predictions kept and judged: top-k in any label space, confusions, calibration (chapter 8)."""
 
 from imnetlib.evaluate.metrics import (
     NEVER,
