@@ -40,8 +40,9 @@ _MOST_ROWS_A_TASK = 32
 class Loader:
     """Batches from shards, epoch after epoch; each ``for`` loop gives the rest of one (chapter 4).
 
-    One loop at a time, in one thread: a new one ends an older one. ``close``, or the end of a
-    ``with`` block, closes the shards. Records of one id share their random numbers.
+    One loop at a time, in one thread: a new one ends an older one. ``epoch`` and ``position``, the
+    records of it that all readers have passed, say where it is. ``close``, or the end of a ``with``
+    block, closes the shards. Records of one id share their random numbers.
 
     Args:
         shards: .rec files with their .idx beside them, or with one merged ``index``.
@@ -94,8 +95,10 @@ class Loader:
         self._loop: weakref.ref[Generator[Batch]] | None = None
         self._memory = BatchMemory(self.prefetch + 2)
         strict = self.on_error == "raise"
+        paths = [Path(shard) for shard in self.shards]
+        self.shards = paths
         merged = None if self.index is None else Path(self.index)
-        self._shards = Shards([Path(shard) for shard in self.shards], merged, whole=strict)
+        self._shards = Shards(paths, merged, whole=strict)
         self._filler = Filler(
             self._shards,
             self.transform,
