@@ -43,10 +43,24 @@ def photo(width: int, height: int, seed: int) -> np.ndarray:
     return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
-def encoded(pixels: np.ndarray) -> bytes:
-    """The pixels as a JPEG of quality 92."""
+def detailed_photo(width: int, height: int, seed: int) -> np.ndarray:
+    """Noise at every scale, RGB: as hard to decode, to resize and to compress as a photo."""
+    rng = np.random.default_rng(seed)
+    canvas = np.full((height, width, 3), 128.0, np.float32)
+    cells = 2
+    while cells < max(width, height):
+        shape = (max(2, cells * height // width), cells, 3)
+        noise = rng.normal(0, 110 / cells**0.7, shape).astype(np.float32)
+        canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        cells *= 2
+    return np.clip(canvas + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray, form: str = "JPEG", mode: str = "RGB", **options: object) -> bytes:
+    """The pixels as a file of this format and mode; a JPEG has quality 92."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=92)
+    quality = {"quality": 92} if form == "JPEG" else {}
+    Image.fromarray(pixels).convert(mode).save(out, form, **quality | options)
     return out.getvalue()
 
 
