@@ -34,6 +34,14 @@ def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
     return out.getvalue()
 
 
+def outputs(n: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (n, classes), labels and distinct ids, as of a network for n images."""
+    rng = np.random.default_rng(seed)
+    raised = np.exp(2 * rng.normal(size=(n, classes)))
+    probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities, rng.integers(0, classes, n), np.arange(n) * 7
+
+
 def photo(width: int, height: int, seed: int) -> np.ndarray:
     """A smooth picture with a little noise, RGB."""
     rng = np.random.default_rng(seed)
@@ -83,11 +91,3 @@ def write_shard(
 def psnr(pixels: np.ndarray, reference: np.ndarray) -> float:
     """How near two pictures are, in dB."""
     return float(10 * np.log10(255**2 / np.mean((pixels.astype(float) - reference) ** 2)))
-
-
-def outputs(n: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities (n, classes), labels and distinct ids, as of a network for n images."""
-    rng = np.random.default_rng(seed)
-    raised = np.exp(2 * rng.normal(size=(n, classes)))
-    probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities, rng.integers(0, classes, n), np.arange(n) * 7
