@@ -71,16 +71,16 @@ class Filler:
         canvas = np.empty((self.transform.size, self.transform.size, 3), np.uint8)
         for i, (record, shard, start, end) in enumerate(located):
             row = rows.start + i
-            reader = self.shards.readers[shard]
+            file = self.shards.files[shard]
             try:
-                span = ahead[i].result()[record] if ahead else reader.pread(end - start, start)
-                payload = reader.read_within(memoryview(span), start)
+                span = ahead[i].result()[record] if ahead else file.pread(end - start, start)
+                payload = file.read_within(memoryview(span), start)
                 self._fill_row(batch, row, payload, uniforms[i], canvas)
             except ValueError as error:
-                text = f"{reader.path}: record {batch.ids[row]} at byte {start}: {_reason(error)}"
+                text = f"{file.path}: record {batch.ids[row]} at byte {start}: {_reason(error)}"
                 if self.failures is None:
                     raise LoadError(text) from error
-                self.failures[reader.path, start] = text
+                self.failures[file.path, start] = text
                 bad.append(row)
         return bad
 

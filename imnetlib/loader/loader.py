@@ -191,7 +191,7 @@ class Loader:
         return self.__dict__ | {"_loop": None}
 
     def __iter__(self) -> Generator[Batch]:
-        if not self._shards.readers:
+        if not self._shards.files:
             raise ValueError("the loader is closed: make a new one")
         self._end_loop()
         batches = self._batches()

@@ -34,7 +34,7 @@ class Windows:
         self._places = places
         self._end = starts[-1] + batch_size
         self._begun: dict[int, Future[Window]] = {}
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="imnetlib-reader")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="imnetlib-readahead")
 
     def of(self, places: Integers) -> list[Future[Window]]:
         """The window of each of these places, none of them before those of the last call."""
@@ -70,7 +70,7 @@ class Windows:
         for run in np.split(np.arange(len(records)), np.flatnonzero(apart) + 1):
             begin = int(start[run[0]])
             size = int(end[run[-1]]) - begin
-            data = memoryview(self._shards.readers[shard[run[0]]].pread(size, begin))
+            data = memoryview(self._shards.files[shard[run[0]]].pread(size, begin))
             heads = (start[run] - begin).tolist()
             tails = (end[run] - begin).tolist()
             for record, head, tail in zip(records[run].tolist(), heads, tails, strict=True):

@@ -20,7 +20,7 @@ class LoadError(ValueError):
 
 
 class Shards:
-    """The ``index`` of shards, its ``checksum``, and ``readers``: the open files, none once closed.
+    """The ``index`` of shards, its ``checksum``, and the open ``files``: none once closed.
 
     Raises what ``load_index`` raises, OSError where a file cannot be opened, and with ``whole``
     LoadError where the last record that the index names is cut, as in a copy that broke off.
@@ -29,7 +29,7 @@ class Shards:
     def __init__(self, paths: Sequence[Path], merged: Path | None, whole: bool) -> None:
         self.index = load_index(paths, merged)
         self.checksum = zlib.crc32(self.index.counts.data, zlib.crc32(self.index.ids.data))
-        self.readers: list[RecordReader] = []
+        self.files: list[RecordReader] = []
         with ExitStack() as on_error:
             on_error.callback(self.close)
             self._open()
@@ -39,14 +39,14 @@ class Shards:
 
     def close(self) -> None:
         """Close the files; a second time does nothing."""
-        while self.readers:
-            self.readers.pop().close()
+        while self.files:
+            self.files.pop().close()
 
     def _open(self) -> None:
         paths = self.index.shards
         try:
             for path in paths:
-                self.readers.append(RecordReader(path))
+                self.files.append(RecordReader(path))
         except OSError as error:
             if error.errno != errno.EMFILE:
                 raise
@@ -59,7 +59,7 @@ class Shards:
         shards, starts, _ = index.locate(last)
         for key, shard, start in zip(index.ids[last], shards, starts.tolist(), strict=True):
             try:
-                *_, (_, _, end) = self.readers[shard].parts_at(start)
+                *_, (_, _, end) = self.files[shard].parts_at(start)
             except RecordError as error:
                 raise LoadError(f"record {key}, the last: {error}") from error
             size = index.sizes[shard]
