@@ -118,7 +118,7 @@ def test_a_sidecar_contradicted_by_its_files(photos: Path, tmp_path: Path):
     assert verify_sidecar(rec) == [
         f"{rec} is not as it was packed: its CRC-32 is {zlib.crc32(damaged)}, "
         f"{rec.with_suffix('.json')} says {sidecar['rec_crc32']}",
-        f"{rec.with_suffix('.idx')} is missing, though {rec.with_suffix('.json')} tells of it",
+        f"{rec.with_suffix('.idx')} is missing, though {rec.with_suffix('.json')} names it",
     ]
     rec.with_suffix(".json").unlink()
     assert verify_sidecar(rec) == []

@@ -97,7 +97,7 @@ def test_a_merged_index_overwrites_nothing(tmp_path: Path):
         assert "OUT comes first, and is a new .idx file" in done.output
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     done = CliRunner().invoke(main, ["merge-index", str(tmp_path / "all.idx"), *recs])
-    assert "4 keys stand there again" in done.output
+    assert "4 keys are repeated" in done.output
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
