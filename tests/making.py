@@ -64,12 +64,21 @@ def jpeg(mode: str = "RGB", seed: int = 0, **options: object) -> bytes:
     return out.getvalue()
 
 
+def outputs(n: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (n, classes), labels and distinct ids, as of a network for n images."""
+    rng = np.random.default_rng(seed)
+    raised = np.exp(2 * rng.normal(size=(n, classes)))
+    probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities, rng.integers(0, classes, n), np.arange(n) * 7
+
+
 def photo(width: int, height: int, seed: int) -> np.ndarray:
     """A smooth picture with a little noise, RGB."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    return np.clip(smooth + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+    pixels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    pixels += 4 * rng.standard_normal((height, width, 1), np.float32)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
 def detailed_photo(width: int, height: int, seed: int) -> np.ndarray:

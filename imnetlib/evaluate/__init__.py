@@ -1,4 +1,4 @@
-"""Predictions kept and judged: top-k, label spaces, intervals, confusions, calibration (chapter 8)."""
+"""Predictions kept and judged: top-k in any label space, confusions, calibration (chapter 8)."""
 
 from imnetlib.evaluate.metrics import (
     NEVER,
@@ -6,6 +6,7 @@ from imnetlib.evaluate.metrics import (
     calibration,
     confusions,
     ranks,
+    row_blocks,
     top,
     top_k,
     wilson,
@@ -13,6 +14,6 @@ from imnetlib.evaluate.metrics import (
 from imnetlib.evaluate.predictions import Predictions, save_predictions
 
 __all__ = [
-    "NEVER", "Predictions", "TopK", "calibration", "confusions", "ranks", "save_predictions",
-    "top", "top_k", "wilson",
+    "NEVER", "Predictions", "TopK", "calibration", "confusions", "ranks", "row_blocks",
+    "save_predictions", "top", "top_k", "wilson",
 ]  # fmt: skip

@@ -1,6 +1,4 @@
-"""Where the records of many shards lie, as arrays: numbered through, in the order of the files
-(chapter 4).
-"""
+"""Where the records of many shards lie, as arrays (chapter 4)."""
 
 from __future__ import annotations
 
@@ -18,7 +16,8 @@ from imnetlib.recordio import sidecar_of
 Integers = npt.NDArray[np.int64]
 
 _ANEW = "remove it, and imnet index or imnet merge-index writes a new one"
-# bytes: what lies between two records of an index that lacks some is not all read
+# Bytes that are read for a record before its length is known: an index that leaves out some records
+# would otherwise have all that lies between two of them read.
 _LONGEST_RECORD = 1 << 22
 
 
@@ -26,8 +25,8 @@ _LONGEST_RECORD = 1 << 22
 class ShardIndex:
     """The records of ``shards``, numbered from 0 in the order in which they are stored.
 
-    ``ids``: int64 (n,), the keys. ``starts``: int64 (n,), the byte of its shard at which each
-    begins. ``counts`` and ``sizes``: int64 (shards,), records and bytes of each. 16 bytes a record.
+    ``ids``: int64 (n,), their keys. ``starts``: int64 (n,), the byte of the shard at which each
+    begins. ``counts`` and ``sizes``: int64 (shards,), records and bytes. 16 bytes a record.
     """
 
     shards: tuple[Path, ...]
@@ -40,25 +39,21 @@ class ShardIndex:
         return len(self.ids)
 
     def locate(self, records: Integers) -> tuple[Integers, Integers, Integers]:
-        """Shard, first byte and the byte behind it for each of these records; of a long one only
-        the first 4 MB.
-        """
+        """Shard, first byte and end of each of these records; of a long one the first 4 MB."""
         ends = np.cumsum(self.counts)
         shard = np.searchsorted(ends, records, side="right")
         last = records + 1 == ends[shard]
-        following = self.starts[np.minimum(records + 1, len(self) - 1)]
         start = self.starts[records]
-        behind = np.where(last, self.sizes[shard], following)
-        return shard, start, np.minimum(behind, start + _LONGEST_RECORD)
+        following = self.starts[np.minimum(records + 1, len(self) - 1)]
+        end = np.where(last, self.sizes[shard], following)
+        return shard, start, np.minimum(end, start + _LONGEST_RECORD)
 
 
 def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex:
-    """Read the .idx beside each .rec, or ``merged``, one .idx over all of them as ``imnet
-    merge-index`` writes it.
+    """Read the .idx beside each .rec, or ``merged``, one .idx over all of them.
 
     ValueError where an index contradicts its .rec or the count in its .json, where it names a place
-    twice, and where there is no record at all. 0.1 s for each million records, and 48 bytes for
-    each record on the way.
+    twice, and where there is no record at all. 0.1 s a million records, and up to 48 bytes each.
     """
     sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
     if merged is not None:

@@ -1,5 +1,4 @@
-"""Predictions read with the hierarchy: one safe answer, a few diverse ones, accuracy against detail
-(chapter 9).
+"""Predictions read with the hierarchy: a safe answer, several, accuracy and detail (chapter 9).
 
 Pure functions of a ``wordnet.Hierarchy`` of N classes and of probabilities in its order: (n, N) for
 many images, (N,) for one. A node says "one of the classes under me"; its mass is the probability
@@ -14,109 +13,92 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imnetlib import evaluate
+from imnetlib.arguments import require
 from imnetlib.wordnet.hierarchy import Floats, Hierarchy, Integers
 
 Probabilities = NDArray[np.floating[Any]]
 
-# masses looked at together: 32 MiB
-MASSES_A_BLOCK = 1 << 22
-
 
 def climb(hierarchy: Hierarchy, probabilities: Probabilities, theta: float) -> Integers:
-    """The node that tells most among those of mass ``theta`` or more, (n, N) to (n,) (chapter 9).
+    """The most specific node of mass ``theta`` or more, for each image: (n, N) to (n,) (chapter 9).
 
     Of several with equal information the likeliest, then the one with most ancestors. The root
     always qualifies, so there is always an answer. Time and memory: those of the masses, of a block
-    of rows at a time. ValueError for a ``theta`` that is no share, 0 to 1.
+    of rows at a time. ValueError for a ``theta`` that is not from 0 to 1.
     """
-    if not 0 <= theta <= 1:
-        raise ValueError(f"theta is a probability, 0 to 1, not {theta}")
-    blocks = _blocks(hierarchy, probabilities)
+    require(0 <= theta <= 1, "theta is a probability, 0 to 1", theta)
+    blocks = _mass_blocks(hierarchy, probabilities)
     return np.concatenate([_answers(hierarchy, mass, theta) for _, mass in blocks])
 
 
-def _blocks(hierarchy: Hierarchy, probabilities: Probabilities) -> Iterator[tuple[slice, Floats]]:
-    """Some rows at a time, with their masses."""
-    if probabilities.ndim != 2 or not len(probabilities):
-        raise ValueError(f"give a row for each image, (n, N), not the shape {probabilities.shape}")
-    step = max(1, MASSES_A_BLOCK // len(hierarchy))
-    for start in range(0, len(probabilities), step):
-        rows = slice(start, start + step)
-        mass = hierarchy.mass(probabilities[rows])
-        if np.isnan(mass[:, 0]).any():
-            raise ValueError(
-                f"the probabilities of image {start + int(np.isnan(mass[:, 0]).argmax())} hold NaN"
-            )
-        yield rows, mass
-
-
-def _one(hierarchy: Hierarchy, probabilities: ArrayLike) -> Floats:
-    """The probabilities of one image."""
-    given = np.asarray(probabilities, np.float64)
-    if given.shape != hierarchy.classes.shape or np.isnan(given).any():
-        raise ValueError(
-            f"give {len(hierarchy.classes):,} probabilities, none of them NaN, not {given.shape}"
-        )
-    return given
+def _mass_blocks(
+    hierarchy: Hierarchy, probabilities: Probabilities
+) -> Iterator[tuple[slice, Floats]]:
+    shape = probabilities.shape
+    require(len(shape) == 2 and shape[0] > 0, "give a row for each image, (n, N)", shape)
+    for rows, block in evaluate.row_blocks(probabilities):
+        yield rows, hierarchy.mass(block)
 
 
 def _answers(hierarchy: Hierarchy, mass: Floats, theta: float) -> Integers:
-    """The answer of each row of masses."""
-    told = np.where(
-        mass >= theta,
-        hierarchy.information,
-        0.0,
-        # the root, whose rounded sum may miss 1, tells 0
-    )
-    best = np.where(told == told.max(axis=1, keepdims=True), mass, -1.0)
-    return _last_maximum(best)
+    # The root tells 0 bits: it answers even where its mass, a rounded sum, misses a theta of 1.
+    bits = np.where(mass >= theta, hierarchy.information, 0.0)
+    return _last_maximum(np.where(bits == bits.max(axis=1, keepdims=True), mass, -1.0))
 
 
 def _last_maximum(values: Floats) -> Integers:
-    """Of equal maxima along the last axis the last: nodes with the same classes come from shallow
-    to deep.
-    """
-    found: Integers = values.shape[-1] - 1 - np.argmax(values[..., ::-1], axis=-1)
-    return found
+    """Of equal maxima along the last axis the last: the most specific of equal nodes."""
+    place: Integers = values.shape[-1] - 1 - np.argmax(values[..., ::-1], axis=-1)
+    return place
+
+
+def _of_one_image(hierarchy: Hierarchy, probabilities: ArrayLike) -> Floats:
+    vector = np.asarray(probabilities, np.float64)
+    fits = vector.shape == hierarchy.classes.shape and not np.isnan(vector).any()
+    rule = f"give {len(hierarchy.classes):,} probabilities, none of them NaN"
+    require(fits, rule, vector.shape)
+    return vector
 
 
 def expected_information(
     hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]
 ) -> float:
-    """What ``nodes`` tell, in bits: the mean over the classes, by their probability (N,) (chapter
-    9).
+    """What ``nodes`` tell of one image, in bits, by its probabilities (N,) (chapter 9).
 
-    Each class counts with the information of the most specific of ``nodes`` above it, or with 0
-    where there is none.
+    The mean over the classes of the information of the most specific of ``nodes`` above each, or of
+    0 where there is none.
     """
-    return float(_one(hierarchy, probabilities) @ _told(hierarchy, nodes))
+    weights = _of_one_image(hierarchy, probabilities)
+    return float(weights @ _information_by_class(hierarchy, nodes))
 
 
-def _told(hierarchy: Hierarchy, nodes: Iterable[int]) -> Floats:
-    """Per class the information of the most specific of ``nodes`` above it."""
-    told = np.zeros(len(hierarchy.classes))
+def _information_by_class(hierarchy: Hierarchy, nodes: Iterable[int]) -> Floats:
+    """For each class the information of the most specific of ``nodes`` above it."""
+    information = np.zeros(len(hierarchy.classes))
     for node in nodes:
         under = hierarchy.members[[node]].indices
-        told[under] = np.maximum(told[under], hierarchy.information[node])
-    return told
+        information[under] = np.maximum(information[under], hierarchy.information[node])
+    return information
 
 
 def diverse(hierarchy: Hierarchy, probabilities: ArrayLike, k: int) -> list[int]:
-    """Up to ``k`` nodes that together tell much, the best first, for probabilities (N,) (chapter
-    9).
+    """Up to ``k`` nodes that together tell much of one image, the best first (chapter 9).
 
-    Greedy for ``expected_information``, which is monotone and submodular: at least 1 - 1/e of what
-    the best k nodes tell (Nemhauser, Wolsey and Fisher 1978). Of equals the node that tells most.
-    Fewer than ``k`` where more nodes add nothing. 3 ms a node for the 21,841 classes.
+    For probabilities (N,). Greedy for ``expected_information``, which is monotone and submodular:
+    at least 1 - 1/e of what the best k nodes tell (Nemhauser, Wolsey and Fisher 1978). Of equals
+    the most specific. Fewer than ``k`` where more nodes add nothing. 3 ms a node for the 21,841
+    classes.
     """
-    weights = _one(hierarchy, probabilities)
+    weights = _of_one_image(hierarchy, probabilities)
     under = hierarchy.members.indices
-    starts = hierarchy.members.indptr
+    starts = hierarchy.members.indptr[:-1]
     information = np.repeat(hierarchy.information, hierarchy.counts)
     chosen: list[int] = []
     while len(chosen) < k:
-        added = np.maximum(information - _told(hierarchy, chosen)[under], 0) * weights[under]
-        gains = np.add.reduceat(added, starts[:-1])
+        known = _information_by_class(hierarchy, chosen)[under]
+        added = np.maximum(information - known, 0) * weights[under]
+        gains = np.add.reduceat(added, starts)
         best = int(_last_maximum(gains))
         if gains[best] <= 0:
             break
@@ -125,36 +107,35 @@ def diverse(hierarchy: Hierarchy, probabilities: ArrayLike, k: int) -> list[int]
 
 
 def prune(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Sequence[int]) -> list[int]:
-    """``nodes`` without those that repeat another: no node left is above another one (chapter 9).
+    """``nodes`` without those that repeat another: none left is above another (chapter 9).
 
-    What is left tells less, and no share of the best is certain any more.
-
-    Of all nodes that stand above or below another, the one goes that costs least of
-    ``expected_information``, of equals the more general; then again, until none does.
+    Of all nodes above or below another, the one goes that costs least of ``expected_information``,
+    of equals the more general; then again, until no node is above another. What is left tells less,
+    and the guarantee of ``diverse`` no longer holds.
     """
     kept = list(nodes)
-    while in_line := _in_line(hierarchy, kept):
-        left = [
-            expected_information(hierarchy, probabilities, [node for node in kept if node != gone])
-            for gone in in_line
-        ]
+    in_line = _in_line(hierarchy, kept)
+    while in_line:
+        rests = [[node for node in kept if node != gone] for gone in in_line]
+        left = [expected_information(hierarchy, probabilities, rest) for rest in rests]
         kept.remove(in_line[int(np.argmax(left))])
+        in_line = _in_line(hierarchy, kept)
     return kept
 
 
 def _in_line(hierarchy: Hierarchy, nodes: Sequence[int]) -> list[int]:
     """Those of ``nodes`` that are above or below another of them, the general ones first."""
-    some = np.array(sorted(nodes), np.int64)
-    above = hierarchy.above(some[:, None], some)
-    linked: list[int] = some[above.sum(axis=0) + above.sum(axis=1) > 2].tolist()
-    return linked
+    general_first = np.array(sorted(nodes), np.int64)
+    above = hierarchy.above(general_first[:, None], general_first)
+    # Each is above itself, in its row and in its column.
+    in_line: list[int] = general_first[above.sum(axis=0) + above.sum(axis=1) > 2].tolist()
+    return in_line
 
 
 def accuracy_and_information(
     hierarchy: Hierarchy, probabilities: Probabilities, labels: Integers, thetas: Sequence[float]
 ) -> tuple[Floats, Floats]:
-    """For each of ``thetas``: the share of ``climb``'s answers that are right, and their mean bits
-    (chapter 9).
+    """The share of ``climb``'s answers that are right, and their mean bits, by theta (chapter 9).
 
     An answer is right when it is the true class or above it. ``labels`` (n,): the true columns;
     images of label -1, whose class is none of the columns, are left out, and ValueError says when
@@ -167,7 +148,7 @@ def accuracy_and_information(
         )
     right = np.zeros(len(thetas))
     bits = np.zeros(len(thetas))
-    for rows, mass in _blocks(hierarchy, probabilities):
+    for rows, mass in _mass_blocks(hierarchy, probabilities):
         inside = labels[rows] >= 0
         truth = hierarchy.classes[labels[rows][inside]]
         answers = np.stack([_answers(hierarchy, mass[inside], theta) for theta in thetas])

@@ -96,14 +96,13 @@ print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 thre
 FULL_INDEX = """
 import sys, time
 from pathlib import Path
-from imnetlib.image import Transform
-from imnetlib.loader import Loader
-from imnetlib.order import epoch_order
+from imnetlib.loader import Loader, Transform
+from imnetlib.order import order_of
 began = time.perf_counter()
 # "skip", because the file is empty.
 loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")
 opened = time.perf_counter()
-order = epoch_order(loader.state_dict()["records"], 0, 0)
+order = order_of([loader.state_dict()["records"]], True, 0, 0)
 print(f"{peak() / 1e6:,.0f} MB peak memory, {len(order):,} records: "
       f"opened in {opened - began:.1f} s, shuffled in {time.perf_counter() - opened:.1f} s")
 """

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from dags import LITTLE, dags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -15,26 +16,13 @@ from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from imnetlib import catalog, wordnet
 from imnetlib.wordnet import RELATIONS, Hierarchy
 
-# the note's conifers
+# The note's conifers.
 FIVE = ("n11620673", "n11624531", "n11621281", "n11628456", "n11627908")
-LITTLE = [("A", "R"), ("B", "R"), ("x", "A"), ("y", "A"), ("y", "B"), ("z", "B"), ("y1", "y")]
 
 
 @pytest.fixture(scope="module")
 def full() -> Hierarchy:
     return wordnet.load()
-
-
-@st.composite
-def dags(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, str]]]:
-    """Some classes, in any order, of a DAG with the root n0."""
-    size = draw(st.integers(1, 9))
-    edges = []
-    for node in range(1, size):
-        parents = draw(st.sets(st.integers(0, node - 1), min_size=1, max_size=3))
-        edges += [(f"n{node}", f"n{parent}") for parent in sorted(parents)]
-    names = draw(st.permutations([f"n{node}" for node in range(size)]))
-    return names[: draw(st.integers(1, size))], draw(st.permutations(edges))
 
 
 def ancestors(edges: list[tuple[str, str]], node: str) -> set[str]:
@@ -228,7 +216,9 @@ def test_errors_name_what_is_wrong(full: Hierarchy):
         wordnet.load([*FIVE, "n99999999"])
     with pytest.raises(KeyError, match="'n00001740' is not one of ImageNet's classes"):
         wordnet.load(["n00001740"])
-    with pytest.raises(KeyError, match="'n04399382' is no class of this hierarchy, nor above one"):
+    with pytest.raises(
+        KeyError, match="'n04399382' is not a class of this hierarchy, nor above one"
+    ):
         full.nodes(["n11620673", "n04399382"])
     with pytest.raises(
         ValueError, match="of 6 classes 5 are distinct: give one at least, each once"

@@ -7,26 +7,15 @@ import math
 
 import numpy as np
 import pytest
+from dags import LITTLE, dags
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imnetlib import wordnet
-from imnetlib.wordnet import Hierarchy, reading
+from imnetlib.wordnet import Hierarchy
 
-LITTLE = [("A", "R"), ("B", "R"), ("x", "A"), ("y", "A"), ("y", "B"), ("z", "B"), ("y1", "y")]
+HIERARCHIES = dags().map(lambda drawn: wordnet.build(*drawn))
 THETAS = (0.01, 0.3, 0.5, 0.75, 0.99)
-
-
-@st.composite
-def hierarchies(draw: st.DrawFn) -> Hierarchy:
-    """Some classes of a DAG with the root n0."""
-    size = draw(st.integers(1, 9))
-    edges = []
-    for node in range(1, size):
-        parents = draw(st.sets(st.integers(0, node - 1), min_size=1, max_size=3))
-        edges += [(f"n{node}", f"n{parent}") for parent in sorted(parents)]
-    names = draw(st.permutations([f"n{node}" for node in range(size)]))
-    return wordnet.build(names[: draw(st.integers(1, size))], edges)
 
 
 def weights(tree: Hierarchy, seed: int) -> np.ndarray:
@@ -42,7 +31,7 @@ def told(tree: Hierarchy, p: np.ndarray, nodes: tuple[int, ...]) -> float:
     return float(total)
 
 
-@given(hierarchies(), st.integers(0, 99))
+@given(HIERARCHIES, st.integers(0, 99))
 def test_climb_gives_the_most_informative_node_that_is_likely_enough(tree: Hierarchy, seed: int):
     p = np.stack([weights(tree, seed), weights(tree, seed + 1)])
     for theta in THETAS:
@@ -53,7 +42,7 @@ def test_climb_gives_the_most_informative_node_that_is_likely_enough(tree: Hiera
             assert answer == best
 
 
-@given(hierarchies())
+@given(HIERARCHIES)
 def test_climbing_to_the_top_and_not_at_all(tree: Hierarchy):
     p = np.stack([weights(tree, seed) for seed in range(3)]).astype(np.float32)
     top = wordnet.climb(tree, p, 1.0)
@@ -63,7 +52,7 @@ def test_climbing_to_the_top_and_not_at_all(tree: Hierarchy):
     assert (most == tree.information.max()).all()
 
 
-@given(hierarchies(), st.integers(1, 4), st.integers(0, 99))
+@given(HIERARCHIES, st.integers(1, 4), st.integers(0, 99))
 def test_greed_gets_its_guaranteed_share_of_the_best(tree: Hierarchy, k: int, seed: int):
     p = weights(tree, seed)
     nodes = wordnet.diverse(tree, p, k)
@@ -79,7 +68,7 @@ def test_greed_gets_its_guaranteed_share_of_the_best(tree: Hierarchy, k: int, se
     assert (np.diff(gains) <= 1e-9).all(), "each node adds no more than the one before"
 
 
-@given(hierarchies(), st.integers(0, 99))
+@given(HIERARCHIES, st.integers(0, 99))
 def test_the_first_node_is_the_best_single_one(tree: Hierarchy, seed: int):
     p = weights(tree, seed)
     worth = tree.mass(p) * tree.information
@@ -87,7 +76,7 @@ def test_the_first_node_is_the_best_single_one(tree: Hierarchy, seed: int):
     assert worth[first].sum() == pytest.approx(worth.max(initial=0.0))
 
 
-@given(hierarchies(), st.integers(1, 5), st.integers(0, 99))
+@given(HIERARCHIES, st.integers(1, 5), st.integers(0, 99))
 def test_pruned_nodes_are_no_ancestors_of_each_other(tree: Hierarchy, k: int, seed: int):
     p = weights(tree, seed)
     nodes = wordnet.diverse(tree, p, k)
@@ -117,8 +106,8 @@ def test_the_notes_forest_becomes_one_node():
     """A prediction like the note's, made up: five conifers, a valley and a bridge."""
     tree = wordnet.load()
     shares = {
-        "n11620673": 0.18, "n11624531": 0.17, "n11621281": 0.12, "n11628456": 0.1, "n11627908": 0.08,
-        "n09468604": 0.2, "n04366367": 0.15,
+        "n11620673": 0.18, "n11624531": 0.17, "n11621281": 0.12, "n11628456": 0.1,
+        "n11627908": 0.08, "n09468604": 0.2, "n04366367": 0.15,
     }  # fmt: skip
     p = np.zeros(len(tree.classes))
     p[np.searchsorted([tree.wnids[node] for node in tree.classes], list(shares))] = list(
@@ -135,12 +124,12 @@ def test_the_notes_forest_becomes_one_node():
     assert [wordnet.name(tree.wnids[node]) for node in answers] == ["conifer"]
 
 
-@given(hierarchies(), st.integers(0, 99))
+@given(HIERARCHIES, st.integers(0, 99))
 def test_accuracy_and_information_by_definition(tree: Hierarchy, seed: int):
     random = np.random.default_rng(seed)
     p = random.dirichlet(np.ones(len(tree.classes)), 7)
     labels = random.integers(-1, len(tree.classes), 7)
-    # one at least is known
+    # At least one is known.
     labels[0] = 0
     right, bits = wordnet.accuracy_and_information(tree, p, labels, THETAS)
     inside = labels >= 0
@@ -155,7 +144,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch):
     p = np.random.default_rng(0).dirichlet(np.ones(4), 50)
     labels = np.random.default_rng(1).integers(0, 4, 50)
     whole = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
-    monkeypatch.setattr(reading, "MASSES_A_BLOCK", 3 * len(tree))
+    monkeypatch.setattr("imnetlib.evaluate.metrics.ROWS_A_BLOCK", 3)
     parts = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
@@ -173,11 +162,9 @@ def test_what_are_no_probabilities_is_refused():
     bad = np.array([0.2, np.nan, 0.4, 0.1])
     with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
         wordnet.climb(tree, good[None], 80)
-    with pytest.raises(ValueError, match="the probabilities of image 1 hold NaN"):
+    with pytest.raises(ValueError, match="row 1 of the probabilities holds NaN"):
         wordnet.climb(tree, np.stack([good, bad]), 0.5)
-    with pytest.raises(
-        ValueError, match=r"give a row for each image, \(n, N\), not the shape \(4,\)"
-    ):
+    with pytest.raises(ValueError, match=r"give a row for each image, \(n, N\), not \(4,\)"):
         wordnet.climb(tree, good, 0.5)
     for one in (bad, good[:2], np.append(good, 0)):
         with pytest.raises(ValueError, match="give 4 probabilities, none of them NaN"):

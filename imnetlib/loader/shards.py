@@ -1,0 +1,71 @@
+"""The shards that a loader reads: their index and the open files (chapter 4)."""
+
+from __future__ import annotations
+
+import errno
+import warnings
+import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from imnetlib.loader.index import load_index
+from imnetlib.recordio import RecordError, RecordReader
+
+
+class LoadError(ValueError):
+    """A record that cannot be read or decoded; the message names shard, record id and offset."""
+
+
+class Shards:
+    """The ``index`` of shards, its ``checksum``, and the open ``files``: none once closed.
+
+    Raises what ``load_index`` raises, OSError where a file cannot be opened, and with ``whole``
+    LoadError where the last record that the index names is cut, as in a copy that broke off.
+    """
+
+    def __init__(self, paths: Sequence[Path], merged: Path | None, whole: bool) -> None:
+        self.index = load_index(paths, merged)
+        self.checksum = zlib.crc32(self.index.counts.data, zlib.crc32(self.index.ids.data))
+        self.files: list[RecordReader] = []
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            self._open()
+            if whole:
+                self._require_whole()
+            on_error.pop_all()
+
+    def close(self) -> None:
+        """Close the files; a second time does nothing."""
+        while self.files:
+            self.files.pop().close()
+
+    def _open(self) -> None:
+        paths = self.index.shards
+        try:
+            for path in paths:
+                self.files.append(RecordReader(path))
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            remedy = f"{len(paths):,} shards want as many open files: raise the limit (ulimit -n)"
+            raise OSError(error.errno, remedy, str(path)) from error
+
+    def _require_whole(self) -> None:
+        index = self.index
+        last = (np.cumsum(index.counts) - 1)[index.counts > 0]
+        shards, starts, _ = index.locate(last)
+        for key, shard, start in zip(index.ids[last], shards, starts.tolist(), strict=True):
+            try:
+                *_, (_, _, end) = self.files[shard].parts_at(start)
+            except RecordError as error:
+                raise LoadError(f"record {key}, the last: {error}") from error
+            size = index.sizes[shard]
+            if end < size:
+                warnings.warn(
+                    f"{index.shards[shard]}: the last record that the index names ends at byte "
+                    f"{end:,} of {size:,}; what follows is left out",
+                    stacklevel=5,
+                )
