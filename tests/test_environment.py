@@ -1,4 +1,4 @@
-"""pyproject.toml, the lock and environment.yml agree; imports are quick; make_env.sh fails clearly."""
+"""pyproject.toml, the lock and environment.yml agree; imports are quick; set-up fails clearly."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_environment_file_is_python_and_the_lock(checkout: Path):
 
 
 def test_what_conda_hands_to_pip_installs(checkout: Path, tmp_path: Path):
-    """conda writes its ``pip:`` section to a file beside environment.yml and gives that to pip."""
+    """Conda writes its ``pip:`` section to a file beside environment.yml and gives that to pip."""
     lines = yaml.safe_load((checkout / "environment.yml").read_text())["dependencies"][-1]["pip"]
     shutil.copy(checkout / "requirements.lock", tmp_path)
     handed = tmp_path / "condaenv.requirements.txt"

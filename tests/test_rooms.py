@@ -1,4 +1,4 @@
-"""The rooms of imnetlib stand in the order of the data's way, and each shows what is on its face and no more."""
+"""The rooms stand in the order of the data's way; nobody reaches behind another room's face."""
 
 from __future__ import annotations
 

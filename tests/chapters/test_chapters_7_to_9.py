@@ -89,7 +89,7 @@ def weights_of(root: Path) -> Path:
 
 
 def test_a_later_chapter_alone_would_train_what_chapter_7_trains(root: Path, chapter_7: Any):
-    """From the same recipe, classes and shards: else ``train`` would refuse the finished network."""
+    """The recipe, classes and shards are equal: else ``train`` would refuse the network."""
     trained, _ = chapter_7
     ready = course.prepare(str(root), "records")
     shutil.copytree(trained / "checkpoints", root / "checkpoints", copy_function=os.link)

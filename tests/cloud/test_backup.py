@@ -259,7 +259,7 @@ class TestRestore:
     def test_wrong_bytes_under_the_right_checksum_never_get_the_name(
         self, s3, stored, folder, tmp_path
     ):
-        """moto believes any checksum, as a broken store might; boto3 compares none of a part."""
+        """Moto believes any checksum, as a broken store might; boto3 compares none of a part."""
         content = bytearray((folder / "a.rec").read_bytes())
         crc32 = base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
         content[-1] ^= 1

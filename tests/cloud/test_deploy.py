@@ -128,7 +128,7 @@ class TestDeployment:
         assert "You are not authorized" in answer
 
     def test_the_rate_reaches_the_wire(self, ec2, name):
-        """moto drops it, so look at the request: boto3's model of the API must know each field."""
+        """Moto drops it, so look at the request: boto3's model of the API must know each field."""
         request = launch_request(name, rate=100)
         with Stubber(ec2) as stub:
             stub.add_response("run_instances", {"Instances": []}, request | {"DryRun": False})

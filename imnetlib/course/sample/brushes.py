@@ -321,7 +321,16 @@ class Pen:
     def oval(
         self, x: float, y: float, rx: float, ry: float, colour: Colour, shade: float = 1.0
     ) -> None:
-        """Fill an ellipse about (x, y)."""
+        """Fill an ellipse.
+
+        Args:
+            x: its middle.
+            y: its middle.
+            rx: half its width.
+            ry: half its height.
+            colour: RGB.
+            shade: how light it is, 1 as the colour says.
+        """
         turn = np.linspace(0, 2 * np.pi, 26)
         self.fill(np.stack([x + rx * np.cos(turn), y + ry * np.sin(turn)], axis=1), colour, shade)
 

@@ -141,7 +141,16 @@ def _wood(stage: Stage, crest: Array, size: float, distance: float, count: int) 
 
 
 def _plume(stage: Stage, x: float, y: float, high: float, wide: float, tones: Tones) -> None:
-    """Smoke or steam that rises ``high`` pixels from (x, y), widens and drifts."""
+    """Smoke or steam that rises, widens and drifts.
+
+    Args:
+        stage: where it is painted.
+        x: where it begins, in pixels.
+        y: where it begins, in pixels.
+        high: how far it rises, in pixels.
+        wide: its first width, in pixels.
+        tones: its colours, dark to light.
+    """
     table = ramp(*tones)
     drift = stage.pick(-1, 1) * stage.vary(0.1, 0.8)
     for k in np.linspace(0, 1, 13):

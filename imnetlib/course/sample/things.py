@@ -280,7 +280,16 @@ def grove(pen: Pen, name: str, count: int, spread: float, guests: float = 0.0) -
 def forest(
     stage: Stage, crest: Array, size: float, colour: Colour, distance: float, count: int
 ) -> None:
-    """A far wood along ``crest``: small jagged spires, one polygon each."""
+    """A far wood along a crest: small jagged spires, one polygon each.
+
+    Args:
+        stage: where it is painted.
+        crest: the height of the ground in each column of pixels.
+        size: the height of a tree in pixels.
+        colour: RGB.
+        distance: how far away it is; haze takes what is far.
+        count: how many trees.
+    """
     rng = stage.rng
     x = np.sort(rng.uniform(-5, stage.width + 5, count))
     column = x.astype(np.int64).clip(0, stage.width - 1)
