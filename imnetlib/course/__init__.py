@@ -17,6 +17,7 @@ from imnetlib.course.shared import (
     mxnet,
     scratch_folder,
     validation_images,
+    validation_list,
 )
 from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
 
@@ -24,5 +25,6 @@ __all__ = [
     "Cloud", "Root", "check", "claims_of", "class_names", "copy_as_kaggle", "most_instructive",
     "mxnet", "open_cloud", "open_root", "predict", "predicted", "prepare", "psnr",
     "publication", "record", "repeat", "resident_bytes", "scratch_folder", "shard_folder",
-    "shards", "site", "table", "trained", "validation_images", "verdicts",
+    "shards", "site", "table", "trained", "validation_images",
+    "validation_list", "verdicts",
 ]  # fmt: skip

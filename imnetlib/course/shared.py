@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imnetlib import catalog, image
+from imnetlib import catalog, image, organize
 from imnetlib.archive import TarReader, open_index
 from imnetlib.course.claims import recompute
 from imnetlib.course.report import verdicts
 from imnetlib.course.root import Root
 from imnetlib.image import Pixels
-from imnetlib.organize import validation_name
+from imnetlib.pack import ImageList, list_archive
 
 
 def scratch_folder(root: Root, chapter: int) -> Path:
-    """An empty folder on the disk of ``root`` for a chapter's trials, removed when the kernel ends.
+    """An empty folder on the disk of ``root`` for a chapter's trials, which removes it at its end.
 
-    Its name is always the same: the next run removes what a killed one has left.
+    Its name is always the same, so a new run clears what a killed one has left.
     """
     folder = root.root / f".chapter-{chapter}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def class_names(wnids: Iterable[str]) -> list[str]:
     """The first name of each class, for titles; KeyError if unknown. Not unique: see ``catalog``."""
     return [catalog.classes()[wnid].names[0] for wnid in wnids]
+
+
+def validation_list(root: Root) -> ImageList:
+    """The validation images in the order of their numbers, labelled by the development kit."""
+    index = open_index(root.archives / catalog.VALIDATION_TAR)
+    return list_archive(index, organize.labels_from_devkit(root.archives / catalog.DEVKIT))
 
 
 def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:
@@ -42,7 +46,7 @@ def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:
     """
     index = open_index(root.archives / catalog.VALIDATION_TAR)
     with TarReader(index) as reader:
-        files = [reader.read_name(validation_name(int(number) + 1)) for number in ids]
+        files = [reader.read_name(organize.validation_name(int(number) + 1)) for number in ids]
     return [image.decode(data) for data in files]
 
 
