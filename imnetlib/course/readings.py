@@ -15,10 +15,10 @@ def most_instructive(
     rows: Iterable[int],
     reading: Callable[[int], list[int]],
 ) -> int:
-    """The one of ``rows`` whose ``reading``, the nodes that explain it, shows most; see below.
+    """The one of ``rows`` whose ``reading``, the nodes that explain it, shows most.
 
     Its three heaviest nodes share at most one bit, the third is not too light, and some node
-    gathers what the classes under it split among them. Where there is none, the first row.
+    gathers what the classes under it split among them. The first row where none is like that.
     """
     return max(rows, key=lambda row: _shows(hierarchy, predictions, row, reading(row)))
 

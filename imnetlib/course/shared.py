@@ -29,7 +29,7 @@ def scratch_folder(root: Root, chapter: int) -> Path:
 
 
 def class_names(wnids: Iterable[str]) -> list[str]:
-    """The first name of each class, for titles; KeyError if unknown. Not unique: see ``catalog``."""
+    """The first name of each class, for titles: not unique. KeyError if unknown."""
     return [catalog.classes()[wnid].names[0] for wnid in wnids]
 
 

@@ -1,4 +1,4 @@
-"""How much of a training step's memory is in use at each operation, whatever the plan (chapter 6)."""
+"""The memory that a training step has in use at each operation, whatever the plan (chapter 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures of predictions along the hierarchy: what nodes cover, how errors are related (chapter 9)."""
+"""Measures along the hierarchy: what nodes cover, how errors are related (chapter 9)."""
 
 from __future__ import annotations
 

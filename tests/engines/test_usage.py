@@ -1,4 +1,4 @@
-"""What a training step holds at each operation, and that no plan takes less than its highest value."""
+"""What a training step holds at each operation, and a bound that no plan gets below."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from imnetlib.throughput import DAY, GB, HOUR, MB, MIB, BudgetRow, Device, image
 
 
 def download_hours(n_bytes: float, rate: float) -> Figure:
-    """Hours that ``n_bytes`` take against the download rate, marked at ``rate`` MB/s (chapter 1)."""
+    """Hours for ``n_bytes`` by download rate, with a dot at ``rate`` MB/s (chapter 1)."""
     rates = np.geomspace(min(0.1, rate), max(1000, rate), 200)
     seconds = n_bytes / (rate * MB)
     figure, axis = plots.axes()
@@ -140,7 +140,7 @@ def image_sizes(
     cores: int,
     marked: Mapping[str, float],
 ) -> Figure:
-    """Images/s of disks, cores and GPU by KB an image, with sizes ``marked`` by name (chapter 3)."""
+    """Images/s of disks, cores and GPU by KB an image; ``marked`` sizes by name (chapter 3)."""
     sizes = np.geomspace(2, 500, 100)
     figure, axis = plots.axes(width=8, height=4)
     for disk, color in zip(disks, plots.COLORS, strict=False):

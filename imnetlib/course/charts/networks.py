@@ -67,7 +67,7 @@ def buffers(steps: Sequence[Step], made: Mapping[str, Plan]) -> Figure:
 
 
 def plans(made: Mapping[str, Mapping[str, float]], batch: int) -> Figure:
-    """Planned MiB of each network with each saving, labelled in percent of the first (chapter 6)."""
+    """Planned MiB of each network with each saving, in percent of the first (chapter 6)."""
     figure, axis = plots.axes(height=3.6)
     savings = list(next(iter(made.values())))
     for number, (saving, color) in enumerate(zip(savings, PARTS[::-1], strict=True)):
@@ -114,7 +114,7 @@ def learning_curve(history: Sequence[Any]) -> Figure:
 def top_k(
     ranks: Mapping[int, npt.NDArray[np.int64]], note: Mapping[int, Sequence[float]]
 ) -> Figure:
-    """Top-k accuracy against k; by number of outputs ``ranks``, and the note's figures (chapter 8)."""
+    """Top-k accuracy against k: ``ranks`` by number of outputs, and the note's (chapter 8)."""
     classes = max(ranks)
     ks = np.arange(1, min(classes, 36) + 1)
     figure, axis = plots.axes(8.5, 3.8)
@@ -220,7 +220,7 @@ def relations(counted: Mapping[str, Mapping[str, float]]) -> Figure:
 def accuracy_against_bits(
     thetas: Floats, right: Floats, bits: Floats, guess: tuple[float, float]
 ) -> Figure:
-    """Share of right answers against their bits for each θ, and those of the ``guess`` (chapter 9)."""
+    """Share of right answers against their bits, for each θ and the ``guess`` (chapter 9)."""
     figure, axis = plots.axes(7, 4)
     axis.plot(bits, 100 * right, color=plots.BLUE, label="climbing, θ from 0.05 to 1")
     guessed, most = 100 * guess[0], guess[1]
