@@ -1,6 +1,7 @@
 # An activated conda environment of the course is used as it is; everywhere else the course has its own .venv.
 ENV := $(if $(filter imnetlib,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),.venv)
 BIN := $(ENV)/bin
+PROCESSES := -n auto --maxprocesses 4
 
 .PHONY: help env run test test-long lint lab notebooks bench lock data
 
@@ -30,10 +31,11 @@ lint: env
 	@$(BIN)/mypy --no-error-summary
 
 test: lint
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report= -m "not slow"
+	@echo "coverage: $$($(BIN)/coverage report --format=total) % of the lines of imnetlib"
 
 test-long: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PROCESSES)
 
 notebooks: env
 	@$(BIN)/imnet run --store

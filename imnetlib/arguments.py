@@ -9,8 +9,6 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def require(holds: bool, rule: str, value: object) -> None:
-    """ValueError "RULE, not VALUE" unless ``holds``: one call for each rule, in the order of the
-    arguments.
-    """
+    """Raise ValueError "RULE, not VALUE" unless ``holds``; one call a rule, in argument order."""
     if not holds:
         raise ValueError(f"{rule}, not {value!r}")

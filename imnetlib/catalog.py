@@ -1,5 +1,4 @@
-"""What ImageNet is: its archives, its classes, its validation labels and its known oddities
-(chapter 1).
+"""What ImageNet is: archives, classes, validation labels and known oddities (chapter 1).
 
 Facts come from the tables in ``data/``, whose README gives the origin and licence of each. A class
 is named by its wnid everywhere (``n02510455``: a WordNet 3.0 noun offset), never by its English
@@ -19,21 +18,19 @@ WNID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """One file as its publisher offers it. ``size`` in bytes; ``size`` or ``md5`` is None where
-    unknown.
-    """
+    """One file as its publisher offers it; ``size`` in bytes, None where it is not known."""
 
     name: str
-    size: int | None
-    md5: str | None
+    size: int | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The counts a data set must show, the archives it comes in, and others beside them that the
-    course can spare.
+    """The counts a data set must show, and the archives it comes in.
 
-    ``about_bytes`` is quoted: what those archives hold together whose exact size is not known.
+    ``others``: archives that the course does not need. ``about_bytes``: the quoted size, together,
+    of those ``archives`` whose exact size is not known.
     """
 
     name: str
@@ -47,15 +44,15 @@ class Dataset:
 
     @property
     def bytes(self) -> int:
-        """What the archives hold together."""
+        """The bytes of the archives together."""
         return self.about_bytes + sum(archive.size or 0 for archive in self.archives)
 
     def archive(self, name: str) -> Archive:
-        """The archive called ``name``; ValueError lists those there are."""
-        known = {archive.name: archive for archive in (*self.archives, *self.others)}
-        if name not in known:
-            raise ValueError(f"{self.name} has no archive {name!r}; it has {', '.join(known)}")
-        return known[name]
+        """The archive called ``name``; ValueError lists the names."""
+        archives = {archive.name: archive for archive in (*self.archives, *self.others)}
+        if name not in archives:
+            raise ValueError(f"{self.name} has no archive {name!r}; it has {', '.join(archives)}")
+        return archives[name]
 
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
@@ -70,22 +67,22 @@ ILSVRC2012 = Dataset(
     archives=(
         Archive(TRAIN_TAR, 147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
         Archive(VALIDATION_TAR, 6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
-        Archive(DEVKIT, None, "fa75699e90414af021442c21a62c3abf"),
+        Archive(DEVKIT, md5="fa75699e90414af021442c21a62c3abf"),
     ),
     about_bytes=2_600_000,
     url="https://image-net.org/data/ILSVRC/2012/",
     others=(
-        Archive("ILSVRC2012_img_test_v10102019.tar", None, "e1b8681fff3d63731c599df9b4b6fc02"),
-        Archive("ILSVRC2012_img_train_t3.tar", None, "ccaf1013018ac1037801578038d370da"),
+        Archive("ILSVRC2012_img_test_v10102019.tar", md5="e1b8681fff3d63731c599df9b4b6fc02"),
+        Archive("ILSVRC2012_img_train_t3.tar", md5="ccaf1013018ac1037801578038d370da"),
     ),
 )
+# Most of the classes of people are no longer in it.
 WINTER21 = Dataset(
-    # without most of the classes of people
     name="ImageNet 21k (winter 2021)",
     classes=19_167,
     train=13_153_500,
     validation=0,
-    archives=(Archive("winter21_whole.tar.gz", None, "ab313ce03179fd803a401b02c651c0a2"),),
+    archives=(Archive("winter21_whole.tar.gz", md5="ab313ce03179fd803a401b02c651c0a2"),),
     url="https://image-net.org/data/",
     about_bytes=1_100 * 10**9,
 )
@@ -94,7 +91,7 @@ IMAGENET21K = Dataset(
     classes=21_841,
     train=14_197_087,
     validation=0,
-    archives=(Archive("fall11_whole.tar", None, None),),
+    archives=(Archive("fall11_whole.tar"),),
     about_bytes=1_310 * 10**9,
 )
 SAMPLE = Dataset(
@@ -102,46 +99,39 @@ SAMPLE = Dataset(
     classes=36,
     train=2_520,
     validation=1_800,
-    archives=(
-        Archive(TRAIN_TAR, None, None),
-        Archive(VALIDATION_TAR, None, None),
-        Archive(DEVKIT, None, None),
-    ),
+    archives=(Archive(TRAIN_TAR), Archive(VALIDATION_TAR), Archive(DEVKIT)),
 )
 
 
 def published(name: str) -> tuple[str, Archive]:
-    """The address and the facts of the archive ``name`` of today's ImageNet; ValueError lists those
-    there are.
-    """
-    known = {
-        a.name: (dataset, a)
-        for dataset in (ILSVRC2012, WINTER21)
-        for a in (*dataset.archives, *dataset.others)
-    }
-    if name not in known:
-        raise ValueError(f"ImageNet has no archive {name!r}; it has {', '.join(known)}")
-    dataset, archive = known[name]
-    return dataset.url + name, archive
+    """URL and facts of an archive that image-net.org offers; ValueError lists the names."""
+    names = []
+    for dataset in (ILSVRC2012, WINTER21):
+        for archive in (*dataset.archives, *dataset.others):
+            if archive.name == name:
+                return dataset.url + name, archive
+            names.append(archive.name)
+    raise ValueError(f"ImageNet has no archive {name!r}; it has {', '.join(names)}")
 
 
 PNG_CALLED_JPEG = frozenset({"n02105855_2933.JPEG"})
 """Training files of ILSVRC2012 that are PNG inside."""
 
 _CMYK = """
-n01739381_1309 n02077923_14822 n02447366_23489 n02492035_15739 n02747177_10752 n03018349_4028 n03062245_4620
-n03347037_9675 n03467068_12171 n03529860_11437 n03544143_17228 n03633091_5218 n03710637_5125 n03961711_5286
-n04033995_2932 n04258138_17003 n04264628_27969 n04336792_7448 n04371774_5854 n04596742_4225 n07583066_647
-n13037406_4650 ILSVRC2012_val_00019877
+n01739381_1309 n02077923_14822 n02447366_23489 n02492035_15739 n02747177_10752 n03018349_4028
+n03062245_4620 n03347037_9675 n03467068_12171 n03529860_11437 n03544143_17228 n03633091_5218
+n03710637_5125 n03961711_5286 n04033995_2932 n04258138_17003 n04264628_27969 n04336792_7448
+n04371774_5854 n04596742_4225 n07583066_647 n13037406_4650 ILSVRC2012_val_00019877
 """
 CMYK = frozenset(f"{stem}.JPEG" for stem in _CMYK.split())
 """ILSVRC2012's JPEG files in printer's colours, CMYK: 22 for training and one for validation."""
 
 
 def data_file(name: str) -> Path:
-    """The path of a table in ``data/``: inside the installed package, or beside it in a checkout."""
-    packaged = Path(__file__).parent / "data" / name
-    return packaged if packaged.exists() else Path(__file__).parent.parent / "data" / name
+    """The path of a table in ``data/``: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "data" / name
+    return installed if installed.exists() else package.parent / "data" / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,32 +148,27 @@ class ImageNetClass:
 @functools.cache
 def classes() -> dict[str, ImageNetClass]:
     """All 21,842 classes by wnid, in sorted order. Read once, 0.1 s."""
-    found = {}
-    with data_file("classes.tsv").open(encoding="utf-8") as table:
-        next(table)
-        for line in table:
-            wnid, in_1k, in_21k, names, gloss = line.rstrip("\n").split("\t")
-            found[wnid] = ImageNetClass(
-                wnid, tuple(names.split(", ")), gloss, in_1k == "1", in_21k == "1"
-            )
-    return found
+    table = {}
+    with data_file("classes.tsv").open(encoding="utf-8") as lines:
+        next(lines)
+        for line in lines:
+            wnid, in_1k, in_21k, text, gloss = line.rstrip("\n").split("\t")
+            names = tuple(text.split(", "))
+            table[wnid] = ImageNetClass(wnid, names, gloss, in_1k == "1", in_21k == "1")
+    return table
 
 
 def label(wnid: str) -> str:
-    """A name people can read and the id that makes it certain: ``valley (n09468604)``; KeyError if
-    unknown.
-    """
+    """A class's name and, since names repeat, its wnid: ``valley (n09468604)``; or KeyError."""
     if wnid not in classes():
-        raise KeyError(f"{wnid!r} is none of ImageNet's classes; ids look like n09468604")
+        raise KeyError(f"{wnid!r} is not one of ImageNet's classes; ids look like n09468604")
     return f"{classes()[wnid].names[0]} ({wnid})"
 
 
 def named(name: str) -> tuple[ImageNetClass, ...]:
-    """The classes that have ``name`` among their names, whatever its case; often several, sometimes
-    none.
-    """
+    """The classes with ``name`` among their names, in any case of letters: none, one or several."""
     wanted = name.casefold()
-    return tuple(c for c in classes().values() if wanted in (n.casefold() for n in c.names))
+    return tuple(c for c in classes().values() if wanted in map(str.casefold, c.names))
 
 
 @functools.cache
@@ -199,13 +184,12 @@ def wnids_21k() -> tuple[str, ...]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The wnid of label 0, 1, …: the first word of each line, as in a ``synset.txt`` or
-    LOC_synset_mapping.txt.
+    """The wnid of label 0, 1, …: the first word of each line of ``path`` (chapter 2).
 
-    ValueError names the line that begins with no wnid or with one that has been there, and a file
-    without lines.
+    It is a ``synset.txt`` or Kaggle's LOC_synset_mapping.txt. ValueError names a line that begins
+    with no wnid or with that of an earlier line, and a file that is empty or no text.
     """
-    found: dict[str, int] = {}
+    line_of: dict[str, int] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -218,27 +202,25 @@ def read_classes(path: Path) -> tuple[str, ...]:
             raise ValueError(
                 f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455"
             )
-        if wnid in found:
-            raise ValueError(f"{path}, line {number}: {wnid} stands in line {found[wnid]} too")
-        found[wnid] = number
-    if not found:
+        if wnid in line_of:
+            raise ValueError(f"{path}, line {number}: {wnid} stands in line {line_of[wnid]} too")
+        line_of[wnid] = number
+    if not line_of:
         raise ValueError(f"{path} names no class: it is empty")
-    return tuple(found)
+    return tuple(line_of)
 
 
-def verify_classes(found: Sequence[str], expected: Sequence[str], where: Path) -> None:
-    """ValueError where the classes ``found`` in the file ``where`` are not the ``expected`` ones,
-    in the same order.
+def verify_classes(actual: Sequence[str], expected: Sequence[str], path: Path) -> None:
+    """ValueError unless the file ``path`` has the ``expected`` classes, in order (chapter 8).
 
-    A label is a position: the same number would mean another class, and nothing else would show it
-    (chapter 8).
+    A label is a position: the same number would mean another class, and nothing else would show it.
     """
-    way_out = "make it again, or take the one that belongs here"
-    if len(found) != len(expected):
-        raise ValueError(f"{where} has {len(found):,} classes, not {len(expected):,}: {way_out}")
-    for label, (there, here) in enumerate(zip(found, expected, strict=True)):
+    remedy = "make it again, or take the one that belongs here"
+    if len(actual) != len(expected):
+        raise ValueError(f"{path} has {len(actual):,} classes, not {len(expected):,}: {remedy}")
+    for position, (there, here) in enumerate(zip(actual, expected, strict=True)):
         if there != here:
-            raise ValueError(f"{where}: class {label} is {there} there, {here} here: {way_out}")
+            raise ValueError(f"{path}: class {position} is {there} there, {here} here: {remedy}")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, disks that fill up, locks, and reads from any thread."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-# no host has a ~ in its name, but many a hyphen
+# No host has a ~ in its name, though many have a hyphen.
 HOST = platform.node().replace("/", "_")
-_one_at_a_time = threading.Lock()
-# bytes a file costs on the disk beyond its own, on average
+# Bytes that a file takes on the disk beyond its own, on average.
 HALF_BLOCK = 2048
-# of a file system that cannot lock
+# The errors of a file system without locks, and of a disk or a quota that is used up.
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
-# no disk left, or no quota
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_one_at_a_time = threading.Lock()
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power cut (Windows cannot: there it does nothing)."""
+    """Make the names in ``folder`` survive a power cut; does nothing on Windows, which cannot."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -38,8 +37,15 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync() -> None:
+    """Put all that is written on the disk, as fsync would take hours for thousands of files."""
+    # Windows has no such call.
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 def require_space(folder: Path, needed: int) -> None:
-    """Make the folder; OSError when its disk has less than ``needed`` bytes free."""
+    """Make ``folder``; OSError when its disk has less than ``needed`` bytes free."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -58,24 +64,13 @@ def require_one_disk(source: Path, folder: Path) -> None:
         )
 
 
-def shown_names(folder: Path) -> set[str]:
-    """What lies in a folder but hidden things: Finder, for one, leaves a .DS_Store wherever it has
-    looked.
-    """
-    return {entry.name for entry in os.scandir(folder) if entry.name[0] != "."}
-
-
 def _disk_of(path: Path) -> int:
     return path.stat().st_dev
 
 
-def sync() -> None:
-    """Put everything written on the disk: one call for thousands of files, where an fsync each
-    takes hours.
-    """
-    # not on Windows
-    if hasattr(os, "sync"):
-        os.sync()
+def shown_names(folder: Path) -> set[str]:
+    """The names in ``folder`` but hidden ones, such as the .DS_Store that Finder leaves behind."""
+    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
 
 
 def first_names(names: Iterable[str]) -> str:
@@ -85,10 +80,10 @@ def first_names(names: Iterable[str]) -> str:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder for this process; False where another process has it.
+    """Lock an open file or folder for this process; False where another process has the lock.
 
-    The lock ends with the descriptor, so a killed process holds nothing. True, though nothing is
-    locked, on Windows and where the file system has no locks, as Lustre often has not.
+    The lock ends with the descriptor, so a killed process holds none. On Windows, and where the
+    file system has no locks, as Lustre often has not, it is True though nothing is locked.
     """
     if sys.platform == "win32":
         return True
@@ -106,7 +101,7 @@ def try_lock(descriptor: int) -> bool:
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep a second process of this library from working in ``folder``: OSError; see ``try_lock``."""
+    """Hold the lock of ``folder`` (``try_lock``); OSError while another process has it."""
     if sys.platform == "win32":
         yield
         return
@@ -122,28 +117,28 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Say which disk is full: the system's own error names no file once that is open."""
+    """Say which disk is full: the system's own error names no file once it is open."""
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OSError(
-            error.errno, f"the disk of {path} is full: make room and run this again"
-        ) from error
+        full = f"the disk of {path} is full: make room and run this again"
+        raise OSError(error.errno, full) from error
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` for writing; on success it takes that name, on error it
-    goes.
+    """Open a temporary file to write; it becomes ``path`` on success and is removed on an error.
 
     The data is on the disk before the name is, so a kill or a power cut leaves the old file or the
-    new one. The temporary name (``.NAME.HOST~PID~*.tmp``) is this writer's own: of two writers the
-    later one wins, whole. What a killed one leaves is removed by the next write of the same path.
+    new one. The temporary name, ``.NAME.HOST~PID~*.tmp``, belongs to this writer alone: of two
+    writers the later one wins, whole. What a killed one leaves is removed by the next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
+        if not _is_alive(int(leftover.name.rsplit("~", 2)[1])):
+            leftover.unlink(missing_ok=True)
     beside = path.with_name(f".{path.name}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
     try:
         with full_disk_named(path), beside.open("xb") as out:
@@ -156,34 +151,22 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file by ``write_atomically``."""
-    with write_atomically(path) as out:
-        out.write(data)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of writers that were killed: processes of this machine that are no
-    more.
-    """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
-        pid = int(left.name.rsplit("~", 2)[1])
-        if not _alive(pid):
-            left.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    # where signal 0 is no question, but the end of the process
+def _is_alive(pid: int) -> bool:
+    # On Windows signal 0 would end the process.
     if os.name == "nt":
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        # another user's
-        return True
+    except OSError as error:
+        # The process of another user may not be asked.
+        return isinstance(error, PermissionError)
     return True
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file by ``write_atomically``."""
+    with write_atomically(path) as out:
+        out.write(data)
 
 
 def file_crc32(path: Path) -> int:
@@ -201,20 +184,17 @@ def _seek_and_read(fd: int, size: int, offset: int) -> bytes:
         return os.read(fd, size)
 
 
-# Up to ``size`` bytes of ``fd`` from ``offset`` on; from any thread. No function around pread: its
-# call would cost a third of it. Windows has none.
+# Up to ``size`` bytes of ``fd`` from ``offset`` on, from any thread. Not a function around pread,
+# which Windows lacks: the call would take a third of the time.
 read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
 
 
 def read_all_at(fd: int, size: int, offset: int) -> bytes:
-    """``size`` bytes from ``offset`` on, fewer only at the file's end: one call brings 2 GiB at
-    most.
+    """``size`` bytes from ``offset`` on, fewer only at the end of the file.
+
+    One call of the system brings 2 GiB at most, and less from a network file system.
     """
     data = read_at(fd, size, offset)
-    # a network file system may bring less, too
-    while 0 < len(data) < size:
-        more = read_at(fd, size - len(data), offset + len(data))
-        if not more:
-            break
+    while len(data) < size and (more := read_at(fd, size - len(data), offset + len(data))):
         data += more
     return data

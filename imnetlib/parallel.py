@@ -1,4 +1,4 @@
-"""Work handed to threads or processes ahead of the one who takes the results."""
+"""Work that threads or processes do ahead of the consumer of its results."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ Result = TypeVar("Result")
 def map_ahead(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Generator[Result]:
-    """``work(item)`` for each item, in order, as ``pool.map`` gives them; ``ahead`` of them at most
-    are in memory.
+    """Yield ``work(item)`` for each item, in order, with at most ``ahead`` of them in memory.
 
-    ``Executor.map`` takes in all items at once and keeps every result until it is asked for: a slow
-    disk behind a fast pool would fill the memory. Left early, or after an error, what has not begun
-    is cancelled.
+    ``Executor.map`` submits all items at once and keeps every result until it is asked for: with a
+    slow disk behind a fast pool they would fill the memory. Work that has not begun when the
+    generator is closed, or after an error, is cancelled.
     """
-    todo = iter(items)
-    waiting: deque[Future[Result]] = deque()
+    tasks = (pool.submit(work, item) for item in items)
+    pending: deque[Future[Result]] = deque()
     try:
-        waiting.extend(pool.submit(work, item) for item in islice(todo, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(todo, 1))
+        pending.extend(islice(tasks, ahead))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(islice(tasks, 1))
             yield result
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()

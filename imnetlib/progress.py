@@ -1,6 +1,4 @@
-"""The progress of a long job: a bar in a terminal, a widget in a notebook, a line per tenth
-elsewhere.
-"""
+"""Progress of a long job: a bar in a terminal, a widget in a notebook, else a line per tenth."""
 
 from __future__ import annotations
 
@@ -12,12 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-# seconds from one line to the next: a job of a moment writes one line, not ten
+# Seconds between two lines: a job of a moment writes one, not ten.
 QUIET = 0.5
 
 
-class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
-    """A tqdm that writes a whole line each tenth of the way: readable in a log or a saved notebook."""
+# The class is generic in its stub only.
+class _LinePerTenth(tqdm):  # type: ignore[type-arg]
+    """A tqdm that writes a line per tenth, readable in a log or a saved notebook."""
 
     def __init__(self, *, total: int, **settings: Any) -> None:
         settings |= {"mininterval": 0, "maxinterval": float("inf"), "ascii": True}
@@ -27,26 +26,20 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]  # generic in its stub only
         super().__init__(total=total, miniters=max(1, total // 10), **settings)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Write one line; nothing for the empty bar at the start nor too soon after another line."""
+        """Write a line, except for an empty bar or too soon after another line."""
         now = time.monotonic()
         done = self.n == self.total
-        if self.n and self.n != self._shown and (done or now - self._written > QUIET):
+        if self.n != self._shown and (done or now - self._written > QUIET):
             self.fp.write(f"{self}\n")
             self.fp.flush()
             self._shown = self.n
             self._written = now
 
     def close(self) -> None:
-        """Write the last state, once, without the blank line that tqdm adds."""
+        """Write the last line, once, without the blank one that tqdm adds."""
         if not self.disable:
             self.display()
         self.disable = True
-
-
-def _in_a_watched_notebook() -> bool:
-    """Whether this is a kernel that a Jupyter server started, able to show widgets."""
-    watched = _in_a_kernel() and "JPY_SESSION_NAME" in os.environ
-    return watched and importlib.util.find_spec("ipywidgets") is not None
 
 
 def _in_a_kernel() -> bool:
@@ -55,17 +48,13 @@ def _in_a_kernel() -> bool:
 
 
 def progress(total: int, what: str, unit: str) -> tqdm[Any]:
-    """A bar over ``total`` steps of ``unit`` ("B": counts in kB, MB, …); call ``update(n)`` in a
-    ``with``.
-    """
-    settings: dict[str, Any] = {
-        "total": total,
-        "desc": what,
-        "unit": unit if unit == "B" else f" {unit}",
-    }
+    """A bar over ``total`` steps of ``unit`` ("B" counts in kB, MB, …); a context manager."""
+    settings: dict[str, Any] = {"total": total, "desc": what, "unit": f" {unit}"}
     if unit == "B":
-        settings |= {"unit_scale": True, "unit_divisor": 1000}
-    if _in_a_watched_notebook():
+        settings |= {"unit": unit, "unit_scale": True, "unit_divisor": 1000}
+    # A Jupyter server, which shows widgets, sets this name in the kernels that it starts.
+    watched = _in_a_kernel() and "JPY_SESSION_NAME" in os.environ
+    if watched and importlib.util.find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as widget
 
         return widget(**settings)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from imnetlib.course import sample
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -15,6 +18,18 @@ CHECKOUT = Path(__file__).parent.parent
 def checkout() -> Path:
     """The folder this repository lies in."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The sample, drawn once for all tests, whatever process they run in."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "mirror"
+    folder.mkdir(exist_ok=True)
+    with (folder.parent / "mirror.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sample.draw(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

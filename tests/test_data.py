@@ -1,6 +1,4 @@
-"""The tables in data/: complete, right by independent knowledge, readable by NLTK, carried by the
-wheel.
-"""
+"""The tables in data/: complete, right by other sources, read by NLTK, carried by the wheel."""
 
 from __future__ import annotations
 
@@ -85,7 +83,7 @@ def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, nouns: Word
         for synset in [nouns.synset_from_pos_and_offset("n", int(wnid[1:]))]
         for above in synset.hypernyms() + synset.instance_hypernyms()
     }
-    # one of them is the teddy's
+    # One of these edges is the teddy's.
     assert len(edges) == len(expected) == 24_049
     assert {(node, above) for node, above in edges} == expected
     assert {above for _, above in edges} - {node for node, _ in edges} == {"n00001740"}
@@ -138,10 +136,8 @@ def test_wordnet_zip_has_all_files_and_each_keeps_its_licence(checkout: Path):
             "WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved."
             in texts[name]
         )
-    assert (
-        sum(line[0] != " " for line in texts["data.noun"].splitlines()) == 82_115
-        # WordNet 3.0's own count
-    )
+    # The number of nouns is WordNet 3.0's own count.
+    assert sum(line[0] != " " for line in texts["data.noun"].splitlines()) == 82_115
     assert len(texts["lexnames"].splitlines()) == 45
     assert texts["lexnames"].splitlines()[18] == "18\tnoun.person\t1"
     for name, count in (("index.sense", 146_312), ("cntlist.rev", 17_081)):
@@ -163,9 +159,7 @@ def test_readme_names_every_file_and_quotes_the_licence_whole(checkout: Path):
 def test_rebuilding_the_zip_gives_the_same_members(
     checkout: Path, tmp_path: Path, build_data: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
-    """Order, dates, modes and contents; the packed bytes are zlib's, which differ from one zlib to
-    another.
-    """
+    """Order, dates, modes and contents; the packed bytes differ from one zlib to another."""
     with zipfile.ZipFile(checkout / "data/nltk_data/corpora/wordnet.zip") as archive:
         expected = [(i.filename, i.date_time, i.external_attr, i.CRC) for i in archive.infolist()]
         files = {name: archive.read(f"wordnet/{name}").decode() for name in NLTK_FILES}
@@ -220,8 +214,7 @@ def build(checkout: Path, path: Path) -> str:
 
 
 def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
-    """Built, unpacked into an empty folder (all that installing a pure wheel is) and used from
-    elsewhere.
+    """Built, unpacked into an empty folder, as pip installs a pure wheel, and used from elsewhere.
 
     ``-S`` leaves out site-packages, and with it the editable install of this checkout.
     """
@@ -245,7 +238,7 @@ def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
     file, *counts = done.stdout.split()
     assert Path(file).is_relative_to(site)
     assert counts == ["21842", "1000"]
-    # that is the course's
+    # claims.tsv belongs to the course.
     tables = {path.name for path in (checkout / "data").glob("*.t*")} - {"claims.tsv"}
     assert {path.name for path in (site / "imnetlib/data").iterdir()} == tables | {"README.md"}
     assert "WordNet 3.0 Copyright 2006" in (site / "imnetlib/data/README.md").read_text("utf-8")

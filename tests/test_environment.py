@@ -1,10 +1,7 @@
-"""pyproject.toml, the lock and environment.yml tell one story; importing costs little; doctor sees
-what is wrong.
-"""
+"""pyproject.toml, the lock and environment.yml agree; imports are quick; make_env.sh fails clearly."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
@@ -16,10 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from packaging.requirements import Requirement
 
-from imnetlib.cli import main
 from imnetlib.course import doctor
 
 EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "dev")
@@ -72,9 +67,10 @@ def test_what_conda_hands_to_pip_installs(checkout: Path, tmp_path: Path):
 
 
 def test_importing_the_package_is_quick():
-    code = "import sys; before = set(sys.modules); import imnetlib; print(len(set(sys.modules) - before))"
+    code = "import sys; before = set(sys.modules); import imnetlib; "
+    code += "print(len(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    # itself: an import that imports nothing cannot be slow
+    # Only itself: an import that imports nothing cannot be slow.
     assert int(done.stdout) == 1
 
 
@@ -110,74 +106,12 @@ def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
 
 
 def test_wordnet_works_right_after_set_up(tmp_path: Path):
-    code = "from nltk.corpus import wordnet; print(wordnet.synset_from_pos_and_offset('n', 2510455).lemma_names())"
+    code = "from nltk.corpus import wordnet; "
+    code += "print(wordnet.synset_from_pos_and_offset('n', 2510455).lemma_names())"
     environment = {name: value for name, value in os.environ.items() if name != "NLTK_DATA"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stdout.startswith("['giant_panda', 'panda',"), done.stderr
-
-
-def test_doctor_finds_this_environment_in_order(tmp_path: Path):
-    wrong = [check for check in doctor.diagnose(tmp_path) if not check.ok]
-    assert wrong == []
-
-
-def test_doctor_names_the_remedy_for_a_wrong_version(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    wanted = doctor.locked_versions() | {"papermill": "0.0.1"}
-    monkeypatch.setattr(doctor, "locked_versions", lambda: wanted)
-    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
-    assert wrong.name == "papermill"
-    assert "pip install papermill==0.0.1" in wrong.remedy
-
-
-def test_the_exit_status_of_doctor_says_whether_all_is_well(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    assert CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)]).exit_code == 0
-    monkeypatch.setattr(doctor, "DISK_NEEDED", 10**18)
-    done = CliRunner().invoke(main, ["doctor", "--root", str(tmp_path)])
-    assert done.exit_code == 1
-    assert "[FAIL]  free disk:" in done.output
-
-
-def test_doctor_reports_a_package_that_is_not_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    def version(name: str) -> str:
-        if name == "papermill":
-            raise importlib.metadata.PackageNotFoundError(name)
-        return real(name)
-
-    real = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
-    assert (wrong.name, wrong.found) == ("papermill", "not installed")
-
-
-def test_doctor_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    (wrong,) = [check for check in doctor.diagnose(tmp_path / "new" / "root") if not check.ok]
-    assert (wrong.name, wrong.found) == ("free disk", "0.0 GB")
-
-
-def test_doctor_reports_a_kernel_of_another_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    kernel = tmp_path / "kernels" / "python3"
-    kernel.mkdir(parents=True)
-    spec = {
-        "argv": ["/usr/bin/python3", "-m", "ipykernel_launcher"],
-        "display_name": "x",
-        "language": "python",
-    }
-    (kernel / "kernel.json").write_text(json.dumps(spec))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    (wrong,) = [check for check in doctor.diagnose(tmp_path) if not check.ok]
-    assert wrong.name == "kernel python3"
-    assert "ipykernel install" in wrong.remedy
 
 
 class TestMakeEnv:
@@ -230,7 +164,8 @@ class TestMakeEnv:
         fake = f"{tmp_path}/fake-python"
         Path(fake).write_text("#!/bin/sh\necho no network; exit 1\n")
         Path(fake).chmod(0o755)
-        script = f'[ "$1" = -c ] && exit 0; PATH=/usr/bin:/bin; mkdir -p "$3/bin"; cp {fake} "$3/bin/python"'
+        script = '[ "$1" = -c ] && exit 0; PATH=/usr/bin:/bin; mkdir -p "$3/bin"; '
+        script += f'cp {fake} "$3/bin/python"'
         done = self.run(checkout, tmp_path, {"python3.11": script})
         assert done.returncode == 1
         assert "no network" in done.stderr

@@ -1,6 +1,4 @@
-"""Files appear whole or not at all, whoever else writes; progress is a line now and then where
-nobody watches.
-"""
+"""Files appear whole or not at all, whoever else writes; progress is a line now and then."""
 
 from __future__ import annotations
 
@@ -54,13 +52,20 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(
     done = []
     fsync = os.fsync
     replace = Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(
-        Path, "replace", lambda self, to: (done.append("rename"), replace(self, to))
-    )
+
+    def logged_fsync(descriptor: int) -> None:
+        done.append("fsync")
+        fsync(descriptor)
+
+    def logged_replace(path: Path, target: Path) -> None:
+        done.append("rename")
+        replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(Path, "replace", logged_replace)
     with write_atomically(tmp_path / "file") as out:
         out.write(b"bytes")
-    # the data, the name, the folder that holds the name
+    # The data, the name, and the folder that holds the name.
     assert done == ["fsync", "rename", "fsync"]
 
 
@@ -69,11 +74,11 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path
     dead.wait()
     killed = tmp_path / f".file.{files.HOST}~{dead.pid}~00aa.tmp"
     kept = {
-        # another thread's, say
+        # Another thread's.
         f".file.{files.HOST}~{os.getpid()}~00bb.tmp",
-        # of a machine that shares the disk
+        # That of a machine that shares the disk.
         f".file.elsewhere~{dead.pid}~00cc.tmp",
-        # and of one with a name that begins as ours
+        # That of a machine whose name begins like ours.
         f".file.{files.HOST}-2~{dead.pid}~00ee.tmp",
         f".other.{files.HOST}~{dead.pid}~00dd.tmp",
     }
@@ -100,15 +105,14 @@ class TestProgress:
             for _ in range(1000):
                 bar.update()
         captured = capsys.readouterr()
-        # a verb's own output is not mixed with its progress
+        # The output of a command is not mixed with its progress.
         assert captured.out == ""
         return captured.err.splitlines()
 
     def test_a_line_per_tenth(self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
         lines = self.lines(capsys, 0, monkeypatch)
-        assert [line.split("%")[0].split()[-1] for line in lines] == [
-            str(n) for n in range(10, 101, 10)
-        ]
+        tenths = [str(percent) for percent in range(10, 101, 10)]
+        assert [line.split("%")[0].split()[-1] for line in lines] == tenths
 
     def test_a_job_of_a_moment_writes_one(
         self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Work handed out ahead: in order, a bounded part of it in memory, and an end that is clean."""
+"""Work done ahead: in order, a bounded part of it in memory, and nothing left at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_slow_taker_bounds_what_is_in_memory():
     with ThreadPoolExecutor(2) as pool:
         results = map_ahead(pool, lambda n: taken.append(n) or n, range(995), ahead=3)
         assert [next(results) for _ in range(15)] == list(range(15))
-        # what was handed out before is done, or one of them is at it
+        # Both threads are done with what was submitted before, or one is busy with the last of it.
         pool.submit(int).result()
         assert len(taken) <= 18
         assert list(results) == list(range(15, 995))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,12 +115,37 @@ def test_a_room_takes_from_another_what_is_on_its_face(path: Path):
     assert behind == []
 
 
+def private_attributes(source: str) -> Iterator[tuple[str, str]]:
+    """Module and attribute of each ``module._name`` where ``module`` was imported from imnetlib."""
+    tree = ast.parse(source)
+    modules = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("imnetlib")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        private = node.attr.startswith("_") and not node.attr.endswith("__")
+        if private and node.value.id in modules:
+            yield modules[node.value.id], node.attr
+
+
 @pytest.mark.parametrize("user", USERS)
 def test_notebooks_tools_and_tests_of_other_rooms_use_the_faces(user: str):
     own = Path(user).parts[1] if user.startswith("tests/") else "no room"
+    reached = [*imports(USERS[user]), *private_attributes(USERS[user])]
     behind = [
         f"{module}.{name}"
-        for module, name in imports(USERS[user])
+        for module, name in reached
         if is_private(module, name) and not module.startswith(f"imnetlib.{own}")
     ]
     assert behind == []
+
+
+def test_the_readme_has_every_room_on_its_map():
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row.split("|")[1])}
+    assert set(ORDER) <= named

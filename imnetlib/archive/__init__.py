@@ -1,9 +1,9 @@
 """Tar archives, and tars of tars, indexed and read in place (chapters 2 and 4).
 
 ImageNet's training set is one tar of 1,000 tars. ``index_tar`` walks its headers once and notes
-where each member's bytes lie, ``TarScanner`` does so while the bytes pass by; ``TarReader`` then
-reads any of them in any order, from many threads; nothing is unpacked. Needs NumPy and the standard
-library only.
+where the bytes of each member lie; ``TarScanner`` does the same while the bytes pass by.
+``TarReader`` then reads any member, in any order, from many threads, and nothing is unpacked.
+Needs only NumPy and the standard library.
 """
 
 from imnetlib.archive.headers import TarTruncatedError

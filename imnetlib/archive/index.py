@@ -1,48 +1,29 @@
-"""Tar archives, and tars of tars, read in place (chapters 2 and 4).
-
-ImageNet's training set is one tar of 1,000 tars. ``index_tar`` walks its headers once and notes
-where each member's bytes lie, ``TarScanner`` does so while the bytes pass by; ``TarReader`` then
-reads any of them in any order, from many threads; nothing is unpacked. Needs NumPy and the standard
-library only. The parser of headers is :mod:`imnetlib.archive.headers`.
-"""
+"""The index of a tar, or of a tar of tars: made, kept beside it, searched (chapters 2 and 4)."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.archive.headers import (
-    TAR_BLOCK,
-    FoundMembers,
-    Integers,
-    Names,
-    checksum_agrees,
-    number_of,
-    stated_name,
-    walk,
-)
-from imnetlib.arguments import PathLike
+from imnetlib.archive import headers
+from imnetlib.archive.headers import TAR_BLOCK, Integers, Names
+from imnetlib.archive.members import Members
+from imnetlib.arguments import PathLike, require
 from imnetlib.files import read_at, write_atomically
 
-_Array = TypeVar("_Array", Names, Integers)
-
-# warnings reach stderr unless the program says otherwise
 _log = logging.getLogger(__name__)
-# headers that tell whether an index still fits its archive
+_COLUMNS = ("names", "offsets", "sizes", "classes")
+# Headers read to see whether an index still fits its archive.
 _HEADERS_COMPARED = 5
-# names compared at a time
-_NAMES_AT_A_TIME = 1 << 18
+_NAMES_COMPARED_AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +31,9 @@ class TarIndex:
     """Where every regular file of an archive lies: arrays of length n, in archive order.
 
     ``names``: UTF-8, ``<class>/<member>`` in a tar of tars, else ``<member>``; ``S<width>``, as
-    wide as the longest. ``offsets`` and ``sizes``: int64, where the member's bytes stand in the
+    wide as the longest. ``offsets`` and ``sizes``: int64, in bytes, of the members' data in the
     outer file. ``classes``: int32, positions in the sorted ``class_names`` (the inner tars, without
-    .tar), or -1. ``archive_bytes``: the length of that file.
+    .tar), or -1. ``archive_bytes``: the length of the outer file.
     """
 
     path: Path
@@ -63,78 +44,98 @@ class TarIndex:
     class_names: tuple[str, ...]
     archive_bytes: int
 
+    def __post_init__(self) -> None:
+        lengths = [len(getattr(self, column)) for column in _COLUMNS]
+        require(len(set(lengths)) == 1, "the columns of an index are equally long", lengths)
+
     def __len__(self) -> int:
         return len(self.names)
 
     def save(self, path: PathLike) -> None:
-        """Write the index as an .npz. It names the archive by a relative path, so both can move
-        together.
-        """
+        """Write an .npz with a relative path to the archive, so that both can move together."""
         path = Path(path)
         archive = (self.path.parent.resolve() / self.path.name).as_posix()
-        # on Windows, where there is no way from one drive to another
+        # On Windows there is no relative path from one drive to another.
         with suppress(ValueError):
             archive = Path(os.path.relpath(archive, path.parent.resolve())).as_posix()
-        arrays = {
-            name: getattr(self, name)
-            for name in ("names", "offsets", "sizes", "classes", "class_names")
-        }
+        stored = (*_COLUMNS, "class_names", "archive_bytes")
+        arrays = {name: np.asarray(getattr(self, name)) for name in stored}
         with write_atomically(path) as out:
-            np.savez(
-                out, archive=np.array(archive), archive_bytes=np.array(self.archive_bytes), **arrays
-            )
+            np.savez(out, archive=np.array(archive), **arrays)
 
     @classmethod
     def load(cls, path: PathLike) -> TarIndex:
-        """Read an index back; ValueError for another file, or an archive that is no longer the one
-        indexed.
+        """Read an index back; ValueError unless it is one, and fits the archive as it is now.
 
-        Its length tells, and a few of its headers. FileNotFoundError when the index or its archive
-        is not there.
+        The archive's length and a few of its headers are compared. FileNotFoundError when the index
+        or the archive is missing.
         """
         path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in ("names", "offsets", "sizes", "classes")}
-                archive = Path(os.path.normpath(path.parent.resolve() / str(stored["archive"])))
-                length = int(stored["archive_bytes"])
-                class_names = tuple(stored["class_names"].tolist())
-            if len({len(column) for column in arrays.values()}) != 1:
-                raise ValueError("its columns have different lengths")
+                index = cls(
+                    path=Path(os.path.normpath(path.parent.resolve() / str(stored["archive"]))),
+                    class_names=tuple(stored["class_names"].tolist()),
+                    archive_bytes=int(stored["archive_bytes"]),
+                    **{column: stored[column] for column in _COLUMNS},
+                )
         except FileNotFoundError:
             raise
-        # whatever NumPy and zipfile make of a damaged file
-        except (
-            *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, RuntimeError),
-            *(zipfile.BadZipFile, zlib.error),
-        ) as error:
+        # NumPy and zipfile raise errors of a dozen kinds for a damaged file.
+        except Exception as error:
             raise ValueError(f"{path} is no index: make one with imnet index TAR") from error
-        if not archive.exists():
+        if not index.path.exists():
             raise FileNotFoundError(
-                f"{path} is the index of {archive}, which is gone: put it back there"
+                f"{path} is the index of {index.path}, which is gone: put it back there"
             )
-        now = archive.stat().st_size
-        if now != length:
-            raise ValueError(
-                f"{path} was made when {archive} had {length:,} bytes; it has {now:,} now: index it again"
-            )
-        index = cls(archive, class_names=class_names, archive_bytes=length, **arrays)
         if not _fits(index):
-            raise ValueError(f"{path} is of another archive than {archive} is now: index it again")
+            raise ValueError(
+                f"{path} is of another archive than {index.path} is now: index it again"
+            )
         return index
 
     def select(self, rows: Integers | slice) -> TarIndex:
         """The members at these positions, in that order, as an index of the same archive."""
-        columns = self.names[rows], self.offsets[rows], self.sizes[rows], self.classes[rows]
-        return TarIndex(self.path, *columns, self.class_names, self.archive_bytes)
+        return replace(self, **{column: getattr(self, column)[rows] for column in _COLUMNS})
 
-    def positions(self, names: Names | Sequence[str]) -> Integers:
-        """The position of each name (UTF-8 bytes or str); ValueError counts the missing and names
-        ten.
+    def positions(self, names: Names | Sequence[str], order: Integers | None = None) -> Integers:
+        """The position of each name, UTF-8 bytes or str; ValueError names ten that are missing.
 
-        Sorts the index anew, 0.2 s a million members: ask for many names at once.
+        ``order`` sorts the names of the index; without it they are sorted anew, 0.2 s a million:
+        ask for many names at once.
         """
-        return find_names(self, np.argsort(self.names, kind="stable"), names)
+        if order is None:
+            order = np.argsort(self.names, kind="stable")
+        wanted = np.asarray(names) if len(names) else np.empty(0, "S1")
+        if wanted.dtype.kind != "S":
+            wanted = np.char.encode(wanted.astype(np.str_), "utf-8")
+        ranks = np.searchsorted(self.names, wanted, sorter=order)
+        positions: Integers = order[np.minimum(ranks, len(order) - 1)]
+        missing = wanted[self.names[positions] != wanted]
+        if len(missing):
+            first = ", ".join(name.decode("utf-8", "replace") for name in missing[:10].tolist())
+            raise ValueError(
+                f"{len(missing):,} of {len(wanted):,} names are not in {self.path}: {first}"
+            )
+        return positions
+
+
+def _fits(index: TarIndex) -> bool:
+    """Whether the archive's length and a few of its headers are those of the index."""
+    with index.path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size != index.archive_bytes:
+            return False
+        for row in np.linspace(0, len(index) - 1, _HEADERS_COMPARED).astype(int).tolist():
+            start = max(0, int(index.offsets[row]) - TAR_BLOCK)
+            header = read_at(file.fileno(), TAR_BLOCK, start)
+            if len(header) < TAR_BLOCK or not headers.has_valid_checksum(header):
+                return False
+            # An extended header holds the rest of a long name, and the size where this one has 0.
+            name = headers.ustar_name(header).removeprefix(b"./")[:99]
+            size = headers.parse_number(header[headers.SIZE])
+            if name not in index.names[row] or size not in (index.sizes[row], 0):
+                return False
+    return True
 
 
 def index_path(tar: Path) -> Path:
@@ -143,11 +144,10 @@ def index_path(tar: Path) -> Path:
 
 
 def open_index(tar: PathLike) -> TarIndex:
-    """The index that is kept beside ``tar``; where there is none, or another archive's, a new one
-    that is then kept.
+    """The index kept beside ``tar`` if it fits, else a new one, which is then kept (chapter 2).
 
-    Reading the headers of 1.28 million images costs a cold disk another pass over the archive,
-    loading an index a second. Where it cannot be kept, a warning says so.
+    Reading the headers of 1.28 million images takes a cold disk another pass over the archive,
+    loading the index a second. Where it cannot be kept, a warning says why.
     """
     tar = Path(tar)
     with suppress(FileNotFoundError, ValueError):
@@ -162,114 +162,71 @@ def open_index(tar: PathLike) -> TarIndex:
     return index
 
 
-def _fits(index: TarIndex) -> bool:
-    """Whether the archive has headers of the right name and size where the index says so, at a few
-    places.
-    """
-    with index.path.open("rb", buffering=0) as file:
-        for row in np.linspace(0, len(index) - 1, _HEADERS_COMPARED).astype(int).tolist():
-            header = read_at(file.fileno(), TAR_BLOCK, max(0, int(index.offsets[row]) - TAR_BLOCK))
-            if len(header) < TAR_BLOCK or not checksum_agrees(header):
-                return False
-            # a longer name stands elsewhere
-            stated = stated_name(header).removeprefix(b"./")[:99]
-            if stated not in index.names[row] or number_of(header[124:136]) not in (
-                index.sizes[row],
-                0,
-            ):
-                # 0: a pax header has the size
-                return False
-    return True
-
-
-def find_names(index: TarIndex, order: Integers, names: Names | Sequence[str]) -> Integers:
-    """The positions of ``names``; ``order`` sorts the index's names."""
-    wanted = np.asarray(names) if len(names) else np.empty(0, "S1")
-    if wanted.dtype.kind != "S":
-        wanted = np.char.encode(wanted.astype(np.str_), "utf-8")
-    places = np.searchsorted(index.names, wanted, sorter=order)
-    found: Integers = order[np.minimum(places, len(order) - 1)]
-    missing = wanted[index.names[found] != wanted]
-    if len(missing):
-        first = ", ".join(name.decode("utf-8", "replace") for name in missing[:10].tolist())
-        raise ValueError(
-            f"{len(missing):,} of {len(wanted):,} names are not in {index.path}: {first}"
-        )
-    return found
-
-
 def index_tar(path: PathLike, advance: Callable[[int], object] | None = None) -> TarIndex:
-    """Index a tar, or a tar of tars, in one pass over its headers, skipping the data between
-    (chapter 2).
+    """Index a tar, or a tar of tars, by one pass over its headers, skipping the data (chapter 2).
 
     Folders are left out, and ``./`` before a name. ``advance`` gets the bytes passed since its last
-    call. Raises TarTruncatedError for an archive cut short, and ValueError for damaged headers, for
-    an archive that holds no file and, naming the member, for links, devices and sparse files, for
-    absolute names, names with ``..`` or NUL, and names or class tars that stand there twice. 2 µs a
-    member when the headers are cached, 13 µs where each has a pax header. Memory: 100 bytes a
-    member with names of 30.
+    call. TarTruncatedError for an archive cut short. ValueError for damaged headers, for an archive
+    without a file and, naming the member, for links, devices, sparse files, absolute names, names
+    with ``..`` or NUL, and names or class tars that occur twice. 2 µs a member when the headers are
+    cached, 13 µs where each has a pax header. Memory: 100 bytes a member with names of 30.
     """
-    path = Path(path)
-    found = FoundMembers(path, advance)
-    walking = walk(found, str(path), 0, sys.maxsize)
-    with path.open("rb", buffering=0) as file, suppress(StopIteration):
-        fd = file.fileno()
-        found.length = os.fstat(fd).st_size
-        size, position = next(walking)
+    members = Members(Path(path), advance)
+    requests = members.walk()
+    with members.path.open("rb", buffering=0) as file, suppress(StopIteration):
+        descriptor = file.fileno()
+        members.length = os.fstat(descriptor).st_size
+        size, position = next(requests)
         while True:
-            size, position = walking.send(read_at(fd, size, position))
-    found.pass_rest()
-    return index_of(found)
+            size, position = requests.send(read_at(descriptor, size, position))
+    members.report(members.length)
+    return index_of(members)
 
 
-def index_of(found: FoundMembers) -> TarIndex:
-    """The index of all members found; ValueError when there are none, or a name stands there twice."""
-    if not found.names:
-        raise ValueError(f"{found.path} holds no file at all")
-    class_names = tuple(sorted(found.numbers))
-    # the item past the end stays -1, for "no class"
-    rank = np.full(len(class_names) + 1, -1, np.int32)
-    rank[[found.numbers[name] for name in class_names]] = np.arange(len(class_names))
-    classes = np.repeat(rank[found.classes], [len(part) for part in found.names])
-    names = _joined(found.names)
-    offsets = _joined(found.offsets)
-    sizes = _joined(found.sizes)
-    _refuse_twice(names, found.path)
-    _refuse_loose(names[classes < 0], class_names, found.path)
-    return TarIndex(found.path, names, offsets, sizes, classes, class_names, found.length)
+def index_of(members: Members) -> TarIndex:
+    """The index of all members; ValueError if there are none, or a name occurs twice."""
+    path = members.path
+    if not members.names:
+        raise ValueError(f"{path} holds no file at all")
 
+    class_names = tuple(sorted(members.class_names))
+    ranks = {name: rank for rank, name in enumerate(class_names)} | {"": -1}
+    class_of_batch = np.array([ranks[wnid] for wnid in members.wnids], np.int32)
+    classes = np.repeat(class_of_batch, [len(batch) for batch in members.names])
 
-def _joined(parts: list[_Array]) -> _Array:
-    """The parts as one array. Each is let go on the way: 14 million names should not lie there
-    twice.
-    """
-    end = sum(map(len, parts))
-    whole = np.empty(end, max((part.dtype for part in parts), key=lambda dtype: dtype.itemsize))
-    while parts:
-        part = parts.pop()
-        whole[end - len(part) : end] = part
-        end -= len(part)
-    return whole
+    names = _join(members.names)
+    offsets = _join(members.offsets)
+    sizes = _join(members.sizes)
+    index = TarIndex(path, names, offsets, sizes, classes, class_names, members.length)
+    _refuse_repeated_names(index)
 
-
-def _refuse_twice(names: Names, path: Path) -> None:
-    order = np.argsort(names, kind="stable")
-    twice: list[bytes] = []
-    # a sorted copy would need as much memory again
-    for start in range(0, len(order), _NAMES_AT_A_TIME):
-        some = names[order[start : start + _NAMES_AT_A_TIME + 1]]
-        twice += some[1:][some[1:] == some[:-1]].tolist()
-    if twice:
-        raise ValueError(
-            f"{path} holds {twice[0].decode()} more than once ({len(twice):,} names too many)"
-        )
-
-
-def _refuse_loose(names: Names, class_names: tuple[str, ...], path: Path) -> None:
-    """A loose file must not slip into a class that has a tar of its own."""
-    for name in names.tolist() if class_names else ():
-        folder, found, _ = name.decode().partition("/")
-        if found and folder in class_names:
+    # A loose file must not slip into a class that has a tar.
+    loose = index.names[classes < 0].tolist() if class_names else []
+    for name in loose:
+        folder, slash, _ = name.decode().partition("/")
+        if slash and folder in members.class_names:
             raise ValueError(
                 f"{path} holds {name.decode()} outside of the tar of that class: it is damaged"
             )
+    return index
+
+
+def _join(batches: list[Names] | list[Integers]) -> npt.NDArray[Any]:
+    """The batches as one array; they are let go, so that 14 million names are not held twice."""
+    joined: npt.NDArray[Any] = np.concatenate(batches)
+    batches.clear()
+    return joined
+
+
+def _refuse_repeated_names(index: TarIndex) -> None:
+    order = np.argsort(index.names, kind="stable")
+    repeated: list[bytes] = []
+    # A sorted copy would need as much memory again.
+    for start in range(0, len(order), _NAMES_COMPARED_AT_A_TIME):
+        names = index.names[order[start : start + _NAMES_COMPARED_AT_A_TIME + 1]]
+        repeated += names[1:][names[1:] == names[:-1]].tolist()
+    if repeated:
+        raise ValueError(
+            f"{index.path} holds {repeated[0].decode()} more than once "
+            f"({len(repeated):,} names too many)"
+        )

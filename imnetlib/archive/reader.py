@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from imnetlib.archive.headers import Integers
-from imnetlib.archive.index import TarIndex, find_names
+from imnetlib.archive.index import TarIndex
 from imnetlib.files import read_all_at
 
 
@@ -21,9 +21,7 @@ class TarReader:
         self._order: Integers | None = None
 
     def read(self, position: int) -> bytes:
-        """The bytes of the member at ``position`` of the index; OSError when the archive got
-        shorter.
-        """
+        """The bytes of the member at ``position``; OSError if the archive got shorter."""
         size = int(self.index.sizes[position])
         data = read_all_at(self._file.fileno(), size, int(self.index.offsets[position]))
         if len(data) != size:
@@ -34,12 +32,11 @@ class TarReader:
         return data
 
     def read_name(self, name: str) -> bytes:
-        """The bytes of the member called ``name``; ValueError if there is none. The first call
-        sorts.
-        """
+        """The bytes of the member called ``name``; ValueError if there is none."""
+        # Sorted once, at the first call.
         if self._order is None:
             self._order = np.argsort(self.index.names, kind="stable")
-        return self.read(int(find_names(self.index, self._order, [name])[0]))
+        return self.read(int(self.index.positions([name], self._order)[0]))
 
     def close(self) -> None:
         """Close the archive."""

@@ -1,65 +1,57 @@
-"""An archive indexed while its bytes pass by: in a download, a checksum, an unpacking (chapter 2)."""
+"""An archive indexed while its bytes pass by, in a download, say, or an unpacking (chapter 2)."""
 
 from __future__ import annotations
 
 import gzip
-import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from imnetlib.archive.headers import GZIP, FoundMembers, walk
+from imnetlib.archive.headers import GZIP_MAGIC
 from imnetlib.archive.index import TarIndex, index_of
+from imnetlib.archive.members import Members
 from imnetlib.arguments import PathLike
 from imnetlib.files import require_space, write_atomically
 
-# bytes read at a time where all of them are read
+# Bytes read at a time.
 _READ_SIZE = 1 << 20
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether a file is gzip-compressed, whatever it is called."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP
-
-
 class TarScanner:
-    """Makes the same index from bytes that pass by in order: in a download, a checksum's pass, an
-    unpacking.
+    """Makes the index that ``index_tar`` makes, from bytes that pass by in order (chapter 2).
 
-    ``update`` takes them as hashlib's does and never raises; ``problem`` is what it has found wrong
-    by then. Of the data it holds a header at most, of 64 KiB (chapter 2).
+    ``update`` takes them as hashlib's does and never raises; ``problem`` is what has been wrong so
+    far. Of the data it holds one header at most, of 64 KiB.
     """
 
     def __init__(self, path: PathLike) -> None:
-        path = Path(path)
         self.problem: ValueError | None = None
-        self._found = FoundMembers(path)
-        self.walk = walk(self._found, str(path), 0, sys.maxsize)
-        # what it waits for
-        self._size, self._position = next(self.walk)
-        # the first part of that, out of earlier blocks
+        self._members = Members(Path(path))
+        self._requests = self._members.walk()
+        self._size, self._position = next(self._requests)
+        # The first part of the bytes requested.
         self._held = b""
         self._ended = False
         self._index: TarIndex | None = None
 
     def update(self, block: bytes) -> None:
         """Take the next bytes."""
-        start = self._found.length
-        self._found.length += len(block)
+        start = self._members.length
+        self._members.length += len(block)
         while not self._ended:
-            at = self._position + len(self._held) - start
-            self._held += block[at : self._position + self._size - start]
+            begin = self._position + len(self._held) - start
+            self._held += block[begin : self._position + self._size - start]
             if len(self._held) < self._size:
                 return
-            self._send()
+            self._answer()
 
-    def _send(self) -> None:
+    def _answer(self) -> None:
+        """Send the walk what it asked for; at the end of the file, what there is of it."""
         data = self._held
         self._held = b""
         try:
-            self._size, self._position = self.walk.send(data)
+            self._size, self._position = self._requests.send(data)
         except StopIteration:
             self._ended = True
         except ValueError as problem:
@@ -67,24 +59,29 @@ class TarScanner:
             self.problem = problem
 
     def index(self) -> TarIndex:
-        """The index, once all bytes have passed. Raises what ``index_tar`` would."""
+        """The index, once all bytes have passed; raises what ``index_tar`` would."""
         while not self._ended:
-            # with fewer bytes than it waits for: here the file ends
-            self._send()
+            self._answer()
         if self.problem is not None:
             raise self.problem
         if self._index is None:
-            self._index = index_of(self._found)
+            self._index = index_of(self._members)
         return self._index
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is compressed by gzip, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
 
 
 def gunzip_tar(packed: Path, tar: Path, advance: Callable[[int], object] | None = None) -> TarIndex:
     """Unpack ``packed``, a .tar.gz, to ``tar`` and index it, in one pass (chapter 2).
 
-    ``advance`` gets the bytes of ``packed`` read since its last call. The images in it are
-    compressed already, so ``tar`` is as large as ``packed``; it appears whole or not at all, and a
-    call that was stopped starts over. ValueError for a cut or damaged gzip file, and as
-    ``index_tar``; OSError for a disk too small.
+    ``advance`` gets the bytes of ``packed`` read since its last call. Images are compressed
+    already, so ``tar`` gets about as large as ``packed``. It appears whole or not at all; a call
+    that was stopped starts over. ValueError for a cut or damaged gzip file, and as ``index_tar``;
+    OSError for a disk too small.
     """
     require_space(tar.parent, packed.stat().st_size)
     scanner = TarScanner(packed)

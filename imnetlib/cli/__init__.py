@@ -1,8 +1,8 @@
 """``imnet VERB``: the library's long jobs from a terminal, one thin function per verb.
 
-Exit status: 0 done; 1 failed, with one sentence that says why; 2 asked for wrongly; 3 done, but
-something had to be left out, and the report names it. Modules are imported inside the verbs, so
-that ``imnet --help`` is quick.
+Exit status: 0 done; 1 failed, with one sentence that says why; 2 wrong usage; 3 done, but something
+was left out, and a report names it. Modules are imported inside the verbs, so that ``imnet --help``
+is quick.
 """
 
 from __future__ import annotations
@@ -10,34 +10,23 @@ from __future__ import annotations
 import click
 
 from imnetlib.cli import archives, course, records, storage
-from imnetlib.cli.common import OneSentence
+from imnetlib.cli.common import OneSentenceErrors
 
 
-@click.group(cls=OneSentence)
+@click.group(cls=OneSentenceErrors, context_settings={"show_default": True})
 @click.version_option(package_name="imnetlib")
 def main() -> None:
-    """Train on ImageNet at its real size: the course's chapters, and each long job by itself.
+    """Train on ImageNet at its real size: the course's chapters, and its long jobs one by one.
 
-    A job that was stopped goes on when the same command is run again. Exit status: 0 done, 1
-    failed, 2 asked for wrongly, 3 done but for something that had to be left out and is named.
+    Run the same command again after a stop, and the job goes on from there. Exit status: 0 done, 1
+    failed, 2 wrong usage, 3 done except for what a report names as left out.
     """
 
 
 for _verb in (
-    course.run,
-    course.doctor_,
-    course.sample_,
-    archives.download_,
-    archives.verify_archives_,
-    archives.index_,
-    archives.organize_,
-    records.list_,
-    records.pack_,
-    records.verify_,
-    records.merge_index,
-    records.salvage_,
-    storage.probe_,
-    storage.backup_,
-    storage.restore_,
+    *(course.run, course.doctor, course.sample),
+    *(archives.download, archives.verify_archives, archives.index, archives.organize),
+    *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
+    *(storage.probe, storage.backup, storage.restore),
 ):
     main.add_command(_verb)

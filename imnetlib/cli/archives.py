@@ -1,55 +1,54 @@
-"""The verbs of the archives: fetch, prove, index and unpack them."""
+"""The verbs of the archives: download, verify, index and unpack them."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
-from imnetlib.catalog import ILSVRC2012
-from imnetlib.cli.common import FILE, FOLDER, LEFT_OUT
+from imnetlib.catalog import ILSVRC2012, Archive, published
+from imnetlib.cli.common import FILE, FOLDER, FOLDER_THERE, LEFT_OUT, PATH, THERE
+
+if TYPE_CHECKING:
+    from imnetlib.organize import Sorting
+
+MEGABYTES = click.FloatRange(min=0, min_open=True)
 
 
-@click.command("download")
+@click.command()
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
-@click.option("--url", help="The address they lie under, where that is not image-net.org.")
-@click.option("--size", type=int, help="Of a file given by its address: its length in bytes.")
-@click.option("--md5", help="Of a file given by its address: its MD5.")
-@click.option(
-    "--credentials", type=FILE, help="A file of mode 600 with IMAGENET_USER and IMAGENET_KEY lines."
-)
-@click.option(
-    "--bandwidth", type=click.FloatRange(min=0, min_open=True), help="At most so many MB/s."
-)
-def download_(
-    archives: tuple[str, ...], folder: Path, url: str | None, size: int | None, md5: str | None,
-    credentials: Path | None, bandwidth: float | None,
-) -> None:  # fmt: skip
-    """Fetch ARCHIVES, resuming what an earlier call began, and index each tar on the way.
+@click.option("--url", help="Where to find the archives, if not at image-net.org.")
+@click.option("--size", type=int, help="The bytes of a file that is given by its address.")
+@click.option("--md5", help="The MD5 of a file that is given by its address.")
+@click.option("--credentials", type=FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY.")
+@click.option("--bandwidth", type=MEGABYTES, help="At most so many MB/s.")
+def download(
+    archives: tuple[str, ...],
+    folder: Path,
+    url: str | None,
+    size: int | None,
+    md5: str | None,
+    credentials: Path | None,
+    bandwidth: float | None,
+) -> None:
+    """Download ARCHIVES, resuming what an earlier call began, and index each tar on the way.
 
-    Each is the name of an archive of ImageNet (the three of ILSVRC2012 for none), or the address of
+    Each is the name of an archive of ImageNet (default: the three of ILSVRC2012), or the address of
     any other file.
     """
-    from imnetlib.catalog import Archive, published
     from imnetlib.download import download
 
-    if (size or md5) and [("://" in name) for name in archives] != [True]:
+    if (size or md5) and not (len(archives) == 1 and "://" in archives[0]):
         raise click.UsageError("--size and --md5 are of one file that is given by its address")
     unindexed = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
-        if "://" in name:
-            address = name
-            archive = Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
-            if not archive.name:
-                raise click.UsageError(f"{name} names no file")
-        else:
-            address, archive = published(name)
-            address = address if url is None else f"{url.rstrip('/')}/{name}"
+        address, archive = _source(name, url, size, md5)
+        is_tar = archive.name.endswith(".tar")
         done = download(
             address,
             folder / archive.name,
@@ -57,42 +56,51 @@ def download_(
             md5=archive.md5,
             bandwidth=round(bandwidth * 1e6) if bandwidth else None,
             credentials=credentials,
-            index=archive.name.endswith(".tar"),
+            index=is_tar,
         )
         proof = "as stated" if archive.md5 else "which nobody has stated: compare it"
         click.echo(f"{archive.name}: fetched, MD5 {done.md5}, {proof}")
         click.echo(f"{done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s")
         if done.index is not None:
             click.echo(f"indexed: {done.index}")
-        unindexed |= archive.name.endswith(".tar") and done.index is None
+        unindexed |= is_tar and done.index is None
     sys.exit(LEFT_OUT if unindexed else 0)
 
 
-@click.command("verify-archives")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option(
-    "--index", is_flag=True, help="Leave the index of each whole tar beside it, from the same pass."
-)
-def verify_archives_(folder: Path, index: bool) -> None:
+def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tuple[str, Archive]:
+    """The address of an archive, or of another file, and what is known about it."""
+    if "://" in name:
+        archive = Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
+        if not archive.name:
+            raise click.UsageError(f"{name} names no file")
+        return name, archive
+    address, archive = published(name)
+    return address if url is None else f"{url.rstrip('/')}/{name}", archive
+
+
+@click.command()
+@click.argument("folder", type=FOLDER_THERE)
+@click.option("--index", is_flag=True, help="Leave the index of each whole tar beside it, too.")
+def verify_archives(folder: Path, index: bool) -> None:
     """Say which of ILSVRC2012's archives in FOLDER are whole, partial, damaged or missing."""
     from imnetlib.download import verify_archives
 
     states = verify_archives(ILSVRC2012, folder, index=index)
     for state in states:
-        wanted = (
-            f", not {ILSVRC2012.archive(state.name).size:,}" if state.state == "wrong size" else ""
-        )
-        click.echo(f"{state.name}: {state.state} ({state.bytes:,} bytes{wanted})")
+        size = f"{state.bytes:,} bytes"
+        if state.state == "wrong size":
+            size += f", not {ILSVRC2012.archive(state.name).size:,}"
+        click.echo(f"{state.name}: {state.state} ({size})")
     sys.exit(any(state.state != "whole" for state in states))
 
 
-@click.command("index")
+@click.command()
 @click.argument("file", metavar="TAR|REC", type=FILE)
-def index_(file: Path) -> None:
-    """Index TAR, a tar or a tar of tars, into TAR.npz: pack and list then read its images in place.
+def index(file: Path) -> None:
+    """Index TAR, or a tar of tars, as TAR.npz, from which list and pack read its images in place.
 
-    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write the .idx
-    that it lacks.
+    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write its
+    missing .idx.
     """
     if file.suffix.lower() == ".rec":
         _index_records(file)
@@ -104,17 +112,18 @@ def _index_tar(tar: Path) -> None:
     from imnetlib.archive import gunzip_tar, index_path, index_tar, is_gzip
     from imnetlib.progress import progress
 
-    unpacked = tar.with_suffix("" if tar.suffix == ".gz" else ".tar") if is_gzip(tar) else tar
-    if unpacked != tar and unpacked.exists():
-        click.echo(f"{unpacked} is there already")
-        tar = unpacked
+    target = tar
+    if is_gzip(tar):
+        target = tar.with_suffix("" if tar.suffix == ".gz" else ".tar")
+        if target != tar and target.exists():
+            click.echo(f"{target} is there already")
+            tar = target
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
-        index = (
-            index_tar(tar, bar.update) if unpacked == tar else gunzip_tar(tar, unpacked, bar.update)
-        )
-    index.save(index_path(unpacked))
+        advance = bar.update
+        index = index_tar(tar, advance) if target == tar else gunzip_tar(tar, target, advance)
+    index.save(index_path(target))
     classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
-    click.echo(f"{len(index):,} files{classes}: {index_path(unpacked)}")
+    click.echo(f"{len(index):,} files{classes}: {index_path(target)}")
 
 
 def _index_records(rec: Path) -> None:
@@ -124,7 +133,7 @@ def _index_records(rec: Path) -> None:
     index = rec.with_suffix(".idx")
     if index.exists():
         raise click.UsageError(
-            f"{index} is there: imnet verify says whether it is right; to make it anew, remove it"
+            f"{index} is there: imnet verify says whether it is right; remove it to make a new one"
         )
     with progress(rec.stat().st_size, f"index {rec.name}", "B") as bar:
         keys, offsets = recordio.rebuild_index(rec, bar.update)
@@ -132,106 +141,90 @@ def _index_records(rec: Path) -> None:
     click.echo(f"{len(keys):,} records: {index}")
 
 
-@click.group("organize")
-def organize_() -> None:
-    """Unpack the archives, put the validation set in order, check what lies on the disk."""
+@click.group()
+def organize() -> None:
+    """Unpack the archives, sort the validation set into classes, check what is on the disk."""
 
 
-@organize_.command("train")
+@organize.command("train")
 @click.argument("tar", type=FILE)
 @click.argument("folder", type=FOLDER)
 def organize_train(tar: Path, folder: Path) -> None:
-    """Unpack the training archive TAR into FOLDER, a folder for each class."""
-    from imnetlib import organize
+    """Unpack the training archive TAR into FOLDER, with a folder for each class."""
+    from imnetlib.organize import extract_train
 
-    done = organize.extract_train(tar, folder)
-    click.echo(
-        f"{done.classes:,} classes, {done.written:,} files written, {done.skipped:,} were there"
-    )
+    done = extract_train(tar, folder)
+    files = f"{done.written:,} files written, {done.skipped:,} were there"
+    click.echo(f"{done.classes:,} classes, {files}")
 
 
-@organize_.command("validation")
-@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@organize.command("validation")
+@click.argument("source", type=THERE)
 @click.argument("labels", type=FILE)
 @click.argument("folder", type=FOLDER)
-@click.option("--link", is_flag=True, help="Hard links: the flat files stay.")
+@click.option("--link", is_flag=True, help="Make hard links: the flat files stay.")
 def organize_validation(source: Path, labels: Path, folder: Path, link: bool) -> None:
-    """Put the validation images of SOURCE into class folders in FOLDER.
+    """Sort the validation images of SOURCE into class folders in FOLDER.
 
-    SOURCE is their archive, which is unpacked there first, or a folder of the flat files (FOLDER
-    itself will do). LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
+    SOURCE is their archive, which is first unpacked into FOLDER, or a folder of the flat files
+    (FOLDER itself will do). LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
     """
-    from imnetlib import organize
+    from imnetlib.organize import extract_validation, read_labels, sort_validation
 
-    # first: a wrong file should not cost the unpacking
-    wnids = organize.read_labels(labels)
-    if source.is_dir():
-        flat = source
-    else:
-        organize.extract_validation(source, folder)
+    # Before the unpacking, which would be lost to a wrong file.
+    wnids = read_labels(labels)
+    flat = source
+    if not source.is_dir():
+        extract_validation(source, folder)
         flat = folder
-    _tell_sorted(organize.sort_validation(folder, wnids, link=link, flat=flat))
+    click.echo(_counts(sort_validation(folder, wnids, link=link, flat=flat)))
 
 
-def _tell_sorted(done: Any) -> None:
-    click.echo(
-        f"{done.classes:,} classes, {done.moved:,} images put in place, {done.in_place:,} were there"
-    )
+def _counts(done: Sorting) -> str:
+    images = f"{done.moved:,} images put in place, {done.in_place:,} were there"
+    return f"{done.classes:,} classes, {images}"
 
 
-@organize_.command("kaggle")
-@click.argument("download", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@organize.command("kaggle")
+@click.argument("download", type=FOLDER_THERE)
 @click.argument("root", type=FOLDER)
-@click.option("--link", is_flag=True, help="Hard links: the download stays as it is.")
+@click.option("--link", is_flag=True, help="Make hard links: the download stays as it is.")
 def organize_kaggle(download: Path, root: Path, link: bool) -> None:
-    """Put Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
-    from imnetlib import organize
+    """Move Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
     from imnetlib.course.root import Layout
+    from imnetlib.organize import adopt_kaggle
 
     layout = Layout(root)
-    for done in organize.adopt_kaggle(download, layout.train, layout.validation, link=link):
-        click.echo(f"{done.folder}: ", nl=False)
-        _tell_sorted(done)
+    for done in adopt_kaggle(download, layout.train, layout.validation, link=link):
+        click.echo(f"{done.folder}: {_counts(done)}")
 
 
-@organize_.command("undo")
+@organize.command("undo")
 @click.argument("folder", type=FOLDER)
 def organize_undo(folder: Path) -> None:
-    """Make the validation images in FOLDER flat again, where they came from."""
-    from imnetlib import organize
+    """Move the sorted validation images in FOLDER back to where they came from."""
+    from imnetlib.organize import undo_validation
 
-    done = organize.undo_validation(folder)
+    done = undo_validation(folder)
     click.echo(f"{done.moved:,} images taken back")
     for name in done.missing:
         click.echo(f"{name} is gone")
     sys.exit(LEFT_OUT if done.missing else 0)
 
 
-@organize_.command("check")
+@organize.command("check")
 @click.argument("folder", type=FOLDER)
-@click.option(
-    "--labels",
-    type=FILE,
-    help="For the validation set: its labels, devkit .tar.gz or Kaggle's .csv.",
-)
-@click.option(
-    "--counts",
-    type=FILE,
-    help="For the training set: the archive's .npz, the devkit, or Kaggle's train_cls.txt.",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    help="Write the report here, with every file named.",
-)
+@click.option("--labels", type=FILE, help="Labels of a validation set: devkit or Kaggle's .csv.")
+@click.option("--counts", type=FILE, help="Counts of a training set: .npz, devkit, train_cls.txt.")
+@click.option("--report", type=PATH, help="Write a report here that names every file.")
 def organize_check(
     folder: Path, labels: Path | None, counts: Path | None, report: Path | None
 ) -> None:
-    """Count the classes of FOLDER, compare with what should be there, and name the files that are
-    strange.
+    """Count the files of each class in FOLDER, compare with what is expected, name strange files.
 
-    Strange is what is no plain colour JPEG, by its markers: damage among the pixels shows when it
-    is packed. Exit status 3: a count is wrong, or a file is no image that can be read.
+    A file is strange unless its markers say that it is a plain colour JPEG; damage among the pixels
+    is found when it is packed. Exit status 3: a count is wrong, or a file cannot be read as an
+    image.
     """
     from imnetlib import organize
     from imnetlib.files import write_whole
@@ -240,17 +233,15 @@ def organize_check(
         raise click.UsageError(
             "--labels are for the validation set, --counts for the training set: give one"
         )
-    expected = (
-        Counter(organize.read_labels(labels))
-        if labels
-        else organize.train_counts(counts)
-        if counts
-        else None
-    )
-    found = organize.survey_folders(folder, expected)
-    if not found.counts:
+    expected: dict[str, int] | None = None
+    if labels:
+        expected = Counter(organize.read_labels(labels))
+    elif counts:
+        expected = organize.train_counts(counts)
+    survey = organize.survey_folders(folder, expected)
+    if not survey.counts:
         raise click.ClickException(f"{folder} holds no class folders")
-    click.echo(organize.survey_report(found), nl=False)
+    click.echo(organize.survey_report(survey), nl=False)
     if report is not None:
-        write_whole(report, organize.survey_report(found, most=None).encode())
-    sys.exit(0 if found.sound else LEFT_OUT)
+        write_whole(report, organize.survey_report(survey, most=None).encode())
+    sys.exit(0 if survey.sound else LEFT_OUT)

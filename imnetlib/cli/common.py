@@ -1,6 +1,4 @@
-"""What the verbs share: exit statuses, kinds of arguments, and one sentence for whatever goes
-wrong.
-"""
+"""What the verbs share: exit statuses, types of arguments, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -12,15 +10,18 @@ from typing import Any
 import click
 
 LEFT_OUT = 3
-# as a shell has it
+# As shells report Ctrl-C.
 INTERRUPTED = 130
+
+PATH = click.Path(path_type=Path)
+THERE = click.Path(path_type=Path, exists=True)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+FOLDER_THERE = click.Path(path_type=Path, file_okay=False, exists=True)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+POSITIVE = click.IntRange(min=1)
 
 
 class _Rec(click.Path):
-    """A .rec file that is there."""
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(str(super().convert(value, param, ctx)))
         if path.suffix.lower() != ".rec":
@@ -29,15 +30,13 @@ class _Rec(click.Path):
 
 
 REC = _Rec(path_type=Path, dir_okay=False, exists=True)
-INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-class OneSentence(click.Group):
-    """Shows what the library says of bad input or a bad disk as one sentence instead of a
-    traceback.
-    """
+class OneSentenceErrors(click.Group):
+    """A group of verbs that reports bad input or a bad disk in one sentence, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; warnings too become one line each."""
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         try:
             return super().invoke(ctx)
@@ -47,7 +46,7 @@ class OneSentence(click.Group):
             click.echo("Stopped. The same command goes on from here.", err=True)
             sys.exit(INTERRUPTED)
         except ModuleNotFoundError as error:
-            remedy = (
-                "this verb needs the course: make run in a checkout, or pip install '.[course]'"
-            )
-            raise click.ClickException(f"{error.name} is not installed: {remedy}") from error
+            raise click.ClickException(
+                f"{error.name} is not installed: this verb needs the course: make run in a "
+                "checkout, or pip install '.[course]'"
+            ) from error

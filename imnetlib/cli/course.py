@@ -1,55 +1,46 @@
-"""The verbs of the course: run its chapters, look over the machine, paint a sample."""
+"""The verbs of the course: run its chapters, check the machine, paint a sample."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imnetlib.cli.common import FOLDER
 
+DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
+
 
 @click.command()
 @click.argument("chapters", nargs=-1)
-@click.option(
-    "--root", type=FOLDER, help="The folder of the run (default: data/sample in the checkout)."
-)
-@click.option(
-    "-p",
-    "parameters",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Set a chapter's parameter.",
-)
+@click.option("--root", type=FOLDER, help="The run's folder (default: the checkout's data/sample).")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
 @click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
 def run(
-    chapters: tuple[str, ...],
-    root: Path | None,
-    parameters: tuple[tuple[str, str], ...],
-    store: bool,
+    chapters: tuple[str, ...], root: Path | None, given: tuple[tuple[str, str], ...], store: bool
 ) -> None:
-    """Run CHAPTERS (numbers or names; all of them for none) and print what each showed."""
+    """Run CHAPTERS (numbers or names; default: all) and print the result of each."""
     from imnetlib.course import runner
 
-    given = dict(parameters) | ({"root": str(root.absolute())} if root else {})
-    if store and given:
+    parameters = dict(given)
+    if root:
+        parameters["root"] = str(root.absolute())
+    if store and parameters:
         raise click.UsageError(
-            "--store runs the chapters as they stand: it takes no --root and no -p"
+            "--store runs the chapters as they are: it takes no --root and no -p"
         )
+    typed: dict[Path, dict[str, Any]] = {}
     try:
-        chosen = [
-            (path, runner.typed_parameters(path, given)) for path in runner.find_chapters(chapters)
-        ]
+        for path in runner.find_chapters(chapters):
+            typed[path] = runner.typed_parameters(path, parameters)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if root and not root.exists() and "dataset" not in parameters:
+        click.echo(f"{root} is a new folder: {DATASET_HINT}")
     failures = 0
-    if root and not root.exists() and "dataset" not in given:
-        click.echo(
-            f"{root} is a new folder: it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
-        )
-    for path, values in chosen:
+    for path, values in typed.items():
         click.echo(f"{path.stem:24}", nl=False)
         try:
             if store:
@@ -62,17 +53,17 @@ def run(
             click.echo(f"FAILED  {error}")
     click.echo(f"Executed notebooks and figures: {runner.BUILD}")
     if failures:
-        raise click.ClickException(f"{failures} of {len(chosen)} chapters failed")
+        raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
 
 
-@click.command("doctor")
+@click.command()
 @click.option("--root", type=FOLDER, help="The folder that runs will write to.")
-def doctor_(root: Path | None) -> None:
-    """Check that this machine is ready for the course; say what to do where it is not."""
-    from imnetlib.course import doctor
+def doctor(root: Path | None) -> None:
+    """Check whether this machine is ready for the course, and say what to do where it is not."""
+    from imnetlib.course.doctor import diagnose
     from imnetlib.course.root import CHECKOUT
 
-    checks = doctor.diagnose(root or CHECKOUT / "data" / "sample")
+    checks = diagnose(root or CHECKOUT / "data" / "sample")
     for check in checks:
         click.echo(f"[{'OK' if check.ok else 'FAIL'}]  {check.name}: {check.found}")
         if not check.ok:
@@ -80,25 +71,20 @@ def doctor_(root: Path | None) -> None:
     sys.exit(not all(check.ok for check in checks))
 
 
-@click.command("sample")
+@click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--train", default=70, show_default=True, help="Training images per class.")
-@click.option("--validation", default=50, show_default=True, help="Validation images per class.")
-@click.option(
-    "--classes", type=int, help="How many classes (default: all 36; of noise 200, up to 1,000)."
-)
-@click.option(
-    "--noise", is_flag=True, help="Noise of ImageNet's weight, not paintings: for a large sample."
-)
-@click.option("--seed", default=0, show_default=True, help="Another seed, other pictures.")
-def sample_(
+@click.option("--train", default=70, help="Training images per class.")
+@click.option("--validation", default=50, help="Validation images per class.")
+@click.option("--classes", type=int, help="How many (default 36; with --noise 200, up to 1,000).")
+@click.option("--noise", is_flag=True, help="Noise of ImageNet's file sizes, for a large sample.")
+@click.option("--seed", default=0, help="Another seed gives other pictures.")
+def sample(
     folder: Path, train: int, validation: int, classes: int | None, noise: bool, seed: int
 ) -> None:
-    """Paint a miniature ImageNet into FOLDER, in the official archives' layout."""
-    from imnetlib.course import sample
+    """Paint a miniature ImageNet into FOLDER, in the layout of the official archives."""
+    from imnetlib.course.sample import draw
 
     counts = {"train_per_class": train, "validation_per_class": validation}
-    drawn = sample.draw(folder, **counts, classes=classes, seed=seed, noise=noise)
-    click.echo(
-        f"{drawn.classes:,} classes, {drawn.train:,} + {drawn.validation:,} images in {folder}"
-    )
+    drawn = draw(folder, **counts, classes=classes, seed=seed, noise=noise)
+    images = f"{drawn.train:,} + {drawn.validation:,} images"
+    click.echo(f"{drawn.classes:,} classes, {images} in {folder}")

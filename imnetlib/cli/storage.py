@@ -11,55 +11,53 @@ import click
 from imnetlib.cli.common import FOLDER
 
 
-@click.command("probe")
+@click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--seconds", default=20.0, show_default=True)
-def probe_(folder: Path, seconds: float) -> None:
+@click.option("--seconds", default=20.0, help="How long to measure.")
+def probe(folder: Path, seconds: float) -> None:
     """Measure the disk under FOLDER: reads in order, and random 4K reads, 1 to 32 at a time."""
     from imnetlib import throughput
 
-    found = throughput.probe(folder, seconds)
-    click.echo(f"in order: {found.sequential / throughput.MB:,.0f} MB/s ({found.method})")
-    for depth, iops in found.iops.items():
+    measured = throughput.probe(folder, seconds)
+    click.echo(f"in order: {measured.sequential / throughput.MB:,.0f} MB/s ({measured.method})")
+    for depth, iops in measured.iops.items():
         rate = iops * throughput.PAGE / throughput.MB
         click.echo(f"random 4K, {depth:2} at a time: {iops:9,.0f} reads/s = {rate:7,.1f} MB/s")
 
 
-@click.command("backup")
+@click.command()
 @click.argument("folder", type=FOLDER)
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
-def backup_(folder: Path, url: str) -> None:
-    """Send FOLDER to S3 with checksums; what is there already is not sent again. The keys are those
-    of boto3.
-    """
+def backup(folder: Path, url: str) -> None:
+    """Send FOLDER to S3 with checksums, except what is there already, with boto3's credentials."""
     from imnetlib import cloud
 
-    done = cloud.back_up(folder, *_s3(url))
-    click.echo(
-        f"{done.files:,} files, {done.bytes:,} bytes; sent: {done.moved:,} files, {done.bytes_moved:,} bytes"
-    )
+    click.echo(_moved(cloud.back_up(folder, *_s3(url)), "sent"))
 
 
-@click.command("restore")
+@click.command()
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 @click.argument("folder", type=FOLDER, required=False)
-def restore_(url: str, folder: Path | None) -> None:
-    """Fetch a backup into FOLDER and prove each file; without FOLDER, only say what is missing or
-    wrong in S3.
+def restore(url: str, folder: Path | None) -> None:
+    """Fetch a backup into FOLDER and verify each file.
+
+    Without FOLDER, only say what is missing or wrong in S3.
     """
     from imnetlib import cloud
 
-    where = _s3(url)
-    if folder is None:
-        problems = cloud.verify_backup(*where)
-        for problem in problems:
-            click.echo(problem)
-        click.echo(f"{len(problems):,} objects do not agree with the manifest")
-        sys.exit(bool(problems))
-    done = cloud.restore(*where, folder)
-    click.echo(
-        f"{done.files:,} files, {done.bytes:,} bytes; fetched: {done.moved:,} files, {done.bytes_moved:,} bytes"
-    )
+    if folder is not None:
+        click.echo(_moved(cloud.restore(*_s3(url), folder), "fetched"))
+        return
+    problems = cloud.verify_backup(*_s3(url))
+    for problem in problems:
+        click.echo(problem)
+    click.echo(f"{len(problems):,} objects do not agree with the manifest")
+    sys.exit(bool(problems))
+
+
+def _moved(done: Any, verb: str) -> str:
+    moved = f"{verb}: {done.moved:,} files, {done.bytes_moved:,} bytes"
+    return f"{done.files:,} files, {done.bytes:,} bytes; {moved}"
 
 
 def _s3(url: str) -> tuple[Any, str, str]:
@@ -73,5 +71,5 @@ def _s3(url: str) -> tuple[Any, str, str]:
     try:
         return boto3.client("s3"), bucket, prefix
     except BotoCoreError as error:
-        # a profile that does not exist, for one
+        # A profile that does not exist, for one.
         raise click.ClickException(str(error)) from error

@@ -11,9 +11,7 @@ from imnetlib.cloud.backup import (
     verify_backup,
 )
 from imnetlib.cloud.deploy import (
-    DEVICE,
     RATES,
-    TAG,
     create_volume,
     launch,
     launch_request,
@@ -21,13 +19,11 @@ from imnetlib.cloud.deploy import (
     rehearse,
     snapshot_volume,
     tidy_up,
-    volume_gib,
     volume_request,
 )
 
 __all__ = [
-    "DEVICE", "MANIFEST", "RATES", "TAG", "BackupError", "BackupReport", "ManifestEntry",
-    "back_up", "create_volume", "launch", "launch_request", "mount_script", "read_manifest",
-    "rehearse", "restore", "snapshot_volume", "tidy_up", "verify_backup", "volume_gib",
-    "volume_request",
+    "MANIFEST", "RATES", "BackupError", "BackupReport", "ManifestEntry", "back_up",
+    "create_volume", "launch", "launch_request", "mount_script", "read_manifest", "rehearse",
+    "restore", "snapshot_volume", "tidy_up", "verify_backup", "volume_request",
 ]  # fmt: skip

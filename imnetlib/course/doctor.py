@@ -18,13 +18,13 @@ from imnetlib.course.root import CHECKOUT
 
 MXNET_HAS_A_WHEEL = sys.platform == "linux" and platform.machine() == "x86_64"
 PYTHONS = ((3, 11), (3, 12))
-# the sample, its folders, its shards and the executed notebooks
+# The sample, its folders, its shards and the executed notebooks.
 DISK_NEEDED = 3 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One question, whether the answer is good, what was found, and what to do where it is not."""
+    """A check of this machine: whether it passed, what it found, and what to do where it failed."""
 
     name: str
     ok: bool
@@ -33,22 +33,18 @@ class Diagnosis:
 
 
 def diagnose(root: Path) -> list[Diagnosis]:
-    """Every check, in the order in which one would mend things. ``root`` is the folder runs will
-    write to.
-    """
+    """Every check, in the order in which to mend things; runs will write to the folder ``root``."""
     return [_python(), *_packages(), _mxnet(), _kernel(), _cores(), _writable(root), _disk(root)]
 
 
 def _python() -> Diagnosis:
-    version = platform.python_version()
+    found = f"{platform.python_version()} at {sys.prefix}"
     remedy = "make the environment with Python 3.11 or 3.12: rm -r .venv && make run"
-    return Diagnosis(
-        "Python", sys.version_info[:2] in PYTHONS, f"{version} at {sys.prefix}", remedy
-    )
+    return Diagnosis("Python", sys.version_info[:2] in PYTHONS, found, remedy)
 
 
 def _packages() -> Iterator[Diagnosis]:
-    """One check for each direct dependency of the course that is for this platform."""
+    """A check for each direct dependency of the course on this platform."""
     locked = locked_versions()
     for requirement in importlib.metadata.requires("imnetlib") or []:
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
@@ -59,7 +55,7 @@ def _packages() -> Iterator[Diagnosis]:
 
 
 def locked_versions() -> dict[str, str]:
-    """Package → version, from requirements.lock."""
+    """Package → version, from requirements.lock; FileNotFoundError outside a checkout."""
     path = CHECKOUT / "requirements.lock"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run this in a checkout of the course")
@@ -77,71 +73,57 @@ def _package(name: str, wanted: str) -> Diagnosis:
 
 
 def _mxnet() -> Diagnosis:
-    """Import MXNet in a process of its own: a wheel that does not fit the processor kills the one
-    it is in.
-    """
+    """Import MXNet in another process, which a wheel unfit for the processor would kill."""
     if not MXNET_HAS_A_WHEEL:
-        return Diagnosis(
-            "MXNet imports",
-            True,
-            "no wheel for this platform: chapters 6 to 9 want Linux on x86-64",
-        )
+        found = "no wheel for this platform: chapters 6 to 9 need Linux on x86-64"
+        return Diagnosis("MXNet imports", True, found)
     code = "from imnetlib.engines.mxnet import mx; print(mx.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    lines = (done.stdout + done.stderr).splitlines() or [f"exit status {done.returncode}"]
+    found = lines[0] if done.returncode == 0 else lines[-1]
     remedy = "MXNet needs NumPy 1.26 and the libraries libgomp1 and libquadmath0 (Debian's names)"
-    return Diagnosis("MXNet imports", done.returncode == 0, done.stdout.strip() or last, remedy)
+    return Diagnosis("MXNet imports", done.returncode == 0, found, remedy)
 
 
 def _kernel() -> Diagnosis:
-    """The kernel called python3 must be this environment's: another one in ~/.local can stand in
-    its way.
-    """
+    """The kernel called python3 must be this environment's: one in ~/.local takes precedence."""
+    name = "kernel python3"
     remedy = f"make it: {sys.executable} -m ipykernel install --sys-prefix --name python3"
     try:
         from jupyter_client.kernelspec import NoSuchKernel
         from jupyter_client.manager import KernelManager
     except ImportError:
-        return Diagnosis(
-            "kernel python3",
-            False,
-            "jupyter_client is not installed",
-            "install the course's extras",
-        )
+        found = "jupyter_client is not installed"
+        return Diagnosis(name, False, found, "install the course's extras")
     try:
         python = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
     except NoSuchKernel:
-        return Diagnosis("kernel python3", False, "there is none", remedy)
-    found = shutil.which(python) or python
-    return Diagnosis(
-        "kernel python3", Path(found).parent == Path(sys.executable).parent, found, remedy
-    )
+        return Diagnosis(name, False, "there is none", remedy)
+    python = shutil.which(python) or python
+    return Diagnosis(name, Path(python).parent == Path(sys.executable).parent, python, remedy)
 
 
 def _cores() -> Diagnosis:
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return Diagnosis(
-        "cores", cores >= 2, str(cores), "one core works; chapters take about twice as long"
-    )
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    remedy = "one core works; chapters take about twice as long"
+    return Diagnosis("cores", cores >= 2, str(cores), remedy)
 
 
 def _writable(root: Path) -> Diagnosis:
-    there = _nearest_existing(root)
+    name = "root folder"
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        with tempfile.TemporaryFile(dir=_nearest_existing(root)):
+            return Diagnosis(name, True, f"{root} is writable")
     except OSError as error:
-        return Diagnosis(
-            "root folder", False, f"{root}: {error.strerror}", "choose another one with --root DIR"
-        )
-    return Diagnosis("root folder", True, f"{root} is writable")
+        remedy = "choose another one with --root DIR"
+        return Diagnosis(name, False, f"{root}: {error.strerror}", remedy)
 
 
 def _disk(root: Path) -> Diagnosis:
     free = shutil.disk_usage(_nearest_existing(root)).free
-    remedy = f"the sample course needs {DISK_NEEDED / 1e9:.0f} GB: make room, or choose another disk with --root"
+    needed = f"the sample course needs {DISK_NEEDED / 1e9:.0f} GB"
+    remedy = f"{needed}: make room, or choose another disk with --root"
     return Diagnosis("free disk", free >= DISK_NEEDED, f"{free / 1e9:.1f} GB", remedy)
 
 

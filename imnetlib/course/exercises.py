@@ -1,4 +1,4 @@
-"""The exercises' answers, worked out when asked for, and the check that a notebook calls."""
+"""The answers to the exercises, computed on demand, and the check that a notebook calls."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HDD = t.DEVICES[0]
 
 def _train_tar_bytes() -> int:
     size = ILSVRC2012.archive(catalog.TRAIN_TAR).size
-    # the catalog knows it
-    assert size is not None
+    assert size is not None, "the catalog has it"
     return size
 
 
-def _cmyk_in_training() -> list[str]:
-    return [name for name in catalog.CMYK if name.startswith("n")]
+def _strange_in_training() -> int:
+    cmyk = [name for name in catalog.CMYK if name.startswith("n")]
+    return len(cmyk) + len(catalog.PNG_CALLED_JPEG)
 
 
 def _shared_names() -> int:
@@ -32,14 +32,13 @@ def _shared_names() -> int:
 
 
 def _dogs() -> tuple[int, float]:
-    """How many of the 1,000 classes are dogs, and how many bits it tells to say so."""
+    """How many of the 1,000 classes are dogs, and the information in "dog" in bits."""
     hierarchy = wordnet.load(catalog.wnids_1k())
     (dog,) = hierarchy.nodes(["n02084071"])
     return int(hierarchy.counts[dog]), float(hierarchy.information[dog])
 
 
-# Exercise → what works out its answer, whole where it is a count, and a hint for those who are not
-# there yet.
+# Exercise → a function for its answer, an int where that is a count, and a hint for a wrong one.
 ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     "0.1": (lambda: ILSVRC2012.train / ILSVRC2012.classes, "divide images by classes"),
     "0.2": (
@@ -57,7 +56,7 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     ),
     "2.1": (lambda: 100 / ILSVRC2012.classes, "every class has 50 of the 50,000 images"),
     "2.2": (
-        lambda: 100 * (len(_cmyk_in_training()) + len(catalog.PNG_CALLED_JPEG)) / ILSVRC2012.train,
+        lambda: 100 * _strange_in_training() / ILSVRC2012.train,
         "22 CMYK files and one PNG; in percent",
     ),
     "3.1": (
@@ -122,17 +121,17 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
 
 
 def check(exercise: str, answer: float | None) -> None:
-    """Print whether ``answer`` is right, a count exactly, others to within 1 %; and give a hint
-    where it is not.
-    """
-    worked_out, hint = ANSWERS[exercise]
+    """Print whether ``answer`` is right (a count exactly, others to within 1 %), or else a hint."""
+    compute, hint = ANSWERS[exercise]
     if answer is None:
         print(f"Exercise {exercise}: replace None by your answer and run the cell again.")
-    elif not isinstance(answer, numbers.Real):
+        return
+    if not isinstance(answer, numbers.Real):
         print(f"Exercise {exercise}: {answer!r} is no number.")
-    elif math.isclose(
-        answer, expected := worked_out(), rel_tol=0 if isinstance(expected, int) else 0.01
-    ):
+        return
+    expected = compute()
+    tolerance = 0 if isinstance(expected, int) else 0.01
+    if math.isclose(answer, expected, rel_tol=tolerance):
         print(f"Exercise {exercise}: right.")
     else:
         print(f"Exercise {exercise}: {answer:,.4g} is not it yet. Hint: {hint}.")

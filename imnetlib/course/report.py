@@ -1,4 +1,4 @@
-"""What a chapter says at its end, for people and for tests."""
+"""Results of a chapter, for readers and for tests: records, tables, verdicts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ RECORD_TYPE = "application/vnd.imnetlib.record+json"
 
 
 def record(showed: str, **values: float | str | list[float]) -> None:
-    """Display ``showed``, the chapter's result in a sentence, and keep it with ``values`` in the
-    notebook.
+    """Display the sentence ``showed``, a chapter's result, and keep ``values`` in the notebook.
 
     ``imnet run`` prints the sentence beside the chapter's name; tests read the values back.
     """
@@ -22,27 +21,29 @@ def record(showed: str, **values: float | str | list[float]) -> None:
 
 
 def recorded(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the code of an executed notebook recorded; a later record of the same name wins."""
-    found: dict[str, Any] = {}
+    """All that an executed notebook recorded; of two values with one name the later."""
+    values: dict[str, Any] = {}
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            found |= output.get("data", {}).get(RECORD_TYPE, {})
-    return found
+            values |= output.get("data", {}).get(RECORD_TYPE, {})
+    return values
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """``rows`` as a Markdown table, columns named by the first row's keys, numbers to the right."""
+    """``rows`` as a Markdown table: columns named by the first row's keys, numbers on the right."""
     from IPython.display import Markdown
 
     if not rows:
         return Markdown("(nothing to show)")
     rules = ["---:" if isinstance(value, int | float) else ":---" for value in rows[0].values()]
-    lines = [list(rows[0]), rules, *([_cell(value) for value in row.values()] for row in rows)]
+    lines = [list(rows[0]), rules]
+    for row in rows:
+        lines.append([_cell(value) for value in row.values()])
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def _cell(value: Any) -> str:
-    """Whole numbers whole; others with three digits that count; a bar in a text would end the cell."""
+    """Whole numbers in full, others with three significant digits; bars in texts escaped."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -51,11 +52,17 @@ def _cell(value: Any) -> str:
 
 
 def verdicts(judged: Sequence[Verdict]) -> Any:
-    """Claims of the sources beside what arithmetic says, as a table."""
+    """The sources' claims beside what arithmetic says, as a table."""
     rows = []
     for verdict in judged:
         claim = claims()[verdict.id]
         computed = "–" if verdict.computed is None else f"{verdict.computed:,.4g} {verdict.unit}"
-        row = {"claim": f"{claim.claim} ({claim.source})", "computed": computed}
-        rows.append(row | {"verdict": verdict.verdict, "why": verdict.why})
+        rows.append(
+            {
+                "claim": f"{claim.claim} ({claim.source})",
+                "computed": computed,
+                "verdict": verdict.verdict,
+                "why": verdict.why,
+            }
+        )
     return table(rows)

@@ -27,7 +27,7 @@ class ChapterFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a chapter went: where its executed notebook is, the seconds it took, what it recorded."""
+    """How a chapter went: its executed notebook, the seconds it took, the values it recorded."""
 
     notebook: Path
     seconds: float
@@ -35,33 +35,31 @@ class Outcome:
 
 
 def find_chapters(names: Sequence[str]) -> list[Path]:
-    """The notebooks of ``names`` ("4", "04" or "04_recordio_packing"), all of them for none, in
-    course order.
+    """The notebooks of ``names`` ("4", "04", "04_recordio_packing"; all for none) in course order.
+
+    ValueError where there is no such chapter, or no chapter at all.
     """
-    there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    if not there:
+    chapters = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not chapters:
         raise ValueError(
             f"There are no chapters in {NOTEBOOKS}: run this in a checkout of the course"
         )
-    if not names:
-        return there
-    chosen = []
+    chosen: set[Path] = set()
     for name in names:
-        wanted = name.removesuffix(".ipynb")
-        found = [path for path in there if wanted == path.stem or wanted.zfill(2) == path.stem[:2]]
-        if not found:
-            known = ", ".join(path.stem for path in there)
+        stem = name.removesuffix(".ipynb")
+        named = [path for path in chapters if stem == path.stem or stem.zfill(2) == path.stem[:2]]
+        if not named:
+            known = ", ".join(path.stem for path in chapters)
             raise ValueError(f"There is no chapter {name!r}. The chapters: {known}")
-        chosen += found
-    return sorted(set(chosen))
+        chosen.update(named)
+    return sorted(chosen) if names else chapters
 
 
 def typed_parameters(notebook: Path, given: Mapping[str, str]) -> dict[str, Any]:
-    """``given`` as the types that the notebook's parameters cell declares; ValueError for one it
-    does not have.
+    """``given`` as the types that the notebook's parameters cell declares.
 
-    Text stays text, so ``-p wnid 01440764`` keeps its zero. papermill itself only warns of an
-    unknown name.
+    Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that it does
+    not declare (papermill itself only warns) and for a value that is not of the type.
     """
     import papermill
 
@@ -90,35 +88,23 @@ def _as_type(name: str, text: str, declared: str) -> Any:
     return value
 
 
-@contextmanager
-def _environment(**settings: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def run_chapter(
+    chapter: Path, parameters: Mapping[str, Any], folder: Path, figures: Path | None = None
+) -> Outcome:
+    """Execute one notebook into ``folder``/notebooks, its figures into ``figures``.
 
-
-def run_chapter(chapter: Path, parameters: Mapping[str, Any], folder: Path) -> Outcome:
-    """Execute one notebook into ``folder``/notebooks, its figures into ``folder``/figures."""
-    output = folder / "notebooks" / chapter.name
-    return _execute(chapter, output, parameters, folder / "figures")
-
-
-def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures: Path) -> Outcome:
+    Without ``figures`` that is ``folder``/figures. ChapterFailedError where a cell raises or the
+    kernel dies.
+    """
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    output = folder / "notebooks" / chapter.name
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
-        with _environment(IMNETLIB_FIGURES=str(figures)), _kernel_config() as config:
+        with _figures_in(figures or folder / "figures"), _kernel_config() as config:
             papermill.execute_notebook(
                 str(chapter),
                 str(output),
@@ -127,14 +113,13 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
                 progress_bar=False,
                 cwd=str(NOTEBOOKS),
                 config=config,
-                extra_arguments=[
-                    "--log-level=CRITICAL"
-                    # a chapter's errors come back as ChapterFailedError
-                ],
+                # A chapter's errors are raised here and need no second place in a log.
+                extra_arguments=["--log-level=CRITICAL"],
             )
     except papermill.PapermillExecutionError as error:
         raise ChapterFailedError(
-            f"{chapter.stem}, cell [{error.exec_count}]: {error.ename}: {error.evalue} (the whole notebook: {output})"
+            f"{chapter.stem}, cell [{error.exec_count}]: {error.ename}: {error.evalue} "
+            f"(the whole notebook: {output})"
         ) from None
     except DeadKernelError:
         raise ChapterFailedError(
@@ -145,12 +130,24 @@ def _execute(chapter: Path, output: Path, parameters: Mapping[str, Any], figures
 
 
 @contextmanager
-def _kernel_config() -> Iterator[Any]:
-    """Talk to the kernel through sockets in the file system: over TCP it warns that others could
-    listen.
+def _figures_in(folder: Path) -> Iterator[None]:
+    """Tell ``plots.show``, which runs in the kernel, where to write."""
+    before = os.environ.get("IMNETLIB_FIGURES")
+    os.environ["IMNETLIB_FIGURES"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["IMNETLIB_FIGURES"]
+        if before is not None:
+            os.environ["IMNETLIB_FIGURES"] = before
 
-    They lie in a folder of this run's own: another run at the same time has the same names for its
-    sockets.
+
+@contextmanager
+def _kernel_config() -> Iterator[Any]:
+    """Reach the kernel through sockets in a folder of this run's own, on Windows over TCP.
+
+    Over TCP it warns that others could listen; in a shared folder the sockets of two runs at the
+    same time would have the same names.
     """
     from traitlets.config import Config
 
@@ -162,27 +159,23 @@ def _kernel_config() -> Iterator[Any]:
 
 
 def source_hash(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 over the cells' kinds and sources: outputs of the same hash belong to the present
-    source.
-    """
+    """SHA-256 of the cells' kinds and sources: it shows whether stored outputs are up to date."""
     text = "\0".join(f"{cell['cell_type']}\n{cell['source']}" for cell in notebook["cells"])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def store_chapter(chapter: Path, folder: Path) -> Outcome:
-    """Execute one notebook as it stands and put its outputs and figures into the course itself."""
+    """Execute one notebook as it is and put its outputs and figures into the course itself."""
     import nbformat
 
-    outcome = _execute(chapter, folder / "notebooks" / chapter.name, {}, CHECKOUT / "figures")
+    outcome = run_chapter(chapter, {}, folder, figures=CHECKOUT / "figures")
     notebook = nbformat.read(outcome.notebook, as_version=4)
     write_whole(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())
     return outcome
 
 
 def clean(notebook: Any) -> Any:
-    """``notebook`` without timestamps, papermill's notes and chance ids; with the hash of its
-    sources.
-    """
+    """``notebook`` without timestamps, papermill's notes and random ids, with its source's hash."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

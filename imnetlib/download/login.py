@@ -12,40 +12,38 @@ _NAMES = ("IMAGENET_USER", "IMAGENET_KEY", "IMAGENET_COOKIE")
 
 
 def log_in(session: requests.Session, url: str, credentials: Path | None) -> None:
-    """Give the session what the environment or the file holds; neither appears in any message."""
+    """Give the session the log-in from the environment or the file; no message shows either."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    # what http.cookiejar calls a host without a dot
+    # http.cookiejar gives a host without a dot this name.
     domain = host if "." in host else f"{host}.local"
-    given = dict(os.environ)
+    login = dict(os.environ)
     if credentials is not None:
-        given |= _credentials(credentials)
-    for pair in filter(None, map(str.strip, given.get("IMAGENET_COOKIE", "").split(";"))):
-        # Not a plain header: requests drops that at the first redirect. The jar sends it to this
-        # host alone.
+        login |= _read_credentials(credentials)
+    # Not a plain header, which requests drops at the first redirect. The jar sends it to this host
+    # alone.
+    for pair in filter(None, map(str.strip, login.get("IMAGENET_COOKIE", "").split(";"))):
         name, _, value = pair.partition("=")
         session.cookies.set(name, value, domain=domain, secure=parts.scheme == "https")
-    if given.get("IMAGENET_USER") and given.get("IMAGENET_KEY"):
-        session.auth = (given["IMAGENET_USER"], given["IMAGENET_KEY"])
+    if login.get("IMAGENET_USER") and login.get("IMAGENET_KEY"):
+        session.auth = (login["IMAGENET_USER"], login["IMAGENET_KEY"])
 
 
-def _credentials(path: Path) -> dict[str, str]:
+def _read_credentials(path: Path) -> dict[str, str]:
     """The NAME=VALUE lines of a file, as a shell would read them; no message shows a value."""
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise PermissionError(f"others can read {path}: chmod 600 {path}")
-    found: dict[str, str] = {}
+    login: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         name, equals, value = line.strip().removeprefix("export ").partition("=")
         if equals and name.strip() in _NAMES:
-            found[name.strip()] = value.strip().strip("\"'")
+            login[name.strip()] = value.strip().strip("\"'")
         elif line.strip() and not line.strip().startswith("#"):
-            raise ValueError(
-                f"{path}, line {number}: expected NAME=VALUE, NAME one of {', '.join(_NAMES)}"
-            )
-    if not found.get("IMAGENET_COOKIE") and not (
-        found.get("IMAGENET_USER") and found.get("IMAGENET_KEY")
-    ):
+            names = ", ".join(_NAMES)
+            raise ValueError(f"{path}, line {number}: expected NAME=VALUE, NAME one of {names}")
+    has_account = login.get("IMAGENET_USER") and login.get("IMAGENET_KEY")
+    if not has_account and not login.get("IMAGENET_COOKIE"):
         raise ValueError(
             f"{path} holds no log-in: write IMAGENET_COOKIE, or IMAGENET_USER and IMAGENET_KEY"
         )
-    return found
+    return login

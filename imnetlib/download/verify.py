@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from imnetlib.archive import index_path
 from imnetlib.catalog import Archive, Dataset
-from imnetlib.download.state import Digest
+from imnetlib.download.state import ByteScan
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveState:
-    """``state``: whole, missing, partial, wrong size, wrong MD5, or unchecked where nothing is
-    known of it.
-    """
+    """Whole, missing, partial, wrong size, wrong MD5, or unchecked where no MD5 is stated."""
 
     name: str
     state: str
@@ -22,32 +19,31 @@ class ArchiveState:
 
 
 def verify_archives(dataset: Dataset, folder: Path, *, index: bool = False) -> list[ArchiveState]:
-    """Compare the archives in ``folder`` with what their publisher states; reads each once (chapter
-    1).
+    """Compare the archives in ``folder`` with what their publisher states (chapter 1).
 
-    Those the course can spare are looked at where they are there. With ``index`` the same pass
-    leaves the index of each whole tar, as NAME.npz.
+    Each is read once. Those the course can do without are verified if they are there. With
+    ``index`` the same pass leaves the index of each whole tar, as NAME.npz.
     """
-    begun = (
-        {path.name.removesuffix(".part") for path in folder.iterdir()} if folder.is_dir() else set()
-    )
-    wanted = (*dataset.archives, *(archive for archive in dataset.others if archive.name in begun))
-    return [_state(archive, folder, index) for archive in wanted]
+    names = {path.name.removesuffix(".part") for path in folder.glob("*")}
+    optional = (archive for archive in dataset.others if archive.name in names)
+    return [_state(archive, folder, index) for archive in (*dataset.archives, *optional)]
 
 
 def _state(archive: Archive, folder: Path, index: bool) -> ArchiveState:
     path = folder / archive.name
     part = folder / f"{archive.name}.part"
     if not path.exists():
-        there = part.stat().st_size if part.exists() else 0
-        return ArchiveState(archive.name, "partial" if part.exists() else "missing", there)
-    there = path.stat().st_size
-    if archive.size not in (None, there):
-        return ArchiveState(archive.name, "wrong size", there)
+        if part.exists():
+            return ArchiveState(archive.name, "partial", part.stat().st_size)
+        return ArchiveState(archive.name, "missing", 0)
+    size = path.stat().st_size
+    if archive.size not in (None, size):
+        return ArchiveState(archive.name, "wrong size", size)
     if archive.md5 is None:
-        return ArchiveState(archive.name, "unchecked", there)
-    seen = Digest(path if index and path.suffix == ".tar" else None).over(path)
-    if seen.md5 != archive.md5:
-        return ArchiveState(archive.name, "wrong MD5", there)
-    seen.save_index(index_path(path))
-    return ArchiveState(archive.name, "whole", there)
+        return ArchiveState(archive.name, "unchecked", size)
+    scan = ByteScan(path if index and path.suffix == ".tar" else None)
+    scan.update_from(path)
+    if scan.md5 != archive.md5:
+        return ArchiveState(archive.name, "wrong MD5", size)
+    scan.save_index()
+    return ArchiveState(archive.name, "whole", size)

@@ -1,4 +1,4 @@
-"""What every training framework shares; each has a folder of its own below (chapters 6 and 7)."""
+"""What the training frameworks share; each has a folder of its own here (chapters 6 and 7)."""
 
 from imnetlib.engines.inception import Block, Network, Stem, network
 from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, lifetimes, plan

@@ -1,16 +1,15 @@
 """Inception-BN and its relatives as a table of filters, for any framework to build (chapter 6).
 
-The table is ``data/inception.tsv``: Ioffe and Szegedy's network (2015), the wider one of *Training
-Deep Net on 14 Million Images by Using A Single Machine*, and a small one for pictures of 64 pixels,
-a quarter as wide.
+``data/inception.tsv`` holds Ioffe and Szegedy's network (2015), the wider one of *Training Deep Net
+on 14 Million Images by Using A Single Machine*, and a small one, a quarter as wide, for pictures of
+64 pixels.
 """
 
 from __future__ import annotations
 
 import csv
-import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from imnetlib.catalog import data_file
 
@@ -19,11 +18,9 @@ Pool = Literal["avg", "max", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """One of the two layers before the blocks: ``reduce`` 1x1 filters where not 0, then
-    ``filters``, then the pool.
+    """One of the two layers before the blocks: 1x1 ``reduce`` (0 for none), ``filters``, the pool.
 
-    ``conv1`` takes every second pixel (stride 2); the pool, where there is one, halves height and
-    width.
+    The first one has stride 2; a pool halves height and width.
     """
 
     name: str
@@ -35,12 +32,11 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The filters of one inception block, branch by branch; every convolution is followed by
-    BatchNorm and ReLU.
+    """The filters of one inception block by branch; BatchNorm and ReLU follow each convolution.
 
     The branches: ``single`` 1x1; ``triple_reduce`` 1x1, then ``triple`` 3x3; ``double_reduce`` 1x1,
-    then ``double`` 3x3 twice; a 3x3 pool, then ``projection`` 1x1. With ``halves`` the first and
-    the projection are missing, and the last convolution and the pool have stride 2.
+    then ``double`` 3x3 twice; a 3x3 pool, then ``projection`` 1x1. A block that ``halves`` has
+    neither ``single`` nor ``projection``; its last convolutions and its pool have stride 2.
     """
 
     name: str
@@ -49,8 +45,8 @@ class Block:
     triple: int
     double_reduce: int
     double: int
-    pool: Pool
     projection: int
+    pool: Pool
 
     @property
     def halves(self) -> bool:
@@ -60,9 +56,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The layers in order; then come a mean over all pixels and a fully connected layer with an
-    output a class.
-    """
+    """The layers in order; a mean over all pixels and a fully connected layer follow them."""
 
     name: str
     stem: tuple[Stem, Stem]
@@ -70,51 +64,29 @@ class Network:
     classes: int
 
 
-@functools.cache
-def _table() -> dict[str, list[dict[str, str]]]:
-    rows: dict[str, list[dict[str, str]]] = {}
-    with data_file("inception.tsv").open(encoding="utf-8", newline="") as table:
-        for row in csv.DictReader(table, delimiter="\t"):
-            rows.setdefault(row["network"], []).append(row)
-    return rows
-
-
 def network(name: str, classes: int) -> Network:
-    """The network of that name in the table: "inception-bn", "inception-21k", "inception-64px"
-    (chapter 6).
+    """The network "inception-bn", "inception-21k" or "inception-64px" of the table (chapter 6).
 
-    ValueError lists the names when there is none, and for fewer than two classes.
+    ValueError for any other name, and for fewer than two classes.
     """
-    if name not in _table():
-        raise ValueError(f"there is no network {name!r}; there are {', '.join(_table())}")
+    with data_file("inception.tsv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+    names = dict.fromkeys(row["network"] for row in rows)
+    if name not in names:
+        raise ValueError(f"there is no network {name!r}; there are {', '.join(names)}")
     if classes < 2:
         raise ValueError(f"a classifier has two classes or more, not {classes}")
-    conv1, conv2, *blocks = _table()[name]
+    conv1, conv2, *blocks = (row for row in rows if row["network"] == name)
     return Network(name, (_stem(conv1), _stem(conv2)), tuple(map(_block, blocks)), classes)
 
 
-def _pool(text: str) -> Pool:
-    kinds: dict[str, Pool] = {"avg": "avg", "max": "max", "none": "none"}
-    return kinds[text]
-
-
 def _stem(row: dict[str, str]) -> Stem:
-    kernel, reduce, filters = (int(row[name]) for name in ("kernel", "3x3_reduce", "conv"))
-    return Stem(row["layer"], kernel, reduce, filters, _pool(row["pool"]))
+    kernel, reduce, filters = (int(row[column]) for column in ("kernel", "3x3_reduce", "conv"))
+    return Stem(row["layer"], kernel, reduce, filters, cast(Pool, row["pool"]))
 
 
 def _block(row: dict[str, str]) -> Block:
     columns = ("1x1", "3x3_reduce", "3x3", "double_reduce", "double", "projection")
-    single, triple_reduce, triple, double_reduce, double, projection = (
-        int(row[name]) for name in columns
-    )
-    return Block(
-        name=row["layer"],
-        single=single,
-        triple_reduce=triple_reduce,
-        triple=triple,
-        double_reduce=double_reduce,
-        double=double,
-        pool=_pool(row["pool"]),
-        projection=projection,
-    )
+    single, reduce3, triple, reduce5, double, projection = (int(row[name]) for name in columns)
+    pool = cast(Pool, row["pool"])
+    return Block(row["layer"], single, reduce3, triple, reduce5, double, projection, pool)

@@ -1,4 +1,4 @@
-"""Which results of a training step may share a buffer: MXNet's rules, free of MXNet (chapter 6).
+"""Which results of a training step may share a buffer: MXNet's rules, without MXNet (chapter 6).
 
 The rules are those of nnvm's PlanMemory pass, as in MXNet 1.9.1.
 """
@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-# MXNet's default: a buffer serves results up to 16 times smaller or larger
+# MXNet's default: a free buffer is taken for results up to 16 times smaller or larger.
 MATCH_RANGE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation: the results it reads, the bytes of those it writes, and which of these may
-    overwrite which.
+    """One operation: the results it reads, and those it writes with their bytes.
+
+    ``overwrites``: for a result that it writes, the one that it reads and may overwrite.
     """
 
     name: str
@@ -30,65 +31,70 @@ class Plan:
     """The bytes of each buffer, and for each result the number of its buffer."""
 
     buffers: list[int]
-    places: dict[Hashable, int]
+    buffer_of: dict[Hashable, int]
 
 
 def lifetimes(steps: Sequence[Step]) -> dict[Hashable, tuple[int, int]]:
     """For each result the positions of the step that writes it and of the last that reads it."""
-    last = {result: position for position, step in enumerate(steps) for result in step.reads}
+    last_read = {result: position for position, step in enumerate(steps) for result in step.reads}
     return {
-        result: (position, last[result])
+        result: (position, last_read[result])
         for position, step in enumerate(steps)
         for result in step.writes
     }
 
 
 def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) -> Plan:
-    """Buffers for the results of ``steps`` with each saving on or off, chosen as MXNet chooses
-    them.
+    """Assign a buffer to each result of ``steps`` as MXNet does, with each saving on or off.
 
-    ``in_place``: a result takes the buffer of the one it may overwrite, where nobody else waits for
-    that. ``sharing``: it takes a buffer that is free again. Every result has a reader; time grows
-    with steps × buffers.
+    ``in_place``: a result takes the buffer of the one it may overwrite, unless that is still to be
+    read. ``sharing``: it takes a free buffer. Every result is read by some step. Time grows with
+    steps × buffers.
     """
-    readers = Counter(result for step in steps for result in step.reads)
-    made = Plan([], {})
-    # for each buffer, the reads to come
-    awaited: list[int] = []
-    # in the order of their release
+    reads_of = Counter(result for step in steps for result in step.reads)
+    buffers: list[int] = []
+    buffer_of: dict[Hashable, int] = {}
+    # The reads still to come, for each buffer.
+    pending: list[int] = []
+    # In the order of their release.
     free: list[int] = []
     for step in steps:
         # The largest first; of equals the last, as MXNet goes through its outputs.
-        for result, size in sorted(step.writes.items(), key=lambda item: item[1])[::-1]:
-            over = (
-                made.places[step.overwrites[result]]
-                if in_place and result in step.overwrites
-                else None
-            )
-            if over is not None and awaited[over] == 1:
-                buffer = over
-            elif sharing and (fitting := _fitting(free, made.buffers, size)) is not None:
-                free.remove(buffer := fitting)
-                made.buffers[buffer] = max(made.buffers[buffer], size)
-            else:
-                buffer = len(made.buffers)
-                made.buffers.append(size)
-                awaited.append(0)
-            made.places[result] = buffer
-            awaited[buffer] += readers[result]
-        for buffer in (made.places[result] for result in step.reads):
-            awaited[buffer] -= 1
-            if not awaited[buffer]:
+        for result in sorted(step.writes, key=step.writes.__getitem__)[::-1]:
+            size = step.writes[result]
+            buffer = None
+            if in_place and result in step.overwrites:
+                overwritten = buffer_of[step.overwrites[result]]
+                buffer = overwritten if pending[overwritten] == 1 else None
+            if buffer is None and sharing:
+                buffer = _take_fitting(free, buffers, size)
+            if buffer is None:
+                buffer = len(buffers)
+                buffers.append(size)
+                pending.append(0)
+            buffer_of[result] = buffer
+            pending[buffer] += reads_of[result]
+        for result in step.reads:
+            buffer = buffer_of[result]
+            pending[buffer] -= 1
+            if not pending[buffer]:
                 free.append(buffer)
-    return made
+    return Plan(buffers, buffer_of)
 
 
-def _fitting(free: Sequence[int], buffers: Sequence[int], size: int) -> int | None:
-    """The smallest free buffer that is large enough, else the largest; of equals the first and the
-    last released.
+def _take_fitting(free: list[int], buffers: list[int], size: int) -> int | None:
+    """Take the smallest free buffer that is large enough, else the largest, which grows.
+
+    Of equals the first released of those large enough, the last released of the others.
     """
     larger = [b for b in free if size <= buffers[b] <= size * MATCH_RANGE]
     smaller = [b for b in reversed(free) if size // MATCH_RANGE <= buffers[b] < size]
     if larger:
-        return min(larger, key=buffers.__getitem__)
-    return max(smaller, key=buffers.__getitem__, default=None)
+        buffer = min(larger, key=buffers.__getitem__)
+    elif smaller:
+        buffer = max(smaller, key=buffers.__getitem__)
+    else:
+        return None
+    free.remove(buffer)
+    buffers[buffer] = max(buffers[buffer], size)
+    return buffer

@@ -11,14 +11,13 @@ from imnetlib.image import Transform
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A network, how its pictures are shown, and how it learns. ValueError for values that make no
-    sense.
+    """A network, how its pictures are cropped, and how it learns; ValueError for impossible values.
 
     ``network``: a name in ``engines.inception``. ``size``: pixels a side. ``share``: of the short
     edge, as in ``loader.Transform``. ``mean``, ``std``: of all channels, on the scale of 0 to 255.
-    Stochastic gradient descent with momentum; ``learning_rate`` is the highest. ``devices`` share
-    each batch of ``batch_size`` images, and count here since BatchNorm looks at a device's part
-    alone.
+    Stochastic gradient descent with momentum; ``learning_rate`` is the highest. Each batch of
+    ``batch_size`` images is split over ``devices``, which decide the result too: BatchNorm
+    normalises each device's part by itself.
     """
 
     network: str = "inception-64px"
@@ -54,11 +53,11 @@ class Recipe:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of a device's part: images, channels, height, width."""
+        """The shape of a device's part: images, channels, height, width."""
         return self.part, 3, self.size, self.size
 
     def transform(self, *, training: bool) -> Transform:
-        """Random crops, mirrored by chance, for ``training``; the centre for evaluation."""
+        """Random crops, half of them mirrored, for ``training``; the centre for evaluation."""
         return Transform(
             size=self.size,
             crop="random" if training else "center",
@@ -70,7 +69,7 @@ class Recipe:
         )
 
     def rate(self, progress: float) -> float:
-        """The learning rate after a share ``progress`` of all steps: half a cosine down to 0.
+        """The learning rate after the share ``progress`` of all steps: half a cosine down to 0.
 
         Loshchilov and Hutter, *SGDR*, ICLR 2017, without restarts.
         """

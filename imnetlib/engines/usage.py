@@ -20,7 +20,7 @@ def in_use(steps: Sequence[Step]) -> npt.NDArray[np.int64]:
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for result, (start, end) in lifetimes(steps).items():
-        buffer = made.places[result]
+        buffer = made.buffer_of[result]
         first.setdefault(buffer, start)
         last[buffer] = max(end, last.get(buffer, end))
     used = np.zeros(len(steps), np.int64)

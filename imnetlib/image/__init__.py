@@ -8,15 +8,13 @@ from imnetlib.image.codec import (
     Pixels,
     decode,
     encode,
-    extent,
-    opencv,
-    resize,
     sniff,
     verify_ends,
     verify_image,
     versions,
 )
 from imnetlib.image.convert import DEFAULTS, Action, Settings, convert_image
+from imnetlib.image.scaling import resize
 from imnetlib.image.transform import (
     MIRROR,
     RANDOM_COLUMNS,
@@ -30,6 +28,6 @@ from imnetlib.image.transform import (
 __all__ = [
     "DEFAULTS", "MAX_PIXELS", "MAX_SIDE", "MIRROR", "RANDOM_COLUMNS", "Action", "Header",
     "ImageError", "Pixels", "Settings", "Transform", "convert_image", "crop_box", "decode",
-    "decode_into", "encode", "extent", "normalization_table", "opencv", "resize", "sniff",
-    "verify_ends", "verify_image", "versions", "write_layout",
+    "decode_into", "encode", "normalization_table", "resize", "sniff", "verify_ends",
+    "verify_image", "versions", "write_layout",
 ]  # fmt: skip

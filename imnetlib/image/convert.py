@@ -1,6 +1,4 @@
-"""One image file to the bytes that a record stores: kept as they are, made smaller, or put right
-(chapter 4).
-"""
+"""Image files to the bytes that records store: kept, made smaller, or converted (chapter 4)."""
 
 from __future__ import annotations
 
@@ -8,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imnetlib.arguments import require
-from imnetlib.image import codec
+from imnetlib.image import codec, scaling
 
 Action = Literal["kept", "reencoded", "converted"]
 
-# What a JPEG must hold to be taken as it is, by Settings.color.
+# The colour spaces in which a JPEG is stored as it is, by Settings.color.
 _PLAIN = {1: ("YCbCr", "RGB"), 0: ("Gray",), -1: ("YCbCr", "RGB", "Gray")}
 
 
@@ -20,11 +18,12 @@ _PLAIN = {1: ("YCbCr", "RGB"), 0: ("Gray",), -1: ("YCbCr", "RGB", "Gray")}
 class Settings:
     """What happens to an image on its way into a record; im2rec's names where im2rec has them.
 
-    ``resize``: short edge in pixels, after ``center_crop`` to a square. An image is never enlarged
-    unless ``upscale`` (im2rec always does). A JPEG that already fits keeps its bytes unless
-    ``reencode``. ``quality``: 1 to 100 for .jpg, compression 0 to 9 for .png. ``color``: 1 RGB, 0
-    gray, -1 as stored. ``pass_through``: the file's bytes, whatever they show, as long as they
-    begin and end like an image. ``pack_label``: all labels of an image, not one.
+    ``resize``: the short edge in pixels, after ``center_crop`` to a square. An image is enlarged
+    only with ``upscale`` (im2rec always does so). A JPEG that already fits keeps its bytes unless
+    ``reencode``. ``quality``: 1 to 100 for .jpg, compression 0 to 9 for .png. ``color``: 1 RGB,
+    0 gray, -1 as stored. ``pass_through``: the file's bytes, whatever they show, if they begin and
+    end like an image. ``pack_label``: all labels of an image, not just one. Raises ValueError for
+    values out of range.
     """
 
     resize: int | None = None
@@ -38,10 +37,10 @@ class Settings:
     pack_label: bool = False
 
     def __post_init__(self) -> None:
-        low, high = (1, 100) if self.encoding == ".jpg" else (0, 9)
-        fits = self.resize is None or self.resize >= 1
-        require(fits, "resize is a short edge of 1 pixel or more", self.resize)
+        edge = self.resize
+        require(edge is None or edge >= 1, "resize is a short edge of 1 pixel or more", edge)
         require(self.encoding in (".jpg", ".png"), "encoding is .jpg or .png", self.encoding)
+        low, high = (1, 100) if self.encoding == ".jpg" else (0, 9)
         in_range = low <= self.quality <= high
         require(in_range, f"quality is {low} to {high} for {self.encoding}", self.quality)
         require(self.color in _PLAIN, "color is 1 (RGB), 0 (gray) or -1 (as stored)", self.color)
@@ -51,32 +50,36 @@ DEFAULTS = Settings()
 
 
 def convert_image(data: bytes, settings: Settings) -> tuple[bytes, Action]:
-    """The bytes to store for one image file, and what was done to them. Raises codec.ImageError
-    (chapter 4).
+    """The bytes to store for one image file, and what was done to them (chapter 4).
+
+    Raises ImageError for an image that cannot be read or stored.
     """
     if settings.pass_through:
         codec.verify_ends(data)
         return data, "kept"
+
     header = codec.sniff(data)
     plain = header.orientation == 1 and header.colorspace in _PLAIN[settings.color]
-    size = _target(*header.size, settings)
-    if plain and size == header.size and settings.encoding == ".jpg" and not settings.reencode:
+    height, width = _stored_size(*header.size, settings)
+    fits = plain and (height, width) == header.size and settings.encoding == ".jpg"
+    if fits and not settings.reencode:
         codec.verify_image(data)
         return data, "kept"
-    if max(size) > codec.MAX_SIDE or size[0] * size[1] > codec.MAX_PIXELS:
+    if max(height, width) > codec.MAX_SIDE or height * width > codec.MAX_PIXELS:
         raise codec.ImageError(
-            f"it would get {size[1]:,} x {size[0]:,} pixels; "
+            f"it would get {width:,} x {height:,} pixels; "
             f"the limits are {codec.MAX_SIDE:,} a side and {codec.MAX_PIXELS:,} in all"
         )
-    pixels = codec.decode(data, *size, color=settings.color, header=header)
-    box = _box(*codec.extent(pixels, header), settings.center_crop)
-    if box != (0, 0, *size):
-        pixels = codec.resize(pixels, *size, box=box)
+
+    pixels = codec.decode(data, height, width, color=settings.color, header=header)
+    box = _box(*scaling.extent(pixels, header), settings.center_crop)
+    if box != (0, 0, height, width):
+        pixels = scaling.resize(pixels, height, width, box=box)
     encoded = codec.encode(pixels, settings.encoding, settings.quality)
     return encoded, "reencoded" if plain else "converted"
 
 
-def _target(height: int, width: int, settings: Settings) -> tuple[int, int]:
+def _stored_size(height: int, width: int, settings: Settings) -> tuple[int, int]:
     """Height and width to store; rounded down, as im2rec does."""
     short = min(height, width)
     if settings.center_crop:
@@ -86,8 +89,8 @@ def _target(height: int, width: int, settings: Settings) -> tuple[int, int]:
     return height * settings.resize // short, width * settings.resize // short
 
 
-def _box(height: float, width: float, center_crop: bool) -> codec.Box:
-    """What of a picture to keep; a centre in whole pixels where the picture has whole ones."""
+def _box(height: float, width: float, center_crop: bool) -> scaling.Box:
+    """The part of a picture to keep; a centre in whole pixels where the picture has whole ones."""
     if not center_crop:
         return 0, 0, height, width
     side = min(height, width)

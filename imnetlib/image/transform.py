@@ -1,4 +1,4 @@
-"""One encoded image to the pixels of a batch: crop, mirror, layout, normalised numbers (chapter 4)."""
+"""Encoded images to the pixels of a batch: crop, mirror, layout, normalisation (chapter 4)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.arguments import require
-from imnetlib.image import codec
+from imnetlib.image import codec, scaling
 
 Floats = npt.NDArray[np.float32]
 
-# boxes drawn before a crop falls back to the square in the centre
-TRIES = 10
-# columns of the random numbers; two for each box follow
+# The random numbers of an image, uniform in [0, 1): one decides on the mirror, two place the crop,
+# and from BOXES on come TRIES pairs, the area and the aspect ratio of each box that is tried.
 MIRROR = 0
 TOP = 1
 LEFT = 2
 BOXES = 3
-# random numbers for an image
+TRIES = 10
 RANDOM_COLUMNS = BOXES + 2 * TRIES
 
 
@@ -32,10 +31,10 @@ class Transform:
 
     ``crop``: "center" or "random" takes a square of ``share`` of the short edge (224 of 256 pixels,
     unscaled); "random_resized" a box whose share of the picture lies within ``scale`` and whose
-    aspect ratio within ``ratio`` (Szegedy et al. 2015; torchvision's names). ``mirror``: every
-    second picture, by chance. ``mean`` and ``std`` per channel, on the scale of 0 to 255: float32
-    (x - mean) / std comes out, else uint8. Raises ValueError for values that make no sense, a mean
-    on the scale of 0 to 1 among them.
+    aspect ratio lies within ``ratio`` (Szegedy et al. 2015; torchvision's names). ``mirror``: half
+    of the pictures, at random. ``mean`` and ``std`` per channel, on the scale of 0 to 255: the
+    pixels become float32 (x - mean) / std; without them they stay uint8. Raises ValueError for
+    values out of range, such as a mean on the scale of 0 to 1.
     """
 
     size: int = 224
@@ -54,105 +53,107 @@ class Transform:
         require(self.crop in crops, "crop is center, random or random_resized", self.crop)
         require(0 < self.share <= 1, "share is above 0 and at most 1", self.share)
         low, high = self.scale
-        require(
-            0 < low <= high <= 1, "scale is two shares in order, above 0, at most 1", self.scale
-        )
+        in_order = 0 < low <= high <= 1
+        require(in_order, "scale is two shares in order, above 0, at most 1", self.scale)
         low, high = self.ratio
         require(0 < low <= high, "ratio is two numbers in order, above 0", self.ratio)
         require(self.layout in ("NHWC", "NCHW"), "layout is NHWC or NCHW", self.layout)
-        require(_finite(self.mean or (0, 0, 0)), "mean is None or a number a channel", self.mean)
-        on_255 = "mean and std are on the scale of 0 to 255"
-        require(_of_255(self.mean), on_255, (self.mean, self.std))
-        require(_finite(self.std) and min(self.std) > 0, "std is three numbers above 0", self.std)
-        alone = self.mean is None and set(self.std) != {1}
-        require(not alone, "std goes with a mean; (0, 0, 0) will do", self.std)
+        mean = self.mean
+        std = self.std
+        require(mean is None or _is_triple(mean), "mean is None or a number a channel", mean)
+        on_255 = mean is None or not any(mean) or max(mean) > 1
+        require(on_255, "mean and std are on the scale of 0 to 255", (mean, std))
+        require(_is_triple(std) and min(std) > 0, "std is three numbers above 0", std)
+        without_mean = mean is None and set(std) != {1}
+        require(not without_mean, "std goes with a mean; (0, 0, 0) will do", std)
 
 
-def _finite(numbers: Sequence[float]) -> bool:
+def _is_triple(numbers: Sequence[float]) -> bool:
     return isinstance(numbers, Sequence) and len(numbers) == 3 and all(map(math.isfinite, numbers))
 
 
-def _of_255(mean: Sequence[float] | None) -> bool:
-    return mean is None or not _finite(mean) or not any(mean) or max(mean) > 1
-
-
 def crop_box(
-    height: int, width: int, transform: Transform, chances: Sequence[float]
+    height: int, width: int, transform: Transform, uniforms: Sequence[float]
 ) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the part of a picture to show; ``chances`` from
-    ``random_numbers``.
+    """Top, left, height and width of the part of a picture to show.
+
+    ``uniforms``: the RANDOM_COLUMNS numbers that ``order.random_numbers`` gives for an image. Where
+    no box that is tried for "random_resized" fits, the square in the centre.
     """
+    shape = None
     if transform.crop == "random_resized":
-        low = math.log(transform.ratio[0])
-        high = math.log(transform.ratio[1])
-        for i in range(BOXES, BOXES + 2 * TRIES, 2):
-            area = (
-                height
-                * width
-                * (transform.scale[0] + chances[i] * (transform.scale[1] - transform.scale[0]))
-            )
-            aspect = math.exp(low + chances[i + 1] * (high - low))
-            tall = round(math.sqrt(area / aspect))
-            wide = round(math.sqrt(area * aspect))
-            if 0 < tall <= height and 0 < wide <= width:
-                top = int(chances[TOP] * (height - tall + 1))
-                left = int(chances[LEFT] * (width - wide + 1))
-                return top, left, tall, wide
-    side = max(1, round(min(height, width) * transform.share))
-    if transform.crop == "random":
-        return (
-            int(chances[TOP] * (height - side + 1)),
-            int(chances[LEFT] * (width - side + 1)),
-            side,
-            side,
-        )
-    return (height - side) // 2, (width - side) // 2, side, side
+        shape = _random_shape(height, width, transform, uniforms)
+    if shape is None:
+        side = max(1, round(min(height, width) * transform.share))
+        if transform.crop != "random":
+            return (height - side) // 2, (width - side) // 2, side, side
+        shape = (side, side)
+    top = int(uniforms[TOP] * (height - shape[0] + 1))
+    left = int(uniforms[LEFT] * (width - shape[1] + 1))
+    return top, left, *shape
+
+
+def _random_shape(
+    height: int, width: int, transform: Transform, uniforms: Sequence[float]
+) -> tuple[int, int] | None:
+    """Height and width of the first box that fits into the picture; None where none does."""
+    smallest, largest = transform.scale
+    low = math.log(transform.ratio[0])
+    high = math.log(transform.ratio[1])
+    for column in range(BOXES, RANDOM_COLUMNS, 2):
+        area = height * width * (smallest + uniforms[column] * (largest - smallest))
+        aspect = math.exp(low + uniforms[column + 1] * (high - low))
+        box_height = round(math.sqrt(area / aspect))
+        box_width = round(math.sqrt(area * aspect))
+        if 0 < box_height <= height and 0 < box_width <= width:
+            return box_height, box_width
+    return None
 
 
 def decode_into(
-    data: bytes, transform: Transform, chances: Sequence[float], out: codec.Pixels
+    data: bytes, transform: Transform, uniforms: Sequence[float], out: codec.Pixels
 ) -> None:
-    """Decode one image into ``out`` (size, size, 3). A JPEG is decoded only as large as the crop
-    needs.
+    """Decode one image into ``out`` (size, size, 3); ``uniforms`` as in :func:`crop_box`.
+
+    A JPEG is decoded only as large as the crop needs. Raises ImageError as :func:`decode` does.
     """
     header = codec.sniff(data)
     size = transform.size
     height, width = header.size
-    top, left, tall, wide = crop_box(height, width, transform, chances)
-    pixels = codec.decode(data, -(-height * size // tall), -(-width * size // wide), header=header)
-    mirror = transform.mirror and chances[MIRROR] < 0.5
-    if (tall, wide) == (size, size) and pixels.shape[:2] == (height, width):
-        part = pixels[top : top + tall, left : left + wide]
+    top, left, box_height, box_width = crop_box(height, width, transform, uniforms)
+    least_height = -(-height * size // box_height)
+    least_width = -(-width * size // box_width)
+    pixels = codec.decode(data, least_height, least_width, header=header)
+    if (box_height, box_width) == (size, size) and pixels.shape[:2] == (height, width):
+        part = pixels[top : top + size, left : left + size]
     else:
-        down, across = (
-            there / stored
-            for there, stored in zip(codec.extent(pixels, header), header.size, strict=True)
-        )
-        part = codec.resize(
-            pixels, size, size, out, (top * down, left * across, tall * down, wide * across)
-        )
-    if mirror:
+        rows, columns = scaling.extent(pixels, header)
+        down = rows / height
+        across = columns / width
+        box = (top * down, left * across, box_height * down, box_width * across)
+        part = scaling.resize(pixels, size, size, out, box)
+    if transform.mirror and uniforms[MIRROR] < 0.5:
         codec.opencv().flip(part, 1, dst=out)
     elif part is not out:
         np.copyto(out, part)
 
 
 def normalization_table(transform: Transform) -> Floats | None:
-    """What each of the 256 values becomes in each channel, (256, 3); None when they stay.
+    """What each of the 256 values becomes in each channel, (256, 3); None where they stay.
 
-    In memory as ``arrange`` takes it: value by value for NHWC, channel by channel for NCHW.
+    In memory as ``write_layout`` reads it: value by value for NHWC, channel by channel for NCHW.
     """
     if transform.mean is None:
         return None
-    values: npt.NDArray[np.float64] = (
-        np.arange(256)[:, None] - np.array(transform.mean)
-    ) / np.array(transform.std)
+    centred = np.arange(256)[:, None] - np.array(transform.mean)
+    values: npt.NDArray[np.float64] = centred / np.array(transform.std)
     return values.astype(np.float32, order="C" if transform.layout == "NHWC" else "F")
 
 
 def write_layout(pixels: codec.Pixels, table: Floats | None, layout: str, out: Any) -> None:
-    """Pixels (h, w, 3) into the layout and type of ``out``; OpenCV writes there, as shapes and
-    types agree.
+    """Write pixels (height, width, 3) into ``out`` in its layout, normalised if there is a table.
+
+    OpenCV writes into ``out`` itself, as shapes and types agree.
     """
     cv2 = codec.opencv()
     if table is None:

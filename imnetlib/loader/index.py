@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,11 +62,9 @@ def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex
     """
     sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
     if merged is not None:
-        tables = _split_merged(merged, sizes)
+        tables = _split(*recordio.read_index_of(shards, merged), sizes)
     else:
-        tables = [
-            _index_beside(shard, int(size)) for shard, size in zip(shards, sizes, strict=True)
-        ]
+        tables = [recordio.read_index_of([path], path.with_suffix(".idx")) for path in shards]
     for shard, (keys, _) in zip(shards, tables, strict=True):
         _require_count(merged or shard.with_suffix(".idx"), shard, len(keys))
         if not len(keys) and shard.stat().st_size:
@@ -83,15 +80,8 @@ def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex
     return ShardIndex(tuple(shards), ids, starts, counts, sizes)
 
 
-def _split_merged(merged: Path, sizes: Integers) -> list[tuple[Integers, Integers]]:
+def _split(keys: Integers, offsets: Integers, sizes: Integers) -> list[tuple[Integers, Integers]]:
     """One index over several files into one for each."""
-    keys, offsets = _in_file_order(merged, *recordio.read_index(merged))
-    total = int(sizes.sum())
-    if len(offsets) and int(offsets[-1]) >= total:
-        raise ValueError(
-            f"{merged} points to byte {offsets[-1]:,}, the {len(sizes)} shards have {total:,}: give the shards that "
-            "were merged, in the same order"
-        )
     ends = np.cumsum(sizes)
     bounds = np.searchsorted(offsets, np.concatenate([[0], ends]))
     parts = [slice(first, behind) for first, behind in pairwise(bounds)]
@@ -101,37 +91,8 @@ def _split_merged(merged: Path, sizes: Integers) -> list[tuple[Integers, Integer
     ]
 
 
-def _index_beside(shard: Path, size: int) -> tuple[Integers, Integers]:
-    """Keys and offsets from the .idx beside a .rec."""
-    index = shard.with_suffix(".idx")
-    if not index.exists():
-        raise FileNotFoundError(
-            errno.ENOENT, f"a shard needs its index; imnet index {shard} writes it", str(index)
-        )
-    keys, offsets = _in_file_order(index, *recordio.read_index(index))
-    if len(offsets) and int(offsets[-1]) >= size:
-        raise ValueError(
-            f"{index} points to byte {offsets[-1]:,}, {shard} has {size:,}: copy the shard again, or take what is "
-            "left of it with imnet salvage"
-        )
-    return keys, offsets
-
-
 def _require_count(index: Path, shard: Path, found: int) -> None:
     expected = sidecar_of(shard).get("images", found)
     if expected != found:
         sidecar = shard.with_suffix(".json")
         raise ValueError(f"{index} has {found:,} records of {shard}, {sidecar} says {expected:,}")
-
-
-def _in_file_order(index: Path, keys: Integers, offsets: Integers) -> tuple[Integers, Integers]:
-    steps = np.diff(offsets)
-    if (steps < 0).any():
-        order = np.argsort(offsets, kind="stable")
-        keys = keys[order]
-        offsets = offsets[order]
-        steps = np.diff(offsets)
-    if (steps == 0).any():
-        twice = offsets[:-1][steps == 0][0]
-        raise ValueError(f"{index} names the record at byte {twice:,} twice: {_ANEW}")
-    return keys, offsets

@@ -1,21 +1,16 @@
-"""One folder per class: extract, sort the validation set, undo it, survey what is there (chapter
-2).
-"""
+"""One folder per class: extract, sort and undo, adopt Kaggle's layout, survey (chapter 2)."""
 
 from imnetlib.organize.extract import Extraction, extract_train, extract_validation
 from imnetlib.organize.kaggle import KAGGLE_CLASSES, KAGGLE_IMAGES, KAGGLE_LABELS, adopt_kaggle
 from imnetlib.organize.labels import (
-    labels_from_catalog,
     labels_from_devkit,
     labels_from_kaggle,
     read_labels,
     train_counts,
-    train_counts_from_devkit,
     train_counts_from_index,
 )
-from imnetlib.organize.names import JOURNAL, is_training_name, is_validation_name, validation_name
+from imnetlib.organize.names import JOURNAL, validation_name
 from imnetlib.organize.survey import (
-    NO_NAME,
     FolderSurvey,
     StrangeFile,
     kind_of,
@@ -25,11 +20,9 @@ from imnetlib.organize.survey import (
 from imnetlib.organize.validation import Sorting, sort_validation, undo_validation
 
 __all__ = [
-    "JOURNAL", "KAGGLE_CLASSES", "KAGGLE_IMAGES", "KAGGLE_LABELS", "NO_NAME", "Extraction",
-    "FolderSurvey", "Sorting", "StrangeFile", "adopt_kaggle", "extract_train",
-    "extract_validation", "is_training_name", "is_validation_name", "kind_of",
-    "labels_from_catalog", "labels_from_devkit", "labels_from_kaggle", "read_labels",
+    "JOURNAL", "KAGGLE_CLASSES", "KAGGLE_IMAGES", "KAGGLE_LABELS", "Extraction", "FolderSurvey",
+    "Sorting", "StrangeFile", "adopt_kaggle", "extract_train", "extract_validation", "kind_of",
+    "labels_from_devkit", "labels_from_kaggle", "read_labels",
     "sort_validation", "survey_folders", "survey_report", "train_counts",
-    "train_counts_from_devkit", "train_counts_from_index", "undo_validation",
-    "validation_name",
+    "train_counts_from_index", "undo_validation", "validation_name",
 ]  # fmt: skip

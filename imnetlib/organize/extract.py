@@ -1,8 +1,6 @@
-"""One folder per class: extract the archives, sort the validation images, undo it (chapter 2).
+"""Unpack the training and the validation archive (chapter 2).
 
-The best-known bug of this step pairs sorted files with labels without counting either: 0.1 %
-accuracy and no error. Here image i gets label i because its name says i, and everything is counted
-before anything moves.
+A file or a class folder gets its name once its data is on the disk, so what has a name is whole.
 """
 
 from __future__ import annotations
@@ -10,185 +8,159 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imnetlib import files
 from imnetlib.archive import TarIndex, TarReader, open_index
-from imnetlib.files import (
-    HALF_BLOCK,
-    exclusive_lock,
-    first_names,
-    fsync_folder,
-    full_disk_named,
-    require_space,
-    sync,
-)
+from imnetlib.arguments import PathLike
 from imnetlib.organize.names import JOURNAL, TRAIN_NAME, VALIDATION_NAME
 from imnetlib.progress import progress
 
-# validation images between two syncs: 130 MB
+# Validation images written between two syncs: about 130 MB.
 _IMAGES_A_SYNC = 1000
-# names looked at at a time
-_NAMES_AT_A_TIME = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extraction did: files written and files that an earlier one had left, bytes and
-    seconds.
-    """
+    """The files that one run wrote, their bytes, and the files that were in place already."""
 
-    folder: Path
     classes: int
     written: int
     skipped: int
     bytes: int
-    seconds: float
 
 
-def extract_train(tar: Path | TarIndex, folder: Path) -> Extraction:
+def extract_train(tar: PathLike | TarIndex, folder: PathLike) -> Extraction:
     """Unpack each class of the training archive into ``folder/<wnid>`` (chapter 2).
 
-    A class is unpacked under another name and then renamed, so it is whole or not there; run again,
-    it goes on with the classes that are missing. ValueError, before a byte is written, for a member
-    that is not ``<wnid>/<wnid>_<number>.JPEG`` or that ``index_tar`` refuses; and for a class
-    folder whose files are not as many and as long as the archive's. Reads the archive once, in its
-    own order.
+    A class folder appears whole or not at all; another run goes on with the missing ones. Reads
+    the archive once, in its own order. Raises, before a byte is written, ValueError for a member
+    that is not ``<wnid>/<wnid>_<number>.JPEG``, an archive that ``index_tar`` refuses, or a class
+    folder without exactly the archive's files at their lengths; OSError for a disk too small.
     """
-    began = time.monotonic()
-    index = tar if isinstance(tar, TarIndex) else open_index(tar)
-    _require_names(index, TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
+    folder = Path(folder)
+    index = _open_index(tar, TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(folder):
-        return _extract_train(index, folder, began)
+    with files.exclusive_lock(folder):
+        classes = _positions_by_class(index)
+        missing = {}
+        for wnid, positions in classes.items():
+            if (folder / wnid).exists():
+                _require_extracted(folder / wnid, index, positions)
+            else:
+                missing[wnid] = positions
+
+        written = sum(len(positions) for positions in missing.values())
+        n_bytes = sum(int(index.sizes[positions].sum()) for positions in missing.values())
+        files.require_space(folder, n_bytes + written * files.HALF_BLOCK)
+        with TarReader(index) as reader, progress(n_bytes, folder.name, "B") as bar:
+            for wnid, positions in missing.items():
+                names = _file_names(index.names[positions])
+                with make_folder_atomically(folder / wnid) as beside:
+                    paths = [beside / name for name in names]
+                    targets = dict(zip(positions.tolist(), paths, strict=True))
+                    _write_members(reader, targets, folder / wnid, bar)
+                files.fsync_folder(folder)
+    return Extraction(len(classes), written, len(index) - written, n_bytes)
 
 
-def _extract_train(index: TarIndex, folder: Path, began: float) -> Extraction:
+def extract_validation(tar: PathLike | TarIndex, folder: PathLike) -> Extraction:
+    """Unpack the validation archive flat into ``folder`` (chapter 2).
+
+    Each file appears whole or not at all, even after a power cut. Another run leaves files of the
+    right size alone, and does nothing where ``sort_validation`` has begun. Raises as
+    ``extract_train`` does.
+    """
+    folder = Path(folder)
+    index = _open_index(tar, VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.exclusive_lock(folder):
+        names = _file_names(index.names)
+        sizes = index.sizes.tolist()
+        missing = []
+        if not (folder / JOURNAL).exists():
+            lengths = _lengths(folder)
+            missing = [i for i, name in enumerate(names) if lengths.get(name) != sizes[i]]
+
+        n_bytes = sum(sizes[i] for i in missing)
+        files.require_space(folder, n_bytes + len(missing) * files.HALF_BLOCK)
+        with TarReader(index) as reader, progress(n_bytes, folder.name, "B") as bar:
+            for start in range(0, len(missing), _IMAGES_A_SYNC):
+                batch = missing[start : start + _IMAGES_A_SYNC]
+                targets = {i: folder / f".{names[i]}.tmp" for i in batch}
+                _write_members(reader, targets, folder, bar)
+                for i, beside in targets.items():
+                    beside.replace(folder / names[i])
+        files.fsync_folder(folder)
+    return Extraction(0, len(missing), len(index) - len(missing), n_bytes)
+
+
+def _open_index(tar: PathLike | TarIndex, pattern: re.Pattern[bytes], form: str) -> TarIndex:
+    """The archive's index; ValueError for members that are not called like this."""
+    index = tar if isinstance(tar, TarIndex) else open_index(tar)
+    others = [name.decode() for name in index.names if not pattern.fullmatch(name)]
+    if others:
+        listed = files.first_names(others)
+        raise ValueError(f"{index.path}: {len(others):,} members are not called {form}: {listed}")
+    return index
+
+
+def _positions_by_class(index: TarIndex) -> dict[str, NDArray[np.int64]]:
+    """Each class's positions in the archive, in the order in which the classes begin there."""
     wnids = index.names.astype("S9")
     order = np.argsort(wnids, kind="stable")
-    classes = np.split(order, np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1)
-    missing = []
-    # as the archive has them
-    for positions in sorted(classes, key=lambda positions: int(positions[0])):
-        target = folder / wnids[positions[0]].decode()
-        if target.exists():
-            _require_extracted(target, index, positions)
-        else:
-            missing.append((target, positions))
-    total = int(sum(index.sizes[positions].sum() for _, positions in missing))
-    written = sum(len(positions) for _, positions in missing)
-    _require_space(folder, written, total)
-    with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
-        for target, positions in missing:
-            _extract_class(reader, positions.tolist(), target)
-            bar.update(int(index.sizes[positions].sum()))
-    return Extraction(
-        folder, len(classes), written, len(index) - written, total, time.monotonic() - began
-    )
+    starts = np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1
+    groups = sorted(np.split(order, starts), key=lambda positions: int(positions[0]))
+    return {wnids[positions[0]].decode(): positions for positions in groups}
 
 
-def _require_names(index: TarIndex, pattern: re.Pattern[bytes], described: str) -> None:
-    odd: list[str] = []
-    # 14 million names as objects would take a gigabyte
-    for start in range(0, len(index), _NAMES_AT_A_TIME):
-        some = index.names[start : start + _NAMES_AT_A_TIME].tolist()
-        odd += [name.decode() for name in some if not pattern.fullmatch(name)]
-    if odd:
-        raise ValueError(
-            f"{index.path}: {len(odd):,} members are not called {described}: {first_names(odd)}"
-        )
+def _file_names(names: NDArray[np.bytes_]) -> list[str]:
+    return [name.decode().rpartition("/")[2] for name in names.tolist()]
 
 
 def _require_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]) -> None:
-    """ValueError unless a class folder has the files that the archive has for it, each as long as
-    there.
-    """
-    found = _sizes(target)
-    names = [name.decode().partition("/")[2] for name in index.names[positions].tolist()]
-    sizes = index.sizes[positions].tolist()
-    if len(found) != len(names):
-        counts = f"{len(found):,} files, the archive {len(names):,}"
-        raise ValueError(f"{target} holds {counts}: move it away first")
-    if odd := [name for name, size in zip(names, sizes, strict=True) if found.get(name) != size]:
+    """ValueError unless a class folder has exactly the archive's files, at their lengths there."""
+    lengths = _lengths(target)
+    names = _file_names(index.names[positions])
+    expected = dict(zip(names, index.sizes[positions].tolist(), strict=True))
+    wrong = {name for name, _ in lengths.items() ^ expected.items()}
+    if wrong:
         raise ValueError(
-            f"{target}: {len(odd):,} files are missing or not as long as in the archive ({first_names(odd)}): "
-            "move it away first"
+            f"{target}: {len(wrong):,} files are missing, unexpected or not as long as in the "
+            f"archive ({files.first_names(wrong)}): move it away first"
         )
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """The length of each file in a folder, -1 for what is none; hidden ones but the journal are
-    left out.
-    """
-    shown = (entry for entry in os.scandir(folder) if entry.name[0] != "." or entry.name == JOURNAL)
+def _lengths(folder: Path) -> dict[str, int]:
+    """The length of each file in a folder, hidden ones left out; -1 for what is not a file."""
+    shown = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
     return {entry.name: entry.stat().st_size if entry.is_file() else -1 for entry in shown}
 
 
-def _require_space(folder: Path, files: int, data: int) -> None:
-    """Make the folder; OSError when its disk is too small, with half a block of each file counted
-    in.
-    """
-    require_space(folder, data + files * HALF_BLOCK)
-
-
-def _extract_class(reader: TarReader, positions: Sequence[int], target: Path) -> None:
-    """Write one class beside its place; the rename comes when its data is on the disk."""
+@contextmanager
+def make_folder_atomically(target: Path) -> Iterator[Path]:
+    """A temporary folder beside ``target`` that takes its name at the end of the ``with``."""
     beside = target.with_name(f".{target.name}.tmp")
-    # left by a kill
+    # A killed run leaves it half filled.
     if beside.exists():
         shutil.rmtree(beside)
     beside.mkdir()
-    with full_disk_named(target):
-        for position in positions:
-            name = reader.index.names[position].decode().partition("/")[2]
-            (beside / name).write_bytes(reader.read(position))
-    sync()
+    yield beside
     beside.rename(target)
-    fsync_folder(target.parent)
 
 
-def extract_validation(tar: Path | TarIndex, folder: Path) -> Extraction:
-    """Unpack the validation archive flat into ``folder`` (chapter 2).
-
-    Each file is whole or not there, even after a power cut; run again, files with the right size
-    are left alone, and a folder that ``sort_validation`` has begun to sort is left as it is.
-    ValueError as ``extract_train``.
-    """
-    began = time.monotonic()
-    index = tar if isinstance(tar, TarIndex) else open_index(tar)
-    _require_names(index, VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(folder):
-        return _extract_validation(index, folder, began)
-
-
-def _extract_validation(index: TarIndex, folder: Path, began: float) -> Extraction:
-    names = [name.decode() for name in index.names.tolist()]
-    sizes = index.sizes.tolist()
-    there = _sizes(folder)
-    missing = [
-        i for i, name in enumerate(names) if there.get(name) != sizes[i] and JOURNAL not in there
-    ]
-    total = sum(sizes[i] for i in missing)
-    _require_space(folder, len(missing), total)
-    with TarReader(index) as reader, progress(total, folder.name, "B") as bar:
-        for start in range(0, len(missing), _IMAGES_A_SYNC):
-            batch = [
-                (i, folder / f".{names[i]}.tmp") for i in missing[start : start + _IMAGES_A_SYNC]
-            ]
-            with full_disk_named(folder):
-                for position, beside in batch:
-                    beside.write_bytes(reader.read(position))
-                    bar.update(sizes[position])
-            sync()
-            for position, beside in batch:
-                beside.replace(folder / names[position])
-    fsync_folder(folder)
-    return Extraction(
-        folder, 0, len(missing), len(index) - len(missing), total, time.monotonic() - began
-    )
+def _write_members(reader: TarReader, targets: Mapping[int, Path], shown: Path, bar: Any) -> None:
+    """Write members of the archive, by position, and return when their data is on the disk."""
+    with files.full_disk_named(shown):
+        for position, path in targets.items():
+            data = reader.read(position)
+            path.write_bytes(data)
+            bar.update(len(data))
+    files.sync()

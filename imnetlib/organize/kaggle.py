@@ -1,5 +1,4 @@
-"""Kaggle's copy of ILSVRC2012, whose layout is another one, brought into the course's folders
-(chapter 2).
+"""Kaggle's copy of ILSVRC2012, brought into the course's folders (chapter 2).
 
 Its training images come in class folders, its validation images flat, with their labels in a table.
 """
@@ -7,12 +6,13 @@ Its training images come in class folders, its validation images flat, with thei
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from imnetlib import catalog
+from imnetlib.arguments import PathLike
 from imnetlib.files import exclusive_lock, first_names, require_one_disk, shown_names, sync
+from imnetlib.organize.extract import make_folder_atomically
 from imnetlib.organize.labels import labels_from_kaggle
 from imnetlib.organize.names import is_training_name, require_same_names
 from imnetlib.organize.validation import Sorting, sort_validation
@@ -24,100 +24,92 @@ KAGGLE_IMAGES = "ILSVRC/Data/CLS-LOC"
 
 
 def adopt_kaggle(
-    download: Path, train: Path, validation: Path, *, link: bool = False
+    download: PathLike, train: PathLike, validation: PathLike, *, link: bool = False
 ) -> tuple[Sorting, Sorting]:
-    """Put Kaggle's unpacked download into ``train`` and ``validation``, one folder per class
-    (chapter 2).
+    """Put Kaggle's unpacked download into ``train`` and ``validation``, by class (chapter 2).
 
     ``download`` holds LOC_synset_mapping.txt, LOC_val_solution.csv and ILSVRC/Data/CLS-LOC.
-    Everything is checked before anything moves; stopped, the next run goes on. ``link`` makes hard
-    links and leaves the download as it is; of moves, ``organize.undo_validation`` takes back those
-    of the validation images. FileNotFoundError for another folder, ValueError for classes, files or
-    labels that are missing or too much; OSError where the folders are on another disk. Reads no
-    image.
+    Every name is compared before anything moves, and no image is read; a stopped run is finished
+    by the next. ``link`` makes hard links and leaves the download as it is; of moves,
+    ``undo_validation`` takes back those of the validation images. Raises FileNotFoundError for
+    another folder, ValueError for classes, files or labels that are missing or unexpected, OSError
+    for folders on another disk.
     """
-    if lacking := [
-        name
-        for name in (KAGGLE_CLASSES, KAGGLE_LABELS, KAGGLE_IMAGES)
-        if not (download / name).exists()
-    ]:
+    train = Path(train)
+    source = Path(download) / KAGGLE_IMAGES
+    wnids, labels = _read_tables(Path(download))
+    require_one_disk(source, train)
+    with exclusive_lock(train):
+        waiting = _count_waiting(source / "train", train, wnids, link)
+        validation_sorting = sort_validation(validation, labels, link=link, flat=source / "val")
+        with progress(len(wnids), f"adopt {train.name}", "classes") as bar:
+            bar.update(len(wnids) - len(waiting))
+            for wnid in waiting:
+                _adopt_class(source / "train" / wnid, train / wnid, link)
+                bar.update(1)
+        sync()
+        total = sum(len(shown_names(train / wnid)) for wnid in wnids)
+    moved = sum(waiting.values())
+    return Sorting(train, len(wnids), moved, total - moved), validation_sorting
+
+
+def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The wnid of each class and of each validation image."""
+    needed = (KAGGLE_CLASSES, KAGGLE_LABELS, KAGGLE_IMAGES)
+    lacking = [name for name in needed if not (download / name).exists()]
+    if lacking:
         raise FileNotFoundError(
-            f"{download} lacks {', '.join(lacking)}: name the folder into which Kaggle's zip was unpacked"
+            f"{download} lacks {', '.join(lacking)}: "
+            "name the folder into which Kaggle's zip was unpacked"
         )
     wnids = catalog.read_classes(download / KAGGLE_CLASSES)
     labels = labels_from_kaggle(download / KAGGLE_LABELS)
-    if other := set(wnids) ^ set(labels):
+    differing = set(wnids) ^ set(labels)
+    if differing:
         raise ValueError(
-            f"{download}: {KAGGLE_CLASSES} and {KAGGLE_LABELS} differ in {len(other):,} classes: {first_names(other)}"
+            f"{download}: {KAGGLE_CLASSES} and {KAGGLE_LABELS} differ in "
+            f"{len(differing):,} classes: {first_names(differing)}"
         )
-    source = download / KAGGLE_IMAGES
-    require_one_disk(source, train)
-    with exclusive_lock(train):
-        return _adopt(source, wnids, labels, train, validation, link)
+    return wnids, labels
 
 
-def _adopt(
-    source: Path,
-    wnids: Sequence[str],
-    labels: Sequence[str],
-    train: Path,
-    validation: Path,
-    link: bool,
-) -> tuple[Sorting, Sorting]:
-    waiting = _waiting(source / "train", train, wnids, link)
-    placed = sort_validation(validation, labels, link=link, flat=source / "val")
-    with progress(len(wnids), f"adopt {train.name}", "classes") as bar:
-        bar.update(len(wnids) - len(waiting))
-        for wnid in waiting:
-            if link:
-                _link_class(source / "train" / wnid, train / wnid)
-            else:
-                (source / "train" / wnid).rename(train / wnid)
-            bar.update(1)
-    sync()
-    moved = sum(waiting.values())
-    there = sum(len(shown_names(train / wnid)) for wnid in wnids)
-    return Sorting(train, len(wnids), moved, there - moved), placed
-
-
-def _waiting(source: Path, train: Path, wnids: Sequence[str], link: bool) -> dict[str, int]:
-    """The files of each class that is still to be adopted. ValueError where one is missing, too
-    much or misnamed.
-    """
-    done = {wnid for wnid in wnids if (train / wnid).exists()}
-    found = shown_names(source)
-    require_same_names(found | done, set(wnids), source, "classes")
-    for wnid in sorted(done):
+def _count_waiting(source: Path, train: Path, wnids: Sequence[str], link: bool) -> dict[str, int]:
+    """The files of each class still to adopt; ValueError for missing, unexpected, other ones."""
+    adopted = {wnid for wnid in wnids if (train / wnid).exists()}
+    offered = shown_names(source)
+    require_same_names(offered | adopted, set(wnids), source, "classes")
+    for wnid in sorted(adopted):
         images = shown_names(train / wnid)
-        same = link and wnid in found and images == shown_names(source / wnid)
-        if not images or (wnid in found and not same):
+        linked = link and wnid in offered and images == shown_names(source / wnid)
+        if not images or (wnid in offered and not linked):
             raise ValueError(
                 f"{train / wnid} was not adopted from {source}: move it away; nothing was done"
             )
-    counts = {}
-    for wnid in sorted(set(wnids) - done):
-        entries = [entry for entry in os.scandir(source / wnid) if entry.name[0] != "."]
-        odd = [entry.name for entry in entries if not _is_training_image(entry, wnid)]
-        if odd or not entries:
-            raise ValueError(
-                f"{source / wnid}: {len(odd):,} of {len(entries):,} are no files called {wnid}_<number>.JPEG "
-                f"({first_names(odd)}): nothing was done"
-            )
-        counts[wnid] = len(entries)
-    return counts
+    return {wnid: _count_images(source / wnid) for wnid in sorted(set(wnids) - adopted)}
 
 
-def _is_training_image(entry: os.DirEntry[str], wnid: str) -> bool:
-    return entry.is_file(follow_symlinks=False) and is_training_name(wnid, entry.name)
+def _count_images(folder: Path) -> int:
+    """The training images in a class folder; ValueError for an empty one, or for other entries."""
+    entries = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+    if not entries:
+        raise ValueError(f"{folder} is empty: nothing was done")
+    others = []
+    for entry in entries:
+        plain = entry.is_file(follow_symlinks=False)
+        if not (plain and is_training_name(folder.name, entry.name)):
+            others.append(entry.name)
+    if others:
+        raise ValueError(
+            f"{folder}: {len(others):,} of {len(entries):,} entries are not plain files called "
+            f"{folder.name}_<number>.JPEG ({first_names(others)}): nothing was done"
+        )
+    return len(entries)
 
 
-def _link_class(source: Path, target: Path) -> None:
-    """Hard links to a class's files, first under another name: the class is whole or not there."""
-    beside = target.with_name(f".{target.name}.tmp")
-    # left by a kill
-    if beside.exists():
-        shutil.rmtree(beside)
-    beside.mkdir()
-    for name in shown_names(source):
-        (beside / name).hardlink_to(source / name)
-    beside.rename(target)
+def _adopt_class(source: Path, target: Path, link: bool) -> None:
+    if not link:
+        source.rename(target)
+        return
+    with make_folder_atomically(target) as beside:
+        for name in shown_names(source):
+            (beside / name).hardlink_to(source / name)

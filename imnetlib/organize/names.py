@@ -18,28 +18,19 @@ def is_training_name(wnid: str, name: str) -> bool:
     return TRAIN_NAME.fullmatch(os.fsencode(f"{wnid}/{name}")) is not None
 
 
-def is_validation_name(name: str) -> bool:
-    """Whether ImageNet calls validation images like this."""
-    return VALIDATION_NAME.fullmatch(os.fsencode(name)) is not None
-
-
 def validation_name(number: int) -> str:
-    """The file name of validation image 1, 2, …"""
+    """The file name of validation image ``number``, counted from 1."""
     return f"ILSVRC2012_val_{number:08d}.JPEG"
 
 
 def require_same_names(
-    found: set[str], expected: set[str], where: Path, what: str = "validation images"
+    names: set[str], expected: set[str], where: Path, what: str = "validation images"
 ) -> None:
-    """ValueError that counts and names what is missing and what is too much."""
-    missing = expected - found
-    unexpected = found - expected
-    if missing or unexpected:
-        said = [
-            f"{len(names):,} {kind} ({first_names(names)})"
-            for kind, names in (("missing", missing), ("unexpected", unexpected))
-            if names
-        ]
-        raise ValueError(
-            f"{where}: of {len(expected):,} {what}, {' and '.join(said)}: nothing was done"
-        )
+    """ValueError that counts and lists the missing and the unexpected names."""
+    differences = []
+    for kind, differing in (("missing", expected - names), ("unexpected", names - expected)):
+        if differing:
+            differences.append(f"{len(differing):,} {kind} ({first_names(differing)})")
+    if differences:
+        listed = " and ".join(differences)
+        raise ValueError(f"{where}: of {len(expected):,} {what}, {listed}: nothing was done")

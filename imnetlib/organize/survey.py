@@ -1,24 +1,24 @@
-"""What lies in the class folders: images per class against what should be there, and strange files
-(chapter 2).
-"""
+"""What is in the class folders: the images of each class, and its strange files (chapter 2)."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from imnetlib import catalog
+from imnetlib.arguments import PathLike
 from imnetlib.files import shown_names
-from imnetlib.organize import names
+from imnetlib.organize.names import VALIDATION_NAME, is_training_name
 from imnetlib.progress import progress
 
-# bytes: ImageNet's largest image has 15 million
-LARGEST = 100 * 10**6
-NO_NAME = "not called as an image of its class"
+# Bytes. ImageNet's largest image has 15 million.
+_LARGEST = 100 * 10**6
+# Strange, yet the codec makes a colour JPEG of it.
+_READABLE = {"PNG", "CMYK", "grayscale"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,107 +31,98 @@ class StrangeFile:
 
 @dataclass(frozen=True, slots=True)
 class FolderSurvey:
-    """Images per class; the classes whose count is not the expected one, as (class, found,
-    expected); odd files.
-
-    ``wrong`` is None where no counts were expected.
-    """
+    """Images per class, how many were expected, the strange files, and the bytes of all images."""
 
     folder: Path
     counts: Mapping[str, int]
-    wrong: tuple[tuple[str, int, int], ...] | None
+    expected: Mapping[str, int] | None
     strange: tuple[StrangeFile, ...]
     bytes: int
 
     @property
-    def kinds(self) -> Counter[str]:
-        """How many strange files there are of each kind."""
-        return Counter(file.what for file in self.strange)
+    def wrong(self) -> tuple[tuple[str, int, int], ...] | None:
+        """(class, count, expected count) where the two differ; None where nothing was expected."""
+        if self.expected is None:
+            return None
+        wrong = []
+        for wnid in sorted({*self.counts, *self.expected}):
+            row = (wnid, self.counts.get(wnid, 0), self.expected.get(wnid, 0))
+            if row[1] != row[2] or wnid not in self.expected:
+                wrong.append(row)
+        return tuple(wrong)
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is missing or too much, and every file is an image that this library
-        reads.
-        """
-        return not self.wrong and not self.kinds.keys() - {"PNG", "CMYK", "grayscale"}
+        """Whether no count is wrong, and every file is an image that this library reads."""
+        return not self.wrong and {file.what for file in self.strange} <= _READABLE
 
 
-def survey_folders(folder: Path, expected: Mapping[str, int] | None = None) -> FolderSurvey:
+def survey_folders(folder: PathLike, expected: Mapping[str, int] | None = None) -> FolderSurvey:
     """Count each class of ``folder`` and name the files that are no plain colour JPEG (chapter 2).
 
-    ``expected``: images per wnid. In a folder named after a wnid, only files count that are called
-    as ImageNet calls its images. Looks at a JPEG's markers, not into its pixels: damage in there
-    shows when it is packed (chapter 4). Reads each file once, several at a time; about 20 µs a file
-    besides the reading.
+    ``expected``: images per wnid. In a folder named after a wnid, only files with ImageNet's names
+    count. Looks at a JPEG's markers, not into its pixels: damage there shows when it is packed
+    (chapter 4). Reads each file once, several at a time, and takes about 20 µs a file besides.
     """
-    folders = sorted(
-        Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
+    folder = Path(folder)
+    folders = [folder / name for name in sorted(shown_names(folder)) if (folder / name).is_dir()]
     counts = {}
-    strange = list[StrangeFile]()
+    strange: list[StrangeFile] = []
     total = 0
     with (
         ThreadPoolExecutor() as pool,
-        progress(len(folders), f"check {folder.name}", "classes") as bar,
+        progress(len(folders), f"survey {folder.name}", "classes") as bar,
     ):
-        for place, (count, size, odd) in zip(
-            folders, pool.map(_survey_class, folders), strict=True
-        ):
-            counts[place.name] = count
-            total += size
-            strange += odd
+        surveys = pool.map(_survey_class, folders)
+        for class_folder, (count, n_bytes, others) in zip(folders, surveys, strict=True):
+            counts[class_folder.name] = count
+            total += n_bytes
+            strange += others
             bar.update(1)
-    return FolderSurvey(folder, counts, _wrong(counts, expected), tuple(strange), total)
-
-
-def _wrong(
-    counts: Mapping[str, int], expected: Mapping[str, int] | None
-) -> tuple[tuple[str, int, int], ...] | None:
-    if expected is None:
-        return None
-    rows = (
-        (wnid, counts.get(wnid, 0), expected.get(wnid, 0)) for wnid in sorted({*counts, *expected})
-    )
-    return tuple(row for row in rows if row[1] != row[2] or row[0] not in expected)
+    return FolderSurvey(folder, counts, expected, tuple(strange), total)
 
 
 def _survey_class(folder: Path) -> tuple[int, int, list[StrangeFile]]:
-    """Images, bytes and strange files of one class. What has no image's name is strange, and no
-    image.
-    """
+    """Images, bytes and strange files of one class; unreadable or misnamed files are no images."""
     count = 0
-    total = 0
+    n_bytes = 0
     strange = []
-    for path in sorted(folder / name for name in shown_names(folder)):
-        if not _named_as_an_image(folder.name, path.name):
-            strange.append(StrangeFile(path, NO_NAME))
-            continue
+    for name in sorted(shown_names(folder)):
+        path = folder / name
         try:
-            if (size := path.stat().st_size) > LARGEST:
-                strange.append(StrangeFile(path, "too large to be an image"))
-                continue
-            data = path.read_bytes()
-        except OSError as error:
-            # a folder, or a disk that fails: one bad file does not stop the rest
-            strange.append(StrangeFile(path, f"unreadable: {error.strerror}"))
+            data = _read_image(path)
+        except ValueError as reason:
+            strange.append(StrangeFile(path, str(reason)))
             continue
-        count = count + 1
-        total = total + size
-        if what := kind_of(data):
-            strange.append(StrangeFile(path, what))
-    return count, total, strange
+        count += 1
+        n_bytes += len(data)
+        kind = kind_of(data)
+        if kind:
+            strange.append(StrangeFile(path, kind))
+    return count, n_bytes, strange
 
 
-def _named_as_an_image(folder: str, name: str) -> bool:
-    """True also for all names in a folder that is no wnid: another data set has names of its own."""
-    if not catalog.WNID.fullmatch(folder):
-        return True
-    return names.is_training_name(folder, name) or names.is_validation_name(name)
+def _read_image(path: Path) -> bytes:
+    """A file's bytes; ValueError that says why it cannot be an image of its class."""
+    wnid = path.parent.name
+    named = is_training_name(wnid, path.name) or VALIDATION_NAME.fullmatch(os.fsencode(path.name))
+    # A folder that is not named after a wnid holds another data set, with names of its own.
+    if not named and catalog.WNID.fullmatch(wnid):
+        raise ValueError("not called as an image of its class")
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("too large to be an image")
+        return path.read_bytes()
+    except OSError as error:
+        # A folder, or a failing disk: one bad file does not stop the survey.
+        raise ValueError(f"unreadable: {error.strerror}") from error
 
 
 def kind_of(data: bytes) -> str:
-    """What is odd about an image file: "" for a whole colour JPEG. Looks at markers only (ITU T.81,
-    annex B).
+    """What is strange about an image file: "" for a whole colour JPEG.
+
+    Reads the markers alone (ITU T.81, annex B): Pillow opens a cut file without an error, and
+    decoding the pixels costs far more than reading the file.
     """
     if not data:
         return "empty"
@@ -141,13 +132,14 @@ def kind_of(data: bytes) -> str:
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        # a marker may have any number of these before it
+        # Any number of fill bytes may come before a marker.
         if marker == 0xFF:
             at += 1
             continue
+        # A frame header has the number of colour components.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
             components = data[at + 9]
-        # the pixels: inside them FF D9 can only be the end mark
+        # The scan: among its bytes FF D9 can only be the end mark.
         if marker == 0xDA:
             if data.rfind(b"\xff\xd9", at) < 0:
                 return "truncated"
@@ -156,57 +148,39 @@ def kind_of(data: bytes) -> str:
     return "truncated" if at + 4 > len(data) else "damaged"
 
 
-def survey_report(found: FolderSurvey, most: int | None = 10) -> str:
-    """The check on one page of Markdown, with at most so many names of a kind; None names all
-    (chapter 2).
-    """
-    files = sum(found.counts.values())
-    counts = found.counts.values()
-    lines = [
-        f"# {found.folder}",
-        "",
-        f"{len(counts):,} classes, {files:,} files, {found.bytes:,} bytes.",
-    ]
+def survey_report(survey: FolderSurvey, most: int | None = 10) -> str:
+    """One page of Markdown with ``most`` names of a kind, or all for None (chapter 2)."""
+    counts = survey.counts.values()
+    lines = [f"# {survey.folder}", ""]
+    lines += [f"{len(counts):,} classes, {sum(counts):,} files, {survey.bytes:,} bytes."]
     if counts:
-        fewest = min(counts)
-        largest = max(counts)
-        lines += [
-            f"{largest:,} files a class."
-            if fewest == largest
-            else f"{fewest:,} to {largest:,} files a class."
-        ]
-    if found.wrong is None:
+        fewest = f"{min(counts):,} to " if min(counts) < max(counts) else ""
+        lines += [f"{fewest}{max(counts):,} files a class."]
+    if survey.wrong is None:
         lines += ["Nothing to compare the counts with."]
-    elif not found.wrong:
+    elif not survey.wrong:
         lines += ["Every class has as many files as expected."]
     else:
-        rows = [_difference(*row) for row in found.wrong]
-        lines += [
-            "",
-            f"## {len(rows):,} classes with another count than expected",
-            "",
-            *_items(rows, most),
-        ]
-    for kind, count in found.kinds.most_common():
-        paths = [
-            str(file.path.relative_to(found.folder)) for file in found.strange if file.what == kind
-        ]
-        lines += ["", f"## {count:,} {kind}", "", *_items(paths, most)]
-    if not found.strange:
+        rows = [_difference(*row) for row in survey.wrong]
+        lines += _section("classes with another count than expected", rows, most)
+    for kind, _ in Counter(file.what for file in survey.strange).most_common():
+        paths = [file.path for file in survey.strange if file.what == kind]
+        names = [str(path.relative_to(survey.folder)) for path in paths]
+        lines += _section(kind, names, most)
+    if not survey.strange:
         lines += ["Every file is a whole colour JPEG."]
     return "\n".join(lines) + "\n"
 
 
-def _difference(wnid: str, there: int, wanted: int) -> str:
-    return (
-        f"{wnid} has {there:,}, not {wanted:,}"
-        if wanted
-        else f"{wnid} is no expected class, and has {there:,}"
-    )
+def _difference(wnid: str, count: int, expected: int) -> str:
+    if expected:
+        return f"{wnid} has {count:,}, not {expected:,}"
+    return f"{wnid} is no expected class, and has {count:,}"
 
 
-def _items(texts: list[str], most: int | None) -> Iterable[str]:
-    shown = texts if most is None else texts[:most]
-    yield from (f"- {text}" for text in shown)
-    if len(shown) < len(texts):
-        yield f"- … and {len(texts) - len(shown):,} more"
+def _section(title: str, items: list[str], most: int | None) -> list[str]:
+    lines = ["", f"## {len(items):,} {title}", ""]
+    lines += [f"- {item}" for item in items[:most]]
+    if most is not None and most < len(items):
+        lines += [f"- … and {len(items) - most:,} more"]
+    return lines

@@ -1,30 +1,26 @@
-"""The validation images, sorted into class folders and back, with a journal (chapter 2)."""
+"""The validation images, sorted into class folders and back, with a journal (chapter 2).
+
+The best-known bug of this step pairs sorted files with labels without counting either: 0.1 %
+accuracy and no error. Here image i gets label i because its name says i, and everything is counted
+before anything moves.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from imnetlib import catalog
-from imnetlib.files import (
-    exclusive_lock,
-    first_names,
-    require_one_disk,
-    shown_names,
-    sync,
-    write_whole,
-)
+from imnetlib import catalog, files
+from imnetlib.arguments import PathLike
 from imnetlib.organize.names import JOURNAL, require_same_names, validation_name
 from imnetlib.progress import progress
 
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """What was sorted, adopted or undone: how many images were moved or linked, and how many were
-    in place.
+    """How many images one run moved or linked, and how many it found in place.
 
     ``missing`` names the images that an undo found at neither of their places.
     """
@@ -36,145 +32,158 @@ class Sorting:
     missing: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Journal:
+    """How a folder is being sorted; ``flat`` where the images come out of another folder."""
+
+    link: bool
+    wnids: list[str]
+    flat: str | None = None
+
+
 def sort_validation(
-    folder: Path, wnids: Sequence[str], *, link: bool = False, flat: Path | None = None
+    folder: PathLike, wnids: Sequence[str], *, link: bool = False, flat: PathLike | None = None
 ) -> Sorting:
-    """Put validation image i into ``folder/<wnids[i - 1]>``, out of ``flat`` or else ``folder``
-    itself (chapter 2).
+    """Put validation image i into ``folder/<wnids[i - 1]>``, out of ``flat`` (chapter 2).
 
-    All names are checked first: ValueError, and nothing moved, if any is missing or too much. A
-    journal, written before the first move, lets a killed run go on and ``undo_validation`` take it
-    back; a second run changes nothing. ``link`` makes hard links and leaves the originals. OSError
-    where ``flat`` is on another disk.
+    ``flat`` is ``folder`` itself unless given. ``link`` makes hard links and leaves the originals.
+    A journal, written before the first move, lets another run finish a killed one and
+    ``undo_validation`` take it back; once sorted, nothing more is done. Raises ValueError, with
+    nothing moved, for a missing or an unexpected name; OSError for ``flat`` on another disk.
     """
-    if odd := {wnid for wnid in wnids if not catalog.WNID.fullmatch(wnid)}:
-        raise ValueError(f"the labels are not all wnids: {first_names(odd)}")
-    flat = flat or folder
+    others = {wnid for wnid in wnids if not catalog.WNID.fullmatch(wnid)}
+    if others:
+        raise ValueError(f"the labels are not all wnids: {files.first_names(others)}")
+    folder = Path(folder)
+    flat = Path(flat) if flat else folder
     if flat != folder:
-        require_one_disk(flat, folder)
-    with exclusive_lock(folder):
+        files.require_one_disk(flat, folder)
+    with files.exclusive_lock(folder):
         _begin(folder, wnids, link, flat)
-        return _sort(folder, wnids, link, flat)
+        pairs, missing = _locate(folder, wnids, flat)
+        if missing:
+            raise ValueError(
+                f"{folder}: {len(missing):,} of {len(wnids):,} images are gone "
+                f"({files.first_names(missing)}): imnet organize undo {folder}, put them back, "
+                "then sort again"
+            )
+        for wnid in sorted(set(wnids)):
+            (folder / wnid).mkdir(exist_ok=True)
 
-
-def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> None:
-    """Check everything and write the journal, or find that the same sorting has been begun."""
-    record: dict[str, Any] = {"link": link, "wnids": list(wnids)}
-    if flat != folder:
-        record["flat"] = str(flat.resolve())
-    if (folder / JOURNAL).exists():
-        _require_same_sorting(_read_journal(folder), record, folder)
-        return
-    require_same_names(shown_names(flat), set(map(validation_name, range(1, len(wnids) + 1))), flat)
-    if flat != folder and (others := shown_names(folder)):
-        raise ValueError(
-            f"{folder} holds other things ({first_names(others)}): choose an empty folder"
-        )
-    write_whole(folder / JOURNAL, json.dumps(record).encode())
-
-
-def _sort(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> Sorting:
-    pairs, missing = _pairs(folder, wnids, flat)
-    if missing:
-        raise ValueError(
-            f"{folder}: {len(missing):,} of {len(wnids):,} images are gone ({first_names(missing)}): "
-            f"imnet organize undo {folder}, put them back, then sort again"
-        )
-    for wnid in sorted(set(wnids)):
-        (folder / wnid).mkdir(exist_ok=True)
-    moved = 0
-    with progress(len(pairs), f"sort {folder.name}", "images") as bar:
-        for at, placed in pairs:
-            if not placed.exists():
-                if link:
-                    placed.hardlink_to(at)
-                else:
-                    at.rename(placed)
-                moved += 1
-            bar.update(1)
-    sync()
+        moved = 0
+        with progress(len(pairs), f"sort {folder.name}", "images") as bar:
+            for original, target in pairs:
+                if not target.exists():
+                    if link:
+                        target.hardlink_to(original)
+                    else:
+                        original.rename(target)
+                    moved += 1
+                bar.update(1)
+        files.sync()
     return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved)
 
 
-def _require_same_sorting(was: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    """ValueError that says in what the sorting that was begun differs from the one asked for now."""
-    ways = {
-        "other labels": was["wnids"] != now["wnids"],
-        f"{'links' if was['link'] else 'moves'}, not {'links' if now['link'] else 'moves'}": was[
-            "link"
+def undo_validation(folder: PathLike) -> Sorting:
+    """Take back what ``sort_validation`` did, or half did: the images are flat again (chapter 2).
+
+    The result names the images that are gone; a class folder that holds other things stays.
+    ValueError, with nothing moved, where another file has taken an image's old place.
+    """
+    folder = Path(folder)
+    journal = _read_journal(folder)
+    flat = Path(journal.flat or folder)
+    with files.exclusive_lock(folder):
+        pairs, missing = _locate(folder, journal.wnids, flat)
+        taken = [
+            original.name
+            for original, target in pairs
+            if original.exists() and target.exists() and not original.samefile(target)
         ]
-        != now["link"],
-        f"images out of {was.get('flat', 'the same folder')}": was.get("flat") != now.get("flat"),
-    }
-    if differs := [way for way, other in ways.items() if other]:
+        if taken:
+            listed = files.first_names(taken)
+            raise ValueError(
+                f"{flat}: other files have taken the places of {listed}: move those away first"
+            )
+        flat.mkdir(parents=True, exist_ok=True)
+        moved = 0
+        with progress(len(pairs), f"undo {folder.name}", "images") as bar:
+            for original, target in pairs:
+                if target.exists():
+                    # Beside its original it is a hard link.
+                    if original.exists():
+                        target.unlink()
+                    else:
+                        target.rename(original)
+                    moved += 1
+                bar.update(1)
+
+        wnids = set(journal.wnids)
+        for wnid in wnids:
+            if (folder / wnid).exists() and not any((folder / wnid).iterdir()):
+                (folder / wnid).rmdir()
+        (folder / JOURNAL).unlink()
+        files.sync()
+    return Sorting(folder, len(wnids), moved, len(pairs) - moved, missing)
+
+
+def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> None:
+    """Compare all names and write the journal, unless the same sorting has been begun."""
+    journal = _Journal(link, list(wnids), None if flat == folder else str(flat.resolve()))
+    if (folder / JOURNAL).exists():
+        _require_same_sorting(_read_journal(folder), journal, folder)
+        return
+    names = {validation_name(number) for number in range(1, len(wnids) + 1)}
+    require_same_names(files.shown_names(flat), names, flat)
+    others = files.shown_names(folder) if flat != folder else set()
+    if others:
+        listed = files.first_names(others)
+        raise ValueError(f"{folder} holds other things ({listed}): choose an empty folder")
+    record = {key: value for key, value in asdict(journal).items() if value is not None}
+    files.write_whole(folder / JOURNAL, json.dumps(record).encode())
+
+
+def _require_same_sorting(begun: _Journal, asked: _Journal, folder: Path) -> None:
+    differences = []
+    if begun.wnids != asked.wnids:
+        differences.append("other labels")
+    if begun.link != asked.link:
+        differences.append("links, not moves" if begun.link else "moves, not links")
+    if begun.flat != asked.flat:
+        differences.append(f"images out of {begun.flat or 'the same folder'}")
+    if differences:
         raise ValueError(
-            f"{folder} was sorted with {' and '.join(differs)}: imnet organize undo {folder}, then sort again"
+            f"{folder} was sorted with {' and '.join(differences)}: "
+            f"imnet organize undo {folder}, then sort again"
         )
 
 
-def _read_journal(folder: Path) -> dict[str, Any]:
+def _read_journal(folder: Path) -> _Journal:
     path = folder / JOURNAL
     if not path.exists():
         raise ValueError(
             f"{folder} has no {JOURNAL}: it holds no validation images that were sorted here"
         )
     try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-        return {"link": record["link"], "wnids": record["wnids"]} | record
-    except (ValueError, KeyError, TypeError) as error:
+        return _Journal(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): move the images back by hand, then remove it"
         ) from error
 
 
-def _pairs(
+def _locate(
     folder: Path, wnids: Sequence[str], flat: Path
 ) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
     """Each image's flat and sorted path, and the names of those that are at neither."""
-    places = {validation_name(number): wnid for number, wnid in enumerate(wnids, 1)}
-    pairs = [(flat / name, folder / wnid / name) for name, wnid in places.items()]
-    there = [pair for pair in pairs if pair[0].exists() or pair[1].exists()]
-    return there, tuple(sorted(places.keys() - {at.name for at, _ in there}))
-
-
-def undo_validation(folder: Path) -> Sorting:
-    """Take back what ``sort_validation`` did, also half of it: the images are flat again (chapter
-    2).
-
-    Images that have gone meanwhile are named in the result; a class folder that holds other things
-    stays. ValueError, and nothing moved, where another file has taken an image's old place.
-    """
-    record = _read_journal(folder)
-    with exclusive_lock(folder):
-        return _undo(folder, record["wnids"], Path(record.get("flat", folder)))
-
-
-def _undo(folder: Path, wnids: Sequence[str], flat: Path) -> Sorting:
-    pairs, missing = _pairs(folder, wnids, flat)
-    taken = [
-        at.name
-        for at, placed in pairs
-        if at.exists() and placed.exists() and not at.samefile(placed)
-    ]
-    if taken:
-        raise ValueError(
-            f"{flat}: other files have taken the places of {first_names(taken)}: move those away first"
-        )
-    flat.mkdir(parents=True, exist_ok=True)
-    moved = 0
-    with progress(len(pairs), f"undo {folder.name}", "images") as bar:
-        for at, placed in pairs:
-            if placed.exists():
-                # it was a link
-                if at.exists():
-                    placed.unlink()
-                else:
-                    placed.rename(at)
-                moved += 1
-            bar.update(1)
-    for wnid in set(wnids):
-        if (folder / wnid).exists() and not any((folder / wnid).iterdir()):
-            (folder / wnid).rmdir()
-    (folder / JOURNAL).unlink()
-    sync()
-    return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved, missing)
+    pairs = []
+    missing = []
+    for number, wnid in enumerate(wnids, 1):
+        name = validation_name(number)
+        original = flat / name
+        target = folder / wnid / name
+        if original.exists() or target.exists():
+            pairs.append((original, target))
+        else:
+            missing.append(name)
+    return pairs, tuple(missing)

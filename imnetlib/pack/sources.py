@@ -1,6 +1,4 @@
-"""Where the images of a list lie: files in folders, or members of an archive that is never unpacked
-(chapter 4).
-"""
+"""Where the images of a list are: in folders, or in an archive, read in place (chapter 4)."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.archive import TarIndex, TarReader
+from imnetlib.files import first_names
 
 Names = npt.NDArray[np.bytes_]
 Integers = npt.NDArray[np.int64]
@@ -27,7 +26,7 @@ OnError = Literal["report", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where images lie: in files under ``base``, or in the archive of ``index``, a member each."""
+    """The places of images: files under ``base``, or members of the archive of ``index``."""
 
     base: Path
     paths: Names
@@ -39,33 +38,31 @@ class Files:
         return Files(self.base, self.paths[start:stop], index)
 
     def sizes_crc32(self, rows: Integers) -> int | None:
-        """A checksum of these images' sizes in bytes, a stat each; None when one is missing."""
+        """A checksum of these images' sizes in bytes, a stat each; None where one is missing."""
         if self.index is not None:
             return zlib.crc32(self.index.sizes[rows].tobytes())
         try:
-            found = [os.stat(self._path(i)).st_size for i in rows.tolist()]  # noqa: PTH116  # see _path
+            sizes = [os.stat(self._path(row)).st_size for row in rows.tolist()]  # noqa: PTH116
         except OSError:
-            # What is there no more, or may not be looked at, tells nothing.
             return None
-        return zlib.crc32(np.array(found, np.int64).tobytes())
+        return zlib.crc32(np.array(sizes, np.int64).tobytes())
 
-    def _path(self, i: int) -> str:
-        """Of image i; a Path for each would cost more than opening it."""
-        return os.path.join(self.base, os.fsdecode(self.paths[i]))  # noqa: PTH118
+    def _path(self, row: int) -> str:
+        # A Path for each image would cost more than opening it.
+        return os.path.join(self.base, os.fsdecode(self.paths[row]))  # noqa: PTH118
 
     @contextmanager
     def open(self) -> Iterator[Read]:
-        """Gives read(i), the bytes of image i, for any number of threads."""
+        """Give read(row), the bytes of an image; any number of threads may call it."""
         if self.index is None:
-            yield lambda i: _read(self._path(i))
-            return
-        with TarReader(self.index) as reader:
-            yield reader.read
+            yield self._read
+        else:
+            with TarReader(self.index) as reader:
+                yield reader.read
 
-
-def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # see Files._path
-        return file.readall()
+    def _read(self, row: int) -> bytes:
+        with open(self._path(row), "rb", buffering=0) as file:  # noqa: PTH123
+            return file.readall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +72,30 @@ class Folder:
     root: Path
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
-        """Missing files: FileNotFoundError, or with "report" a warning unless all are missing.
-        Lists each folder.
+        """Find the files, with one listing of each folder.
+
+        Missing ones raise FileNotFoundError; with "report" that becomes a warning, unless all are
+        missing.
         """
         missing = list(_missing(self.root, paths))
         if missing:
-            first = ", ".join(missing[:10])
-            what = f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: {first}"
+            problem = (
+                f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: "
+                f"{first_names(missing)}"
+            )
             if on_error == "stop" or len(missing) == len(paths):
-                raise FileNotFoundError(what)
-            warnings.warn(what, stacklevel=2)
+                raise FileNotFoundError(problem)
+            warnings.warn(problem, stacklevel=2)
         return Files(self.root, paths)
 
 
 def _missing(root: Path, paths: Names) -> Iterator[str]:
-    """The paths that are not there, sorted, so that only one folder's names are in memory at a
-    time.
-    """
-    ordered = (os.path.split(os.fsdecode(path)) for path in np.sort(paths))
-    for folder, members in groupby(ordered, key=lambda split: split[0]):
+    """The paths without a file, sorted, so that only one folder's names are in memory at a time."""
+    parts = (os.path.split(os.fsdecode(path)) for path in np.sort(paths))
+    for folder, members in groupby(parts, key=lambda part: part[0]):
         where = root / folder
-        there = {entry.name for entry in os.scandir(where)} if where.is_dir() else set()
-        yield from (os.path.join(folder, name) for _, name in members if name not in there)  # noqa: PTH118
+        names = {entry.name for entry in os.scandir(where)} if where.is_dir() else set()
+        yield from (os.path.join(folder, name) for _, name in members if name not in names)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +105,5 @@ class Tar:
     index: TarIndex
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
-        """Missing members: ValueError in any case, since the list then belongs to another archive."""
+        """Find the members. Missing ones raise ValueError: the list belongs to another archive."""
         return Files(self.index.path, paths, self.index.select(self.index.positions(paths)))

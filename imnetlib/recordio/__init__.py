@@ -15,7 +15,13 @@ from imnetlib.recordio.format import (
     scan,
 )
 from imnetlib.recordio.images import IMAGE_HEADER, IRHeader, pack, pack_img, unpack, unpack_img
-from imnetlib.recordio.index import merge_indexes, read_index, rebuild_index, write_index
+from imnetlib.recordio.index import (
+    merge_indexes,
+    read_index,
+    read_index_of,
+    rebuild_index,
+    write_index,
+)
 from imnetlib.recordio.integrity import Report, checksums, salvage, verify
 from imnetlib.recordio.mxnet import MXIndexedRecordIO, MXRecordIO
 from imnetlib.recordio.sidecar import fingerprint, read_sidecar, sidecar_of, verify_sidecar
@@ -23,7 +29,7 @@ from imnetlib.recordio.sidecar import fingerprint, read_sidecar, sidecar_of, ver
 __all__ = [
     "IMAGE_HEADER", "MAGIC", "Buffer", "IRHeader", "MXIndexedRecordIO", "MXRecordIO",
     "RecordError", "RecordReader", "Report", "checksums", "fingerprint", "frame",
-    "frame_pieces", "merge_indexes", "pack", "pack_img", "read_index", "read_sidecar",
-    "rebuild_index", "salvage", "scan", "sidecar_of", "unpack", "unpack_img", "verify",
-    "verify_sidecar", "write_index",
+    "frame_pieces", "merge_indexes", "pack", "pack_img", "read_index", "read_index_of",
+    "read_sidecar", "rebuild_index", "salvage", "scan", "sidecar_of", "unpack", "unpack_img",
+    "verify", "verify_sidecar", "write_index",
 ]  # fmt: skip

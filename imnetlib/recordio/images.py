@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from imnetlib.recordio.format import Buffer
 
-# flag, label, id, id2
+# The fields of IRHeader.
 IMAGE_HEADER = struct.Struct("<IfQQ")
 Payload = TypeVar("Payload", bytes, memoryview)
 
 
 class IRHeader(NamedTuple):
-    """What stands before the image in an image record.
+    """What an image record holds before its image.
 
-    ``label``: a number, or float32 labels of shape (k,), then ``flag`` is k. ``id``: unique in the
+    ``label``: a number, or float32 labels of shape (k,), and ``flag`` is k. ``id``: unique in the
     file.
     """
 
@@ -30,11 +30,9 @@ class IRHeader(NamedTuple):
 
 
 def pack(header: IRHeader | tuple[int, Any, int, int], s: Buffer) -> bytes:
-    """The payload of an image record: header, labels if there are several, encoded image ``s``
-    (chapter 4).
+    """The payload of an image record: header, any further labels, encoded image ``s`` (chapter 4).
 
-    As in MXNet ``flag`` is set here: 0 for one label, else the number of labels. The same bytes,
-    too.
+    The bytes are MXNet's. As there, ``flag`` is set here: 0 for one label, else their number.
     """
     _, label, key, high = header
     if isinstance(label, numbers.Real):
@@ -44,10 +42,10 @@ def pack(header: IRHeader | tuple[int, Any, int, int], s: Buffer) -> bytes:
 
 
 def unpack(s: Payload) -> tuple[IRHeader, Payload]:
-    """The header and the encoded image of an image record's payload; raises ValueError if it is too
-    short.
+    """The header and the encoded image of an image record's payload ``s``.
 
-    Several labels come as a read-only float32 array of shape (flag,), a view of ``s``.
+    Several labels come as a read-only float32 array of shape (flag,), a view of ``s``. Raises
+    ValueError for a payload that is too short.
     """
     start = IMAGE_HEADER.size
     if len(s) >= start:
@@ -72,21 +70,19 @@ def pack_img(
     """
     import cv2
 
-    form = img_fmt.upper()
-    parameters: list[int] = []
-    if form in (".JPG", ".JPEG"):
-        parameters = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    elif form == ".PNG":
-        parameters = [cv2.IMWRITE_PNG_COMPRESSION, quality]
-    done, encoded = cv2.imencode(img_fmt, img, parameters)
+    parameters = {
+        ".JPG": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        ".JPEG": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        ".PNG": [cv2.IMWRITE_PNG_COMPRESSION, quality],
+    }
+    done, encoded = cv2.imencode(img_fmt, img, parameters.get(img_fmt.upper(), []))
     if not done:
         raise ValueError(f"OpenCV could not encode an image of shape {img.shape} as {img_fmt}")
     return pack(header, encoded.tobytes())
 
 
 def unpack_img(s: Payload, iscolor: int = -1) -> tuple[IRHeader, NDArray[Any] | None]:
-    """The header and the decoded image (height, width, BGR) of an image record; None where OpenCV
-    fails.
+    """The header and the decoded image (height, width, BGR); None where OpenCV cannot decode it.
 
     ``iscolor`` is OpenCV's: -1 as stored, 0 grey, 1 colour.
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import errno
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,53 +16,54 @@ from imnetlib.files import write_atomically
 from imnetlib.recordio.format import RecordReader
 from imnetlib.recordio.images import IMAGE_HEADER
 
-# rows turned into text at a time
-INDEX_ROWS = 1 << 16
-# a number of an index is below
-LARGEST = 2**63 - 1
-# bytes read at a time
-INDEX_BYTES = 1 << 24
+Integers: TypeAlias = NDArray[np.int64]
+
+# Every key and offset of an index is below this.
+NUMBER_LIMIT = 2**63 - 1
+BYTES_A_READ = 1 << 24
+ROWS_A_WRITE = 1 << 16
 
 
-def read_index(path: PathLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys and offsets of a ``.idx`` file, in its order (chapter 4). 14 million rows take about a
-    second.
+def read_index(path: PathLike) -> tuple[Integers, Integers]:
+    """Keys and offsets of a ``.idx`` file, int64 (n,) each, in its order (chapter 4).
 
-    Raises ValueError with the line number where a line is not ``key TAB offset``, two whole
-    numbers.
+    14 million rows take about a second. Raises ValueError with the line number where a line is not
+    ``key TAB offset``, two whole numbers.
     """
     tables = [np.empty((0, 2), np.int64)]
-    rows = 0
     with Path(path).open("rb") as lines:
-        while chunk := lines.read(INDEX_BYTES) + lines.readline():
-            chunk = chunk.replace(b"\r\n", b"\n").removesuffix(b"\n") + b"\n"
-            separators = chunk.translate(None, b"0123456789")
-            if separators == b"\t\n" * (len(separators) // 2):
-                # the text form, which is not deprecated
-                values = np.fromstring(chunk, np.int64, sep="\t")
-                if (
-                    len(values) == len(separators) and values.max(initial=0) < LARGEST
-                    # larger ones are cut down
-                ):
-                    tables.append(values.reshape(-1, 2))
-                    rows += len(tables[-1])
-                    continue
-            raise _bad_index_line(Path(path), rows, chunk)
-    table = np.concatenate(tables)
-    return table[:, 0].copy(), table[:, 1].copy()
+        while chunk := lines.read(BYTES_A_READ) + lines.readline():
+            table = _parse_lines(chunk)
+            if table is None:
+                raise _bad_line(Path(path), sum(map(len, tables)), chunk)
+            tables.append(table)
+    rows = np.concatenate(tables)
+    return rows[:, 0].copy(), rows[:, 1].copy()
 
 
-def _bad_index_line(path: Path, rows_before: int, chunk: bytes) -> ValueError:
-    lines = enumerate(chunk.split(b"\n"), rows_before + 1)
-    number, line = next(row for row in lines if not _is_index_line(row[1]))
+def _parse_lines(chunk: bytes) -> Integers | None:
+    """Keys and offsets of these lines, (n, 2); None where one of them is bad."""
+    text = chunk.replace(b"\r\n", b"\n")
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    separators = text.translate(None, b"0123456789")
+    if separators != b"\t\n" * (len(separators) // 2):
+        return None
+    # With a separator fromstring parses text, a use that is not deprecated.
+    values = np.fromstring(text, np.int64, sep="\t")
+    # It skips empty cells, and gives the limit for any larger number.
+    if len(values) != len(separators) or values.max(initial=0) >= NUMBER_LIMIT:
+        return None
+    return values.reshape(-1, 2)
+
+
+def _bad_line(path: Path, rows_before: int, chunk: bytes) -> ValueError:
+    lines = enumerate(chunk.replace(b"\r\n", b"\n").split(b"\n"), rows_before + 1)
+    number, line = next(row for row in lines if _parse_lines(row[1]) is None)
     return ValueError(
         f"{path}, line {number}: expected two whole numbers, key TAB offset, found {line[:80]!r}; "
-        f"remove it, and imnet index writes a new one from the .rec file"
+        "remove it, and imnet index writes a new one from the .rec file"
     )
-
-
-def _is_index_line(line: bytes) -> bool:
-    return bool(re.fullmatch(rb"\d+\t\d+", line)) and max(map(int, line.split(b"\t"))) < LARGEST
 
 
 def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
@@ -75,15 +77,16 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
         shapes = f"{columns[0].shape} and {columns[1].shape}"
         raise ValueError(f"{path}: an index needs one key for each offset, got shapes {shapes}")
     with write_atomically(Path(path)) as out:
-        for start in range(0, len(columns[0]), INDEX_ROWS):
-            rows = np.stack([column[start : start + INDEX_ROWS] for column in columns], axis=1)
-            out.write(("%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())).encode("ascii"))
+        for start in range(0, len(columns[0]), ROWS_A_WRITE):
+            rows = np.stack([column[start : start + ROWS_A_WRITE] for column in columns], axis=1)
+            text = "%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())
+            out.write(text.encode("ascii"))
 
 
 def rebuild_index(
     record: PathLike, advance: Callable[[int], object] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys and offsets of a ``.rec`` whose ``.idx`` is lost: int64 (n,) each (chapter 4).
+) -> tuple[Integers, Integers]:
+    """Keys and offsets, int64 (n,) each, of a ``.rec`` whose ``.idx`` is lost (chapter 4).
 
     Keys as im2rec gives them, the ids in the image headers; 0, 1, 2 … where not all records are
     image records, or ids repeat or exceed int64. ``advance`` gets the bytes just passed. Reads
@@ -93,7 +96,8 @@ def rebuild_index(
     offsets = array("q")
     with RecordReader(record) as reader:
         for at, spans in reader.layout():
-            if (key := _image_id(reader, at, spans)) is not None:
+            key = _image_id(reader, at, spans)
+            if key is not None:
                 ids.append(key)
             offsets.append(at)
             if advance is not None:
@@ -105,42 +109,63 @@ def rebuild_index(
 
 
 def _image_id(reader: RecordReader, at: int, spans: list[tuple[int, int, int]]) -> int | None:
-    """The id in the header of an image record; None where there is none that an index could name."""
-    start, stop, _ = spans[0]
-    head = (
-        reader.pread(min(IMAGE_HEADER.size, stop - start), start)
-        if len(spans) == 1
-        else reader.read_at(at)
-    )
-    if len(head) < IMAGE_HEADER.size:
-        return None
-    flag, _, key, _ = IMAGE_HEADER.unpack_from(head)
+    """The id in an image record's header; None for another record, or an id beyond the limit."""
     length = sum(stop - start for start, stop, _ in spans)
-    return key if IMAGE_HEADER.size + 4 * flag <= length and key < LARGEST else None
+    if length < IMAGE_HEADER.size:
+        return None
+    one_part = len(spans) == 1
+    head = reader.pread(IMAGE_HEADER.size, spans[0][0]) if one_part else reader.read_at(at)
+    flag, _, key, _ = IMAGE_HEADER.unpack_from(head)
+    return key if IMAGE_HEADER.size + 4 * flag <= length and key < NUMBER_LIMIT else None
 
 
-def merge_indexes(
-    records: Sequence[PathLike], indexes: Sequence[PathLike] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One index over several ``.rec`` files in the order given: keys, and offsets as if they were
-    one file.
+def read_index_of(shards: Sequence[PathLike], index: PathLike) -> tuple[Integers, Integers]:
+    """Keys and offsets, int64 (n,) each, of the index over ``shards``, in file order (chapter 4).
+
+    The offsets of several shards count as if they were one file. Raises FileNotFoundError when
+    there is no ``index``, and ValueError when it names a place twice or one beyond the shards' end.
+    """
+    if not Path(index).exists():
+        verb = f"index {shards[0]}" if len(shards) == 1 else f"merge-index {index}"
+        why = f"a shard needs its index; imnet {verb} writes it"
+        raise FileNotFoundError(errno.ENOENT, why, str(index))
+    keys, offsets = read_index(index)
+    steps = np.diff(offsets)
+    if (steps < 0).any():
+        order = np.argsort(offsets, kind="stable")
+        keys = keys[order]
+        offsets = offsets[order]
+        steps = np.diff(offsets)
+    if (steps == 0).any():
+        raise ValueError(
+            f"{index} names the record at byte {offsets[:-1][steps == 0][0]:,} twice: "
+            "remove it, and imnet index or imnet merge-index writes a new one"
+        )
+    size = sum(Path(shard).stat().st_size for shard in shards)
+    if len(offsets) and offsets[-1] >= size:
+        end = f"the {len(shards)} shards have {size:,}: give those that were merged, in their order"
+        if len(shards) == 1:
+            end = (
+                f"but {shards[0]} has only {size:,} bytes: copy the shard again, "
+                "or take what is left of it with imnet salvage"
+            )
+        raise ValueError(f"{index} points to byte {offsets[-1]:,}, {end}")
+    return keys, offsets
+
+
+def merge_indexes(records: Sequence[PathLike]) -> tuple[Integers, Integers]:
+    """One index over several ``.rec`` files, in the order given, as if they were one (chapter 4).
 
     MXNet's ``ImageRecordIter`` (``path_imgrec="a.rec;b.rec"``) and DALI read shards only through
-    such an index (chapter 4). ``indexes`` default to the ``.idx`` beside each ``.rec``. Raises
-    ValueError when an index points beyond its file.
+    such an index: keys and offsets, int64 (n,) each. Reads the ``.idx`` beside each ``.rec``, and
+    raises as :func:`read_index_of` does.
     """
-    indexes = [Path(path).with_suffix(".idx") for path in records] if indexes is None else indexes
     keys = [np.empty(0, np.int64)]
     offsets = [np.empty(0, np.int64)]
     before = 0
-    for record, index in zip(records, indexes, strict=True):
-        key, offset = read_index(index)
-        size = Path(record).stat().st_size
-        if len(offset) and int(offset.max()) >= size:
-            raise ValueError(
-                f"{index} points to byte {offset.max()}, but {record} has only {size} bytes"
-            )
-        keys.append(key)
-        offsets.append(offset + before)
-        before += size
+    for record in map(Path, records):
+        shard_keys, shard_offsets = read_index_of([record], record.with_suffix(".idx"))
+        keys.append(shard_keys)
+        offsets.append(shard_offsets + before)
+        before += record.stat().st_size
     return np.concatenate(keys), np.concatenate(offsets)

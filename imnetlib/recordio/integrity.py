@@ -1,4 +1,4 @@
-"""Is a ``.rec`` file sound, and what can be saved if it is not (chapter 4).
+"""Whether a ``.rec`` file is sound, and what can be saved if it is not (chapter 4).
 
 In a sound file the magic stands at a multiple of 4 only where a part begins. So a damaged length
 shows (the next magic comes too early or too late), and after damage the next magic that begins a
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -30,76 +31,71 @@ from imnetlib.recordio.format import (
     frame,
     whole_parts,
 )
-from imnetlib.recordio.index import read_index, write_index
-
-# where each record begins and the last ends; payloads
-_Batch = tuple[NDArray[np.int64], list[memoryview]]
+from imnetlib.recordio.index import Integers, read_index, write_index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What a check of ``path`` found.
+    """What :func:`verify` or :func:`salvage` found in ``path``.
 
     ``offsets``: int64 (n,), where the sound records begin. ``lost``: int64 (m, 2), the byte ranges,
-    first byte and byte after the last, that hold none. ``problems``: one sentence each, none in a
-    sound file.
+    first byte and byte after the last, without a sound record. ``problems``: one sentence each,
+    empty for a sound file.
     """
 
     path: Path
-    offsets: NDArray[np.int64]
-    lost: NDArray[np.int64]
+    offsets: Integers
+    lost: Integers
     problems: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """What is known of the records beforehand, sorted by offset; ``checksums`` of equal length, or
-    empty.
-    """
+class _Expected:
+    """What index and checksums promise of the records, by offset; empty where there are none."""
 
-    keys: NDArray[np.int64]
-    offsets: NDArray[np.int64]
+    indexed: bool
+    keys: Integers
+    offsets: Integers
     checksums: NDArray[np.uint32]
 
-    def find(self, offsets: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    def find(self, offsets: Integers) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """The row of each offset, and whether there is one."""
         if not len(self.offsets):
             return np.zeros(len(offsets), np.intp), np.zeros(len(offsets), np.bool_)
         rows = np.minimum(np.searchsorted(self.offsets, offsets), len(self.offsets) - 1)
         return rows, self.offsets[rows] == offsets
 
+    def match(self, offsets: Integers, payloads: Sequence[memoryview]) -> NDArray[np.bool_]:
+        """Whether each payload has its checksum; true for all where no checksums are given."""
+        if not len(self.checksums):
+            return np.ones(len(offsets), np.bool_)
+        rows, listed = self.find(offsets)
+        actual = np.fromiter(map(zlib.crc32, payloads), np.uint32, len(payloads))
+        matching: NDArray[np.bool_] = listed & (self.checksums[rows] == actual)
+        return matching
+
 
 def checksums(path: PathLike) -> NDArray[np.uint32]:
-    """The CRC-32 of every payload, in file order: uint32 (n,). About as fast as the disk (chapter
-    4).
+    """The CRC-32 of every payload, in file order: uint32 (n,) (chapter 4).
 
-    Raises RecordError at the first damage.
+    About as fast as the disk. Raises RecordError at the first damage.
     """
-    found = array("I")
+    crcs = array("I")
     with RecordReader(path) as reader:
         for _, payloads in reader.blocks():
-            found.extend(map(zlib.crc32, payloads))
-    return np.array(found, np.uint32)
+            crcs.extend(map(zlib.crc32, payloads))
+    return np.array(crcs, np.uint32)
 
 
 def verify(
     path: PathLike, index: PathLike | None = None, checksums: ArrayLike | None = None
 ) -> Report:
-    """Read a ``.rec`` file whole and check structure and padding, agreement with its index,
-    checksums (chapter 4).
+    """Read a ``.rec`` whole; verify structure, padding, index and checksums (chapter 4).
 
-    ``checksums``: as the function of that name gives them, CRC-32 in the order of the file; they
-    need the ``index`` too. Raises OSError for a file that cannot be read and ValueError for an
-    index that is none.
+    ``checksums``: as the function of that name gives them, in file order; they need the ``index``
+    too. Raises OSError for a file that cannot be read and ValueError for a malformed index.
     """
-    return _read_sound_records(
-        Path(path), _known(index, checksums), index is not None, lambda payloads: None
-    )
+    return _survey(Path(path), _read_expected(index, checksums), lambda payloads: None)
 
 
 def salvage(
@@ -108,19 +104,42 @@ def salvage(
     index: PathLike | None = None,
     checksums: ArrayLike | None = None,
 ) -> Report:
-    """Copy every sound record of ``damaged`` to ``out``, with a new ``.idx`` beside it; say what is
-    lost.
+    """Copy each sound record of ``damaged`` to ``out``, with a new ``.idx`` beside it (chapter 4).
 
-    Keys are those of ``index`` if given, else 0, 1, 2 … (chapter 4). ``index`` and ``checksums`` as
-    in :func:`verify`: with checksums exactly the untouched records come through. Without, damage
-    inside a payload passes unseen, and where a length may be what was damaged the record is left
-    out. After missing or added bytes go without index and checksums; what moved by no multiple of 4
-    is lost all the same. Whether anything is lost, ``problems`` tells: ``lost`` is empty for a file
-    cut where a record ends. Raises ValueError when there is no record, or ``out`` is ``damaged``
-    itself or not named .rec, FileExistsError when it or its .idx exists.
+    Keys are those of ``index`` if given, else 0, 1, 2 …. ``index`` and ``checksums`` as in
+    :func:`verify`: with checksums exactly the untouched records come through. Without, damage
+    inside a payload passes unseen, and a record whose length may be damaged is left out. Where
+    bytes are missing or were added, give neither; what moved by no multiple of 4 is lost.
+    ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a record
+    ends.
+
+    Raises ValueError when there is no record, or ``out`` is ``damaged`` itself or not named .rec,
+    FileExistsError when it or its .idx exists.
     """
     source = Path(damaged)
     target = Path(out)
+    _require_new(target, source)
+    expected = _read_expected(index, checksums)
+    ends = array("q", [0])
+    with write_atomically(target) as file:
+
+        def save(payloads: Iterator[memoryview]) -> None:
+            for payload in payloads:
+                ends.append(ends[-1] + file.write(frame(payload)))
+
+        report = _survey(source, expected, save)
+        if not len(report.offsets):
+            raise ValueError(
+                f"{source} holds no sound record at all: nothing is written. Is it a .rec file?"
+            )
+    rows, listed = expected.find(report.offsets)
+    keys = int(expected.keys.max(initial=-1)) + np.cumsum(~listed)
+    keys[listed] = expected.keys[rows[listed]]
+    write_index(target.with_suffix(".idx"), keys, np.array(ends[:-1], np.int64))
+    return report
+
+
+def _require_new(target: Path, source: Path) -> None:
     if target.exists() and target.samefile(source):
         raise ValueError(f"{source} cannot be salvaged onto itself: name another file to write")
     if target.suffix != ".rec":
@@ -130,187 +149,150 @@ def salvage(
             raise FileExistsError(
                 f"{path} exists and is not overwritten: name another file to write, or remove it"
             )
-    known = _known(index, checksums)
-    ends = array("q", [0])
-    with write_atomically(target) as file:
-
-        def save(payloads: list[memoryview]) -> None:
-            for payload in payloads:
-                ends.append(ends[-1] + file.write(frame(payload)))
-
-        report = _read_sound_records(source, known, index is not None, save)
-        if not len(report.offsets):
-            raise ValueError(
-                f"{source} holds no sound record at all: nothing is written. Is it a .rec file?"
-            )
-    rows, listed = known.find(report.offsets)
-    new_key = int(known.keys.max(initial=-1)) + 1
-    keys = np.where(
-        listed, known.keys[rows] if len(known.keys) else 0, new_key + np.cumsum(~listed) - 1
-    )
-    write_index(target.with_suffix(".idx"), keys, np.array(ends[:-1], np.int64))
-    return report
 
 
-def _known(index: PathLike | None, checksums: ArrayLike | None) -> _Known:
+def _read_expected(index: PathLike | None, checksums: ArrayLike | None) -> _Expected:
     if index is None and checksums is not None:
         raise ValueError(
             "checksums without an index cannot be matched to records: name the index too"
         )
     none = np.empty(0, np.int64)
     keys, offsets = (none, none) if index is None else read_index(index)
-    expected = np.asarray(() if checksums is None else checksums, np.uint32)
-    if checksums is not None and len(expected) != len(offsets):
+    crcs = np.asarray(() if checksums is None else checksums, np.uint32)
+    if checksums is not None and len(crcs) != len(offsets):
         raise ValueError(
-            f"{index} lists {len(offsets)} records, but there are {len(expected)} checksums"
+            f"{index} lists {len(offsets)} records, but there are {len(crcs)} checksums"
         )
     order = np.argsort(offsets, kind="stable")
-    return _Known(keys[order], offsets[order], expected)
+    return _Expected(index is not None, keys[order], offsets[order], crcs)
 
 
-def _read_sound_records(
-    path: Path, known: _Known, indexed: bool, keep: Callable[[list[memoryview]], None]
+def _survey(
+    path: Path, expected: _Expected, keep: Callable[[Iterator[memoryview]], None]
 ) -> Report:
     """Hand every sound record to ``keep``, in file order, and report."""
     starts = array("q")
-    stops = array("q")
-    wrong = array("q")
+    stops = array("q", [0])
+    contradicting = array("q")
     with RecordReader(path) as reader:
-        for bounds, payloads in _sound_batches(reader, known):
-            good = _agree(bounds[:-1], payloads, known)
-            keep([payload for payload, right in zip(payloads, good.tolist(), strict=True) if right])
-            starts.extend(bounds[:-1][good].tolist())
-            stops.extend(bounds[1:][good].tolist())
-            wrong.extend(bounds[:-1][~good].tolist())
+        for bounds, payloads in _sound_batches(reader, expected):
+            matching = expected.match(bounds[:-1], payloads)
+            keep(compress(payloads, matching.tolist()))
+            starts.extend(bounds[:-1][matching].tolist())
+            stops.extend(bounds[1:][matching].tolist())
+            contradicting.extend(bounds[:-1][~matching].tolist())
     offsets = np.array(starts, np.int64)
-    begins = np.append(offsets, path.stat().st_size)
-    ends = np.insert(np.array(stops, np.int64), 0, 0)
-    lost = np.stack([ends, begins], axis=1)[begins > ends]
-    return Report(
-        path, offsets, lost, tuple(_problems(offsets, lost, np.array(wrong), known, indexed))
-    )
-
-
-def _agree(
-    offsets: NDArray[np.int64], payloads: list[memoryview], known: _Known
-) -> NDArray[np.bool_]:
-    """For each record whether its checksum is the one known; true for all where none are."""
-    if not len(known.checksums):
-        return np.ones(len(offsets), np.bool_)
-    rows, listed = known.find(offsets)
-    found = np.fromiter(map(zlib.crc32, payloads), np.uint32, len(payloads))
-    right: NDArray[np.bool_] = listed & (known.checksums[rows] == found)
-    return right
+    gaps = np.stack([stops, np.append(offsets, path.stat().st_size)], axis=1)
+    lost = gaps[gaps[:, 1] > gaps[:, 0]]
+    problems = _problems(offsets, lost, contradicting, expected)
+    return Report(path, offsets, lost, tuple(problems))
 
 
 def _problems(
-    offsets: NDArray[np.int64],
-    lost: NDArray[np.int64],
-    wrong: NDArray[np.int64],
-    known: _Known,
-    indexed: bool,
+    offsets: Integers, lost: Integers, contradicting: Sequence[int], expected: _Expected
 ) -> Iterator[str]:
     if len(lost):
         total = int((lost[:, 1] - lost[:, 0]).sum())
-        (first, after) = lost[0].tolist()
-        yield f"no sound record: {total:,} bytes, first from byte {first:,} to {after:,}"
-    if len(wrong):
-        yield f"contradicting their checksum: {len(wrong):,}, first at byte {wrong[0]:,}"
-    if not indexed:
-        return
-    listed = np.unique(known.offsets)
-    for what, found in (
-        ("in the index without a sound record", np.setdiff1d(listed, offsets)),
-        ("sound records missing from the index", np.setdiff1d(offsets, listed)),
-        ("in the index more than once", known.offsets[1:][np.diff(known.offsets) == 0]),
-    ):
-        if len(found):
-            yield f"{what}: {len(found):,}, first at byte {found[0]:,}"
+        first, behind = lost[0].tolist()
+        yield f"no sound record: {total:,} bytes, first from byte {first:,} to {behind:,}"
+    listed = expected.offsets
+    kinds: dict[str, Sequence[int] | Integers] = {"contradicting their checksum": contradicting}
+    if expected.indexed:
+        kinds["in the index without a sound record"] = np.setdiff1d(listed, offsets)
+        kinds["sound records missing from the index"] = np.setdiff1d(offsets, listed)
+        kinds["in the index more than once"] = listed[1:][np.diff(listed) == 0]
+    for kind, places in kinds.items():
+        if len(places):
+            yield f"{kind}: {len(places):,}, first at byte {places[0]:,}"
 
 
-def _sound_batches(reader: RecordReader, known: _Known) -> Iterator[_Batch]:
-    """All sound records of the file, in order: a block of them at a time where it can be told at a
-    glance.
+def _sound_batches(
+    reader: RecordReader, expected: _Expected
+) -> Iterator[tuple[Integers, list[memoryview]]]:
+    """Where the records of a batch begin and the last ends, and their payloads, in file order.
+
+    A block of sound one-part records is one batch; around damage each record is its own.
     """
-    at = one_by_one = 0
+    at = one_by_one_until = 0
     size = reader.path.stat().st_size
     while at < size:
-        if at >= one_by_one:
+        if at >= one_by_one_until:
             block = reader.pread(READ_SIZE, at)
             offsets, payloads, used = whole_parts(block, at)
             bounds = np.array([*offsets, at + used], np.int64)
-            if used and _clean(block[:used], bounds - at) and _at_header(reader, at + used):
+            sound = used > 0 and _is_sound(block[:used], bounds - at)
+            if sound and reader.pread(len(MAGIC_BYTES), at + used) in (MAGIC_BYTES, b""):
                 yield bounds, payloads
                 at += used
                 continue
-            one_by_one = at + max(used, 1)
-        payload, following = _sound_record(reader, at, known)
+            one_by_one_until = at + max(used, 1)
+        payload, following = _read_sound_record(reader, at, expected)
         if payload is not None:
             yield np.array([at, following], np.int64), [memoryview(payload)]
         at = following
 
 
-def _clean(block: bytes, bounds: NDArray[np.int64]) -> bool:
-    """Whether one-part records with these bounds have zero padding and no header inside their data."""
-    heads = bounds[:-1] // 4
-    lasts = bounds[1:] // 4 - 1
+def _is_sound(block: bytes, bounds: Integers) -> bool:
+    """Whether these one-part records have zero padding and no header inside their data."""
     words = np.frombuffer(block, "<u4")
-    # of each record's last word
-    used_bytes = 4 - -words[heads + 1].astype(np.int64) % 4
-    padding = words[lasts].astype(np.int64) >> 8 * used_bytes
+    lengths = words[bounds[:-1] // 4 + 1].astype(np.int64)
+    last_words = words[bounds[1:] // 4 - 1].astype(np.int64)
+    padding_sizes = -lengths % 4
+    padding = last_words >> 8 * (4 - padding_sizes)
     return np.array_equal(aligned_magics(block), bounds[:-1]) and not padding.any()
 
 
-def _at_header(reader: RecordReader, at: int) -> bool:
-    return reader.pread(len(MAGIC_BYTES), at) in (MAGIC_BYTES, b"")
-
-
-def _sound_record(reader: RecordReader, at: int, known: _Known) -> tuple[bytes | None, int]:
-    """The payload of the record at ``at`` and where the next begins; or None and where to try next."""
+def _read_sound_record(
+    reader: RecordReader, at: int, expected: _Expected
+) -> tuple[bytes | None, int]:
+    """The payload of the record at ``at``, None if it is not sound, and where to go on."""
     try:
         parts = list(reader.parts_at(at))
     except RecordError:
         return None, _next_magic(reader, at + 4)
-    for start, stop, following in parts:
-        if _next_magic(reader, start, following) < following or any(
-            reader.pread(following - stop, stop)
-        ):
-            return None, _next_magic(reader, at + 4)
-    start, stop, following = parts[-1]
-    if not len(known.checksums) and not _ends_there(reader, known, start, stop, following):
-        return None, _next_magic(reader, at + 4)
-    return reader.record_at(at)
+    sound = all(
+        _next_magic(reader, start, following) == following
+        and not any(reader.pread(following - stop, stop))
+        for start, stop, following in parts
+    )
+    # Where there is a checksum, it says more surely whether the length is right.
+    if sound and (len(expected.checksums) or _has_plausible_length(reader, expected, parts[-1])):
+        return reader.record_at(at)
+    return None, _next_magic(reader, at + 4)
 
 
-def _ends_there(reader: RecordReader, known: _Known, start: int, stop: int, following: int) -> bool:
-    """Whether data from ``start`` ends at ``stop``: if no header follows, is that one damaged or
-    the length?
+def _has_plausible_length(
+    reader: RecordReader, expected: _Expected, part: tuple[int, int, int]
+) -> bool:
+    """Whether a record's last ``part`` ends where it says.
+
+    If no header follows, either that header is damaged or this length.
     """
+    start, stop, following = part
     head = reader.pread(PART.size, following)
-    alike = sum(found == wanted for found, wanted in zip(head, MAGIC_BYTES, strict=False))
-    if alike >= min(2, len(head)) or known.find(np.array([following]))[1].any():
+    equal_bytes = sum(a == b for a, b in zip(head, MAGIC_BYTES, strict=False))
+    if equal_bytes >= min(2, len(head)) or expected.find(np.array([following]))[1].any():
         return True
     later = _next_magic(reader, following)
     if len(head) == PART.size:
         length = PART.unpack(head)[1] & MAX_LENGTH
         if following + PART.size + length + -length % 4 == later:
-            # only the magic of that header is gone
+            # Only the magic of that header is gone.
             return True
-    # the true one, if the length is damaged
-    lengths = [later - start - padding for padding in range(4)]
-    one_byte_off = any(
-        ((stop - start) ^ length).to_bytes(8, "little").count(0) == 7 for length in lengths
-    )
+    # If this length is damaged, the true one reaches to the next magic.
+    true_lengths = [later - start - padding for padding in range(4)]
+    differences = [((stop - start) ^ length).to_bytes(8, "little") for length in true_lengths]
+    one_byte_off = any(difference.count(0) == 7 for difference in differences)
     return stop > start and not one_byte_off
 
 
 def _next_magic(reader: RecordReader, start: int, stop: int | None = None) -> int:
-    """The first multiple of 4 from ``start`` on that holds the magic; ``stop``, or the file's end,
-    if none.
-    """
-    while block := reader.pread(READ_SIZE if stop is None else min(READ_SIZE, stop - start), start):
-        found = aligned_magics(block)
-        if len(found):
-            return start + int(found[0])
+    """The first multiple of 4 from ``start`` on with the magic; else ``stop`` or the file's end."""
+    size = READ_SIZE if stop is None else stop - start
+    while block := reader.pread(min(READ_SIZE, size), start):
+        magics = aligned_magics(block)
+        if len(magics):
+            return start + int(magics[0])
         start += len(block)
+        size = READ_SIZE if stop is None else stop - start
     return start

@@ -1,13 +1,4 @@
-"""MXNet's RecordIO: records, indexes, image headers (chapter 4). NumPy and the standard library
-suffice.
-
-``MXRecordIO``, ``MXIndexedRecordIO``, ``IRHeader``, ``pack``, ``unpack``, ``pack_img`` and
-``unpack_img`` mean what they mean in ``mxnet.recordio``: a program changes its import and goes on.
-``RecordReader`` is the faster way to read, ``frame`` the record as it stands in the file; the
-format itself is described in :mod:`imnetlib.recordio.format`. The payload of an image record is an
-image header (``IRHeader``) followed by the encoded image. A ``.idx`` file is text, ``key TAB
-offset`` for each record.
-"""
+"""The reader and writer classes of ``mxnet.recordio``, under their own names (chapter 4)."""
 
 from __future__ import annotations
 
@@ -22,12 +13,11 @@ from imnetlib.recordio.index import read_index
 
 
 class MXRecordIO:
-    """A ``.rec`` file read or written in order, as ``mxnet.recordio.MXRecordIO`` does it (chapter
-    4).
+    """A ``.rec`` file read or written in order, as by ``mxnet.recordio.MXRecordIO`` (chapter 4).
 
     ``flag``: "r" or "w" (which empties the file). Only the process that opened it may use it;
     pickled, a reader opens its file again, at the start. A writer cannot be pickled: its copy would
-    empty the file.
+    empty the file. :class:`RecordReader` reads faster.
     """
 
     def __init__(self, uri: PathLike, flag: str) -> None:
@@ -66,26 +56,26 @@ class MXRecordIO:
 
     def write(self, buf: Buffer) -> None:
         """Append a record."""
-        self._check("w")
+        self._require_open("w")
         framed = frame(buf)
         self._out.write(framed)
         self._position += len(framed)
 
     def read(self) -> bytes | None:
         """The next record; None after the last."""
-        self._check("r")
+        self._require_open("r")
         if self._records is None:
             self._records = self._reader.records(self._position)
         try:
             record = next(self._records, None)
-        except RecordError as damage:
-            # ask again and hear it again, instead of an early end
-            self._position = damage.offset
+        except RecordError as error:
+            # The next call raises again: an exhausted iterator would look like the file's end.
+            self._position = error.offset
             self._records = None
             raise
         return None if record is None else bytes(record[1])
 
-    def _check(self, flag: str) -> None:
+    def _require_open(self, flag: str) -> None:
         if not self.is_open:
             raise ValueError(f"{self.uri} is closed: call open() or reset() first")
         if self.flag != flag:
@@ -136,18 +126,15 @@ class MXIndexedRecordIO(MXRecordIO):
         if self.writable:
             self._index = Path(self.idx_path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115
         else:
-            keys, offsets = self._read_keys()
-            self.keys = keys
-            self.idx = dict(zip(keys, offsets, strict=True))
+            self.keys, offsets = self._read_index()
+            self.idx = dict(zip(self.keys, offsets, strict=True))
 
-    def _read_keys(self) -> tuple[list[Any], list[int]]:
+    def _read_index(self) -> tuple[list[Any], list[int]]:
         if self.key_type is int:
             keys, offsets = read_index(self.idx_path)
             return keys.tolist(), offsets.tolist()
-        rows = [
-            line.split("\t")
-            for line in Path(self.idx_path).read_text(encoding="utf-8").splitlines()
-        ]
+        lines = Path(self.idx_path).read_text(encoding="utf-8").splitlines()
+        rows = [line.split("\t") for line in lines]
         return [self.key_type(row[0]) for row in rows], [int(row[1]) for row in rows]
 
     def close(self) -> None:
@@ -158,15 +145,15 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def seek(self, idx: Any) -> None:
         """Let :meth:`read` go on with the record of key ``idx``; KeyError when there is none."""
-        # no file position is shared: a forked worker may go on
+        # A forked worker may go on: no file position is shared.
         self.pid = os.getpid()
-        self._check("r")
+        self._require_open("r")
         self._position = self.idx[idx]
         self._records = None
 
     def tell(self) -> int:
         """Where the next record will be written."""
-        self._check("w")
+        self._require_open("w")
         return self._position
 
     def read_idx(self, idx: Any) -> bytes:
@@ -180,7 +167,7 @@ class MXIndexedRecordIO(MXRecordIO):
         key = self.key_type(idx)
         position = self.tell()
         self.write(buf)
-        # it is open as long as the records are
+        # The index is open as long as the records are.
         assert self._index is not None
         self._index.write(f"{key}\t{position}\n")
         self.idx[key] = position

@@ -12,32 +12,28 @@ from imnetlib.files import file_crc32
 
 
 def fingerprint(shards: Sequence[Path]) -> int:
-    """A checksum of what the shards hold, from the .json beside each, or its .idx: small files,
-    quickly read.
-    """
+    """A checksum of what the shards hold, quickly read: from the .json beside each, or its .idx."""
     checksum = 0
     for shard in shards:
-        said = sidecar_of(shard).get("rec_crc32")
-        text = shard.with_suffix(".idx").read_bytes() if said is None else str(said).encode()
+        crc = sidecar_of(shard).get("rec_crc32")
+        text = shard.with_suffix(".idx").read_bytes() if crc is None else str(crc).encode()
         checksum = zlib.crc32(text, checksum)
     return checksum
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """What a .json beside a shard says; ValueError if it is none."""
+    """The content of a .json beside a shard; ValueError when it cannot be one."""
     try:
-        said = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, and pack again") from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path} is no sidecar of a shard: remove it, and pack again")
-    return said
+    return content
 
 
 def sidecar_of(shard: Path) -> dict[str, Any]:
-    """What the .json beside a shard says; nothing where there is none. ValueError for one that is
-    damaged.
-    """
+    """What the .json beside a shard holds, empty where there is none; see :func:`read_sidecar`."""
     path = shard.with_suffix(".json")
     return read_sidecar(path) if path.exists() else {}
 
@@ -49,14 +45,17 @@ def verify_sidecar(rec: Path) -> list[str]:
     files whole. ValueError for a .json that cannot be parsed.
     """
     sidecar = rec.with_suffix(".json")
+    content = sidecar_of(rec)
+    if not content:
+        return []
     problems = []
-    said = sidecar_of(rec)
-    for path in (rec, rec.with_suffix(".idx")) if said else ():
-        expected = said.get(f"{path.suffix[1:]}_crc32")
-        if not path.exists():
-            problems.append(f"{path} is missing, though {sidecar} tells of it")
-        elif (found := file_crc32(path)) != expected:
+    for path in (rec, rec.with_suffix(".idx")):
+        expected = content.get(f"{path.suffix[1:]}_crc32")
+        actual = file_crc32(path) if path.exists() else None
+        if actual is None:
+            problems.append(f"{path} is missing, though {sidecar} names it")
+        elif actual != expected:
             problems.append(
-                f"{path} is not as it was packed: its CRC-32 is {found}, {sidecar} says {expected}"
+                f"{path} is not as it was packed: its CRC-32 is {actual}, {sidecar} says {expected}"
             )
     return problems

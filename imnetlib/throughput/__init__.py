@@ -1,5 +1,4 @@
-"""The arithmetic of I/O, a probe that measures a disk, and what each step needs on it (chapters 1
-and 3).
+"""The arithmetic of I/O, a probe that measures a disk, and the disk budget (chapters 1 and 3).
 
 Needs NumPy and the standard library only.
 """

@@ -1,6 +1,4 @@
-"""What each step of the course needs on the disk, reckoned before the first byte is fetched
-(chapter 1).
-"""
+"""What each step of the course needs on the disk, before the first byte is fetched (chapter 1)."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from imnetlib.files import HALF_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    """``needs`` bytes for one step, ``total`` with the steps before it; does that fit?"""
+    """``needs``: bytes for one step; ``total``: with the steps before it, and whether that fits."""
 
     step: str
     needs: int
@@ -27,14 +25,14 @@ def disk_budget(
     record_bytes: float | None = None,
     keep_backup: bool = True,
 ) -> tuple[BudgetRow, ...]:
-    """What each step of the course adds to the disk, against ``free`` bytes of it (chapter 1).
+    """What each step of the course adds to a disk with ``free`` bytes of room (chapter 1).
 
     A tar member costs its data and on average 768 bytes of header and padding, a file half a
-    4,096-byte block, a record 32 bytes of header; ``record_bytes`` is the mean image in a shard if
+    4,096-byte block, a record 32 bytes of header. ``record_bytes``: the mean image in a shard, if
     the images are made smaller.
     """
     pixels = archive_bytes - 768 * images
-    records = round(images * record_bytes) if record_bytes is not None else pixels
+    records = pixels if record_bytes is None else round(images * record_bytes)
     steps = {
         "archives": archive_bytes,
         "class folders": pixels + HALF_BLOCK * images,

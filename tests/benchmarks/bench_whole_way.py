@@ -23,10 +23,11 @@ STEP = """
 import sys, time
 from collections import Counter
 from pathlib import Path
-from imnetlib import archive, catalog, download, organize, sample, survey
-from imnetlib.course import server
+from imnetlib import archive, catalog, download, organize
+from imnetlib.course import sample, server
+from imnetlib.course.root import Layout
 root = Path(sys.argv[1])
-layout = catalog.Layout(root)
+layout = Layout(root)
 train, validation, devkit = (layout.archives / n for n in (catalog.TRAIN_TAR, catalog.VALIDATION_TAR, catalog.DEVKIT))
 began = time.perf_counter()
 {code}
@@ -48,8 +49,11 @@ STEPS = {
     "the same again: nothing to do": "organize.extract_train(train, layout.train)",
     "extract the validation archive": "organize.extract_validation(validation, layout.validation)",
     "sort it by the devkit": "organize.sort_validation(layout.validation, organize.labels_from_devkit(devkit))",
-    "check both folders": "found = [survey.check(layout.train, survey.train_counts(devkit)), survey.check("
-    "layout.validation, Counter(organize.labels_from_devkit(devkit)))]\nassert not found[0].wrong + found[1].wrong",
+    "survey both folders": """
+train = organize.survey_folders(layout.train, organize.train_counts(devkit))
+labels = Counter(organize.labels_from_devkit(devkit))
+validation = organize.survey_folders(layout.validation, labels)
+assert not train.wrong + validation.wrong""",
     "make the validation folder flat again": "organize.undo_validation(layout.validation)",
 }
 TAR = """

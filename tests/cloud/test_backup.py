@@ -1,6 +1,4 @@
-"""A backup is whole, goes on after a break, and is restored byte for byte or not at all: over HTTP,
-with moto.
-"""
+"""A backup is whole, goes on after a stop, and is restored byte for byte: over HTTP, with moto."""
 
 from __future__ import annotations
 
@@ -22,12 +20,13 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
+from making import put, tree
 
 from imnetlib import cloud
 from imnetlib.course import aws
 
 MIB = 1 << 20
-# S3's smallest part
+# In parts of the smallest size that S3 takes.
 IN_PARTS = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
 NUMBERS = itertools.count()
 
@@ -47,18 +46,10 @@ def bucket(s3: Any) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three files: one that goes in three parts, one in a folder below, an empty one."""
-    made = tmp_path / "shards"
-    (made / "more").mkdir(parents=True)
-    (made / "a.rec").write_bytes(os.urandom(12 * MIB + 3))
-    (made / "more" / "b c.idx").write_bytes(b"0\t0\n")
-    (made / "z").touch()
-    return made
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    """Three files: one that is sent in three parts, one in a subfolder, an empty one."""
+    shards = tmp_path / "shards"
+    put(shards, {"a.rec": os.urandom(12 * MIB + 3), "more/b c.idx": b"0\t0\n", "z": b""})
+    return shards
 
 
 @pytest.fixture
@@ -83,7 +74,7 @@ def stored(s3: Any, bucket: str, folder: Path) -> str:
 
 @contextmanager
 def stopped_at(s3: Any, name: str) -> Iterator[None]:
-    """Expect a break just before an object of this name goes."""
+    """Expect a stop just before an object of this name is sent."""
 
     def stop(params: Any, **_: Any) -> None:
         if params["url_path"].endswith(f"/{name}"):
@@ -104,14 +95,14 @@ class TestBackup:
         assert cloud.verify_backup(s3, bucket, "imagenet/v1") == []
         back = cloud.restore(s3, bucket, "imagenet/v1", tmp_path / "back", IN_PARTS)
         assert back == report
-        assert contents(tmp_path / "back") == contents(folder)
+        assert tree(tmp_path / "back") == tree(folder)
 
     def test_the_manifest_is_a_sorted_table_that_other_tools_can_read(self, s3, bucket, folder):
         cloud.back_up(folder, s3, bucket, "p")
         text = s3.get_object(Bucket=bucket, Key=f"p/{cloud.MANIFEST}")["Body"].read().decode()
         lines = [
             f"{zlib.crc32(data):08x}\t{len(data)}\t{name}"
-            for name, data in sorted(contents(folder).items())
+            for name, data in sorted(tree(folder).items())
         ]
         assert text == "\n".join(["crc32\tbytes\tname", *lines, ""])
 
@@ -138,13 +129,12 @@ class TestBackup:
     ):
         with stopped_at(s3, "z"):
             cloud.back_up(folder, s3, bucket, "p")
-        with pytest.raises(
-            cloud.BackupError, match=rf"{bucket}/p/{cloud.MANIFEST} is missing: .* never finished"
-        ):
+        message = rf"{bucket}/p/{cloud.MANIFEST} is missing: .* never finished"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.verify_backup(s3, bucket, "p")
         operations.clear()
         assert cloud.back_up(folder, s3, bucket, "p").moved == 1
-        # the file that was missing and the manifest
+        # The file that was missing, and the manifest.
         assert operations.count("PutObject") == 2
         assert cloud.verify_backup(s3, bucket, "p") == []
 
@@ -161,7 +151,7 @@ class TestBackup:
                 call(s3, stored, "p")
         assert cloud.back_up(folder, s3, stored, "p", IN_PARTS).moved == left
         cloud.restore(s3, stored, "p", tmp_path / "back")
-        assert contents(tmp_path / "back") == contents(folder)
+        assert tree(tmp_path / "back") == tree(folder)
 
     def test_an_object_without_a_checksum_of_the_whole_is_sent_again(self, s3, bucket, folder):
         """As other tools leave it: right bytes in parts, with a checksum of checksums or none."""
@@ -178,9 +168,8 @@ class TestBackup:
                 file.write(b"more")
 
         s3.meta.events.register("before-call.s3.PutObject", grow)
-        with pytest.raises(
-            cloud.BackupError, match=r"z changed while it was sent: let its writer finish"
-        ):
+        message = r"z changed while it was sent: let its writer finish"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.back_up(folder, s3, bucket, "p", IN_PARTS)
         s3.meta.events.unregister("before-call.s3.PutObject", grow)
         with pytest.raises(cloud.BackupError, match="never finished"):
@@ -189,14 +178,11 @@ class TestBackup:
     def test_temporary_files_stay_out_and_linked_files_go_as_files(
         self, s3, bucket, folder, tmp_path
     ):
-        (folder / ".a.rec.host~1~00.tmp").write_bytes(b"half")
-        (folder / ".ipynb_checkpoints").mkdir()
-        (folder / ".ipynb_checkpoints" / "x").write_bytes(b"x")
+        put(folder, {".a.rec.host~1~00.tmp": b"half", ".ipynb_checkpoints/x": b"x"})
         (folder / "link").symlink_to(folder / "a.rec")
         assert cloud.back_up(folder, s3, bucket, "p").files == 4
-        assert {entry.name for entry in cloud.read_manifest(s3, bucket, "p")} == {
-            "a.rec", "link", "more/b c.idx", "z",
-        }  # fmt: skip
+        names = {entry.name for entry in cloud.read_manifest(s3, bucket, "p")}
+        assert names == {"a.rec", "link", "more/b c.idx", "z"}
 
     def test_what_cannot_be_backed_up_is_named(self, s3, bucket, folder, tmp_path):
         (folder / "gone").symlink_to(folder / "nowhere")
@@ -219,22 +205,18 @@ class TestBackup:
             cloud.back_up(tmp_path / "empty", s3, bucket, "p")
 
     def test_no_bucket(self, s3, folder, tmp_path):
-        for call in (
-            lambda: cloud.back_up(folder, s3, "no-such-bucket", "p"),
-            lambda: cloud.restore(s3, "no-such-bucket", "p", tmp_path / "back"),
-        ):
-            with pytest.raises(
-                cloud.BackupError, match=r"^s3://no-such-bucket/p: there is no such bucket"
-            ):
-                call()
+        message = r"^s3://no-such-bucket/p: there is no such bucket"
+        with pytest.raises(cloud.BackupError, match=message):
+            cloud.back_up(folder, s3, "no-such-bucket", "p")
+        with pytest.raises(cloud.BackupError, match=message):
+            cloud.restore(s3, "no-such-bucket", "p", tmp_path / "back")
         assert not (tmp_path / "back").exists()
 
     def test_no_permission(self, s3, bucket, folder):
         with Stubber(s3) as stub:
             stub.add_client_error("head_bucket", "403", "Forbidden", http_status_code=403)
-            with pytest.raises(
-                cloud.BackupError, match=rf"^s3://{bucket}/p: this key may not do that"
-            ):
+            message = rf"^s3://{bucket}/p: this key may not do that"
+            with pytest.raises(cloud.BackupError, match=message):
                 cloud.back_up(folder, s3, bucket, "p")
 
     def test_a_server_that_is_not_there(self, folder):
@@ -246,18 +228,17 @@ class TestBackup:
         "name", ["é ☃.rec", "a+b&c=d%20#?.rec", 'it\'s "x"', "back\\slash", "-", "~", "a..b"]
     )
     def test_names_survive(self, s3, bucket, tmp_path, name):
-        (tmp_path / "sent" / name).mkdir(parents=True)
-        (tmp_path / "sent" / name / name).write_bytes(name.encode())
+        put(tmp_path / "sent", {f"{name}/{name}": name.encode()})
         cloud.back_up(tmp_path / "sent", s3, bucket, "p")
         assert cloud.back_up(tmp_path / "sent", s3, bucket, "p").moved == 0
         cloud.restore(s3, bucket, "p", tmp_path / "back")
-        assert contents(tmp_path / "back") == {f"{name}/{name}": name.encode()}
+        assert tree(tmp_path / "back") == {f"{name}/{name}": name.encode()}
 
     def test_without_a_prefix(self, s3, bucket, folder, tmp_path):
         cloud.back_up(folder, s3, bucket, "")
         assert s3.head_object(Bucket=bucket, Key="more/b c.idx")["ContentLength"] == 4
         cloud.restore(s3, bucket, "/", tmp_path / "back")
-        assert contents(tmp_path / "back") == contents(folder)
+        assert tree(tmp_path / "back") == tree(folder)
 
 
 class TestRestore:
@@ -268,47 +249,36 @@ class TestRestore:
         (problem,) = cloud.verify_backup(s3, stored, "p")
         right, wrong = (f"{zlib.crc32(data):08x}" for data in (b"0\t0\n", b"1\t1\n"))
         assert problem == f"more/b c.idx has 4 bytes and CRC32 {wrong}, not 4 and {right}"
-        with pytest.raises(
-            cloud.BackupError,
-            match=r"1 of 3 files could not be restored: more/b c\.idx has 4 bytes",
-        ):
+        message = r"1 of 3 files could not be restored: more/b c\.idx has 4 bytes"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.restore(s3, stored, "p", tmp_path / "back")
-        wanted = contents(folder)
-        del wanted["more/b c.idx"]
-        assert contents(tmp_path / "back") == wanted
+        others = tree(folder)
+        del others["more/b c.idx"]
+        assert tree(tmp_path / "back") == others
 
     def test_wrong_bytes_under_the_right_checksum_never_get_the_name(
         self, s3, stored, folder, tmp_path
     ):
-        """moto believes any checksum, as a broken store or line might; boto3 checks none that comes
-        in parts.
-        """
+        """moto believes any checksum, as a broken store might; boto3 compares none of a part."""
         content = bytearray((folder / "a.rec").read_bytes())
         crc32 = base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
         content[-1] ^= 1
-        s3.put_object(
-            Bucket=stored,
-            Key="p/a.rec",
-            Body=bytes(content),
-            ChecksumAlgorithm="CRC32",
-            ChecksumCRC32=crc32,
-        )
+        checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32}
+        s3.put_object(Bucket=stored, Key="p/a.rec", Body=bytes(content), **checksum)
         assert cloud.verify_backup(s3, stored, "p") == []
-        # not a word
+        # boto3 fetches it without an error.
         s3.download_file(stored, "p/a.rec", str(tmp_path / "unproved"), Config=IN_PARTS)
-        with pytest.raises(
-            cloud.BackupError, match=r"1 of 3 files could not be restored: a\.rec has"
-        ):
+        message = r"1 of 3 files could not be restored: a\.rec has"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.restore(s3, stored, "p", tmp_path / "back", IN_PARTS)
-        # and no temporary file
-        assert sorted(contents(tmp_path / "back")) == ["more/b c.idx", "z"]
+        # No temporary file is left.
+        assert sorted(tree(tmp_path / "back")) == ["more/b c.idx", "z"]
 
     def test_a_missing_object_is_named(self, s3, stored, tmp_path):
         s3.delete_object(Bucket=stored, Key="p/z")
         assert cloud.verify_backup(s3, stored, "p") == ["z is missing"]
-        with pytest.raises(
-            cloud.BackupError, match="1 of 3 files could not be restored: z is missing"
-        ):
+        message = "1 of 3 files could not be restored: z is missing"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.restore(s3, stored, "p", tmp_path)
 
     def test_only_what_is_missing_or_wrong_is_fetched(
@@ -321,9 +291,9 @@ class TestRestore:
         operations.clear()
         report = cloud.restore(s3, stored, "p", back)
         assert (report.moved, report.bytes_moved) == (2, 4)
-        # with the manifest
+        # The two, and the manifest.
         assert operations.count("GetObject") == 3
-        assert contents(back) == contents(folder)
+        assert tree(back) == tree(folder)
 
     @pytest.mark.parametrize(
         "name", ["../evil", "/tmp/evil", "a/../../evil", "..", "", "link/evil"]
@@ -333,10 +303,8 @@ class TestRestore:
         back.mkdir(parents=True)
         (back / "link").symlink_to(tmp_path)
         s3.put_object(Bucket=bucket, Key=f"p/{name}", Body=b"evil")
-        line = f"{zlib.crc32(b'evil'):08x}\t4\t{name}\n"
-        s3.put_object(
-            Bucket=bucket, Key=f"p/{cloud.MANIFEST}", Body=f"crc32\tbytes\tname\n{line}".encode()
-        )
+        manifest = f"crc32\tbytes\tname\n{zlib.crc32(b'evil'):08x}\t4\t{name}\n"
+        s3.put_object(Bucket=bucket, Key=f"p/{cloud.MANIFEST}", Body=manifest.encode())
         with pytest.raises(cloud.BackupError, match=r"leads out of .*: nothing was fetched"):
             cloud.restore(s3, bucket, "p", back)
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["back", "in", "link"]
@@ -352,9 +320,8 @@ class TestRestore:
     )
     def test_a_damaged_manifest_is_refused(self, s3, bucket, tmp_path, text):
         s3.put_object(Bucket=bucket, Key=f"p/{cloud.MANIFEST}", Body=text.encode())
-        with pytest.raises(
-            cloud.BackupError, match=rf"p/{cloud.MANIFEST} is no manifest: run the backup again"
-        ):
+        message = rf"p/{cloud.MANIFEST} is no manifest: run the backup again"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.restore(s3, bucket, "p", tmp_path / "back")
 
     def test_too_little_room_is_seen_before_anything_is_fetched(
@@ -363,12 +330,12 @@ class TestRestore:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
         with pytest.raises(OSError, match="10 bytes free and 12,582,919 are needed: make room"):
             cloud.restore(s3, stored, "p", tmp_path / "back")
-        # the manifest
+        # That is the manifest.
         assert operations.count("GetObject") == 1
 
 
 def test_a_checksum_of_checksums_is_none_of_the_object(s3: Any):
-    """What S3 itself says of an object that another tool sent in parts; moto leaves the -3 away."""
+    """S3's own answer about an object that another tool sent in parts; moto leaves the -3 away."""
     manifest = io.BytesIO(b"crc32\tbytes\tname\n00000000\t9\ta\n")
     with Stubber(s3) as stub:
         stub.add_response("head_bucket", {})
@@ -380,28 +347,27 @@ def test_a_checksum_of_checksums_is_none_of_the_object(s3: Any):
     assert problems == ["a has 9 bytes and CRC32 unknown, not 9 and 00000000"]
 
 
-TELLING = """
+PRINTING_EACH_TRANSFER = """
 import os
 from types import SimpleNamespace
 from imnetlib import cli
 from imnetlib.cloud import backup
 
-def told(transfer):
-    def telling(store, entry, path, _):
+def printing(transfer):
+    def transfer_and_print(store, entry, path, _):
         tell = lambda what: os.write(1, f"{what} {entry.name}\\n".encode())
         transfer(store, entry, path, SimpleNamespace(update=lambda _: tell("some of")))
         tell("all of")
-    return telling
+    return transfer_and_print
 
-backup._Store.send, backup._Store.fetch = told(backup._Store.send), told(backup._Store.fetch)
+backup._Store.send = printing(backup._Store.send)
+backup._Store.fetch = printing(backup._Store.fetch)
 cli.main()
 """
 
 
 def killed_in_the_second(command: list[str], environment: dict[str, str]) -> tuple[list[str], int]:
-    """The names that a call finished, and its exit status; killed when some of the second of them
-    has gone.
-    """
+    """The names that a call finished, and its exit status; killed in the midst of the second."""
     finished: list[str] = []
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -418,9 +384,7 @@ def killed_in_the_second(command: list[str], environment: dict[str, str]) -> tup
 def test_killed_again_and_again_it_moves_no_finished_file_twice(tmp_path: Path, verb: str):
     sent = tmp_path / "sent"
     back = tmp_path / "back"
-    sent.mkdir()
-    for number in range(5):
-        (sent / f"{number}.rec").write_bytes(os.urandom(12 * MIB))
+    put(sent, {f"{number}.rec": os.urandom(12 * MIB) for number in range(5)})
     with aws.local_endpoint() as url:
         s3 = aws.local_client("s3", url, "us-east-1")
         s3.create_bucket(Bucket="shards")
@@ -429,7 +393,7 @@ def test_killed_again_and_again_it_moves_no_finished_file_twice(tmp_path: Path, 
         made_up = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up")
         environment = {**os.environ, "AWS_ENDPOINT_URL": url, **made_up}
         places = {"backup": [str(sent), "s3://shards/v1"], "restore": ["s3://shards/v1", str(back)]}
-        command = [sys.executable, "-c", TELLING, verb, *places[verb]]
+        command = [sys.executable, "-c", PRINTING_EACH_TRANSFER, verb, *places[verb]]
         finished, status = killed_in_the_second(command, environment)
         assert status < 0
         while status < 0:
@@ -438,5 +402,5 @@ def test_killed_again_and_again_it_moves_no_finished_file_twice(tmp_path: Path, 
             finished += more
         assert status == 0
         cloud.restore(s3, "shards", "v1", back)
-    # and no temporary file
-    assert contents(back) == contents(sent)
+    # No temporary file is left.
+    assert tree(back) == tree(sent)

@@ -1,6 +1,4 @@
-"""Volumes, snapshots and machines against moto over HTTP; the mount script run by bash; the local
-cloud itself.
-"""
+"""Volumes, snapshots and machines, with moto; the mount script, by bash; the local cloud itself."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,7 +92,10 @@ class TestDeployment:
         assert ec2.describe_snapshots(Filters=filters)["Snapshots"] == []
         assert len(ec2.describe_volumes(VolumeIds=[untagged, others[0]])["Volumes"]) == 2
         left = ec2.describe_instances(InstanceIds=[*machines, *others[2]])["Reservations"]
-        states = {i["InstanceId"]: i["State"]["Name"] for one in left for i in one["Instances"]}
+        states = {}
+        for reservation in left:
+            for instance in reservation["Instances"]:
+                states[instance["InstanceId"]] = instance["State"]["Name"]
         assert states == dict.fromkeys(machines, "terminated") | dict.fromkeys(others[2], "running")
 
     def test_a_volume_on_a_machine_of_someone_else_is_named_and_the_rest_taken_down(
@@ -103,45 +105,40 @@ class TestDeployment:
         (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
         ends = {"VolumeId": volume, "InstanceId": other["InstanceId"]}
         ec2.attach_volume(**ends, Device="/dev/sdg")
-        with pytest.raises(
-            RuntimeError, match=rf"charged for: {volume}; detach them, then call tidy_up again"
-        ):
+        message = rf"charged for: {volume}; detach them, then call tidy_up again"
+        with pytest.raises(RuntimeError, match=message):
             cloud.tidy_up(ec2, name)
         (reservation,) = ec2.describe_instances(InstanceIds=machines)["Reservations"]
-        assert {one["State"]["Name"] for one in reservation["Instances"]} == {"terminated"}
+        states = {machine["State"]["Name"] for machine in reservation["Instances"]}
+        assert states == {"terminated"}
         ec2.detach_volume(**ends)
         assert cloud.tidy_up(ec2, name) == {"instances": 0, "volumes": 1, "snapshots": 0}
 
     def test_a_rehearsal_makes_nothing(self, ec2, name):
-        assert (
-            cloud.rehearse(ec2.create_volume, cloud.volume_request(name, GIB, "eu-west-1a"))
-            == "allowed"
-        )
+        request = cloud.volume_request(name, GIB, "eu-west-1a")
+        assert cloud.rehearse(ec2.create_volume, request) == "allowed"
         assert cloud.rehearse(ec2.run_instances, launch_request(name)) == "allowed"
         assert cloud.tidy_up(ec2, name) == {"instances": 0, "volumes": 0, "snapshots": 0}
 
     def test_a_rehearsal_without_permission_says_so(self, ec2, name):
         with Stubber(ec2) as stub:
-            stub.add_client_error(
-                "run_instances", "UnauthorizedOperation", "You are not authorized"
-            )
+            code = "UnauthorizedOperation"
+            stub.add_client_error("run_instances", code, "You are not authorized")
             answer = cloud.rehearse(ec2.run_instances, launch_request(name))
         assert "You are not authorized" in answer
 
     def test_the_rate_reaches_the_wire(self, ec2, name):
         """moto drops it, so look at the request: boto3's model of the API must know each field."""
+        request = launch_request(name, rate=100)
         with Stubber(ec2) as stub:
-            stub.add_response(
-                "run_instances",
-                {"Instances": []},
-                launch_request(name, rate=100) | {"DryRun": False},
-            )
-            ec2.run_instances(**launch_request(name, rate=100), DryRun=False)
-        (disk,) = launch_request(name, rate=100)["BlockDeviceMappings"]
+            stub.add_response("run_instances", {"Instances": []}, request | {"DryRun": False})
+            ec2.run_instances(**request, DryRun=False)
+        (disk,) = request["BlockDeviceMappings"]
         assert (disk["Ebs"]["VolumeInitializationRate"], disk["Ebs"]["Throughput"]) == (100, 125)
 
 
 SNAPSHOT = {"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "completed"}
+SECOND = {"SnapshotIds": ["snap-2"]}
 OUR_TAG = {"Filters": [{"Name": "tag:imnetlib", "Values": ["n"]}]}
 
 
@@ -149,27 +146,21 @@ class TestWhatMotoLacks:
     def test_a_snapshot_of_a_volume_that_was_never_filled_is_refused(self, ec2):
         empty = SNAPSHOT | {"FullSnapshotSizeInBytes": 4096}
         with Stubber(ec2) as stub:
-            # the search, the wait, the look at its size
+            # Asked to search, to wait, and for its size.
             for _ in range(3):
                 stub.add_response("describe_snapshots", {"Snapshots": [empty]})
-            way_out = (
-                r"put them on vol-1, delete snap-1, and run this again; or tidy_up\(ec2, 'n'\)"
-            )
-            with pytest.raises(
-                ValueError, match=rf"snap-1 holds 4,096 bytes, not the 5,000 .* {way_out}"
-            ):
+            way_out = r"delete snap-1, and run this again; or tidy_up\(ec2, 'n'\)"
+            message = rf"snap-1 holds 4,096 bytes, not the 5,000 .* put them on vol-1, {way_out}"
+            with pytest.raises(ValueError, match=message):
                 cloud.snapshot_volume(ec2, "n", "vol-1", 5_000)
 
     def test_a_snapshot_that_failed_is_taken_again(self, ec2):
+        failed = SNAPSHOT | {"State": "error"}
         with Stubber(ec2) as stub:
-            stub.add_response(
-                "describe_snapshots", {"Snapshots": [SNAPSHOT | {"State": "error"}]}, OUR_TAG
-            )
+            stub.add_response("describe_snapshots", {"Snapshots": [failed]}, OUR_TAG)
             stub.add_response("create_snapshot", {"SnapshotId": "snap-2"})
             for _ in range(2):
-                stub.add_response(
-                    "describe_snapshots", {"Snapshots": [SNAPSHOT]}, {"SnapshotIds": ["snap-2"]}
-                )
+                stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, SECOND)
             assert cloud.snapshot_volume(ec2, "n", "vol-1", 5_000) == "snap-2"
 
     def test_a_snapshot_of_another_volume_is_not_taken_for_this_one(self, ec2):
@@ -177,9 +168,7 @@ class TestWhatMotoLacks:
             stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, OUR_TAG)
             stub.add_response("create_snapshot", {"SnapshotId": "snap-2"})
             for _ in range(2):
-                stub.add_response(
-                    "describe_snapshots", {"Snapshots": [SNAPSHOT]}, {"SnapshotIds": ["snap-2"]}
-                )
+                stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, SECOND)
             assert cloud.snapshot_volume(ec2, "n", "vol-2", 5_000) == "snap-2"
 
     def test_a_snapshot_under_way_is_waited_for_and_not_taken_twice(self, ec2):
@@ -193,21 +182,21 @@ class TestWhatMotoLacks:
     def test_a_copy_that_is_about_to_go_with_its_machine_is_not_left_over(self, ec2):
         end = {"InstanceId": "i-1", "VolumeId": "vol-2", "DeleteOnTermination": True}
         kept = {"InstanceId": "i-1", "VolumeId": "vol-1", "DeleteOnTermination": False}
-        before = [
-            {"VolumeId": e["VolumeId"], "State": "in-use", "Attachments": [e]} for e in (end, kept)
-        ]
-        after = [before[0], {"VolumeId": "vol-1", "State": "available", "Attachments": []}]
-        machines = [
-            {"Reservations": [{"Instances": [{"InstanceId": "i-1", "State": {"Name": state}}]}]}
-            for state in ("running", "terminated")
-        ]
+        going = {"VolumeId": "vol-2", "State": "in-use", "Attachments": [end]}
+        attached = {"VolumeId": "vol-1", "State": "in-use", "Attachments": [kept]}
+        free = {"VolumeId": "vol-1", "State": "available", "Attachments": []}
+
+        def machine(state: str) -> dict[str, Any]:
+            instance = {"InstanceId": "i-1", "State": {"Name": state}}
+            return {"Reservations": [{"Instances": [instance]}]}
+
         with Stubber(ec2) as stub:
-            stub.add_response("describe_instances", machines[0], OUR_TAG)
-            stub.add_response("describe_volumes", {"Volumes": before}, OUR_TAG)
+            stub.add_response("describe_instances", machine("running"), OUR_TAG)
+            stub.add_response("describe_volumes", {"Volumes": [going, attached]}, OUR_TAG)
             stub.add_response("describe_snapshots", {"Snapshots": []}, OUR_TAG)
             stub.add_response("terminate_instances", {}, {"InstanceIds": ["i-1"]})
-            stub.add_response("describe_instances", machines[1], {"InstanceIds": ["i-1"]})
-            stub.add_response("describe_volumes", {"Volumes": after}, OUR_TAG)
+            stub.add_response("describe_instances", machine("terminated"), {"InstanceIds": ["i-1"]})
+            stub.add_response("describe_volumes", {"Volumes": [going, free]}, OUR_TAG)
             stub.add_response("delete_volume", {}, {"VolumeId": "vol-1"})
             assert cloud.tidy_up(ec2, "n") == {"instances": 1, "volumes": 1, "snapshots": 0}
 
@@ -222,7 +211,7 @@ class TestWhatMotoLacks:
 
 @pytest.mark.parametrize(("n_bytes", "gib"), [(0, 1), (1, 2), (10 * GIB, 12), (150 * 10**9, 155)])
 def test_volumes_have_room_for_the_file_system(n_bytes: int, gib: int):
-    assert cloud.volume_gib(n_bytes) == gib
+    assert cloud.volume_request("n", n_bytes, "eu-west-1a")["Size"] == gib
 
 
 @pytest.mark.parametrize(
@@ -230,7 +219,7 @@ def test_volumes_have_room_for_the_file_system(n_bytes: int, gib: int):
     [
         ({"rate": 99}, "rate must be 100 to 300 MiB/s, not 99"),
         ({"rate": 301}, "rate must be 100 to 300"),
-        ({"count": 0}, "count 1 or more, not 0"),
+        ({"count": 0}, "count must be 1 or more, not 0"),
         ({"script": "#!/bin/bash\n" + "x" * 16_384}, "more than the 16,384 bytes"),
     ],
 )
@@ -244,7 +233,8 @@ class TestMountScript:
     def machine(self, tmp_path: Path) -> Path:
         """A folder of commands that note how they were called, in place of the real ones."""
         commands = {
-            "blkid": 'echo "blkid $*" >> calls; (( $(grep -c ^blkid calls) > MISSES )) && echo /dev/nvme2n1',
+            "blkid": 'echo "blkid $*" >> calls; '
+            "(( $(grep -c ^blkid calls) > MISSES )) && echo /dev/nvme2n1",
             "mountpoint": "[ -e mounted ]",
             "mount": 'echo "mount $*" >> calls; touch mounted',
             "mkdir": 'echo "mkdir $*" >> calls',
@@ -259,19 +249,13 @@ class TestMountScript:
     def run(self, machine: Path, script: str, misses: int = 0) -> subprocess.CompletedProcess[str]:
         text = script.replace("/etc/fstab", str(machine / "fstab"))
         environment = {"PATH": f"{machine}:{os.environ['PATH']}", "MISSES": str(misses)}
-        return subprocess.run(
-            ["bash", "-c", text],
-            cwd=machine,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = {"cwd": machine, "env": environment, "capture_output": True, "text": True}
+        return subprocess.run(["bash", "-c", text], **options, check=False)
 
     @pytest.mark.parametrize("script", [SCRIPT, cloud.mount_script("a_b-9", "/mnt/it's", 5)])
     def test_bash_understands_it(self, script: str):
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-        # or cloud-init does not run it
+        # cloud-init runs nothing else.
         assert script.startswith("#!/bin/bash\n")
 
     def test_it_waits_for_the_volume_and_mounts_it_read_only(self, machine: Path):
@@ -302,9 +286,12 @@ class TestMountScript:
         assert not (machine / "mounted").exists()
 
     @pytest.mark.parametrize(
-        ("label", "folder"), [("", "/data"), ("x" * 17, "/data"), ("$(reboot)", "/data"), ("a b", "/data"),
-                              ("imagenet", "data"), ("imagenet", "/my data"), ("imagenet", "/a\nb")]
-    )  # fmt: skip
+        ("label", "folder"),
+        [
+            *[(label, "/data") for label in ("", "x" * 17, "$(reboot)", "a b")],
+            *[("imagenet", folder) for folder in ("data", "/my data", "/a\nb")],
+        ],
+    )
     def test_names_that_a_shell_or_a_table_would_take_apart_are_refused(
         self, label: str, folder: str
     ):
@@ -318,10 +305,16 @@ class TestCloud:
             "[default]\nregion = xx\nendpoint_url = http://127.0.0.1:9\ndefaults_mode = auto\n"
         )
         yours = {
-            "AWS_PROFILE": "nobody", "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_ACCESS_KEY_ID": "REAL",
-            "AWS_SECRET_ACCESS_KEY": "REAL", "AWS_SESSION_TOKEN": "REAL", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-            "AWS_USE_FIPS_ENDPOINT": "true", "AWS_CA_BUNDLE": "/nowhere", "AWS_MAX_ATTEMPTS": "many",
-        }  # fmt: skip
+            "AWS_PROFILE": "nobody",
+            "AWS_CONFIG_FILE": str(tmp_path / "config"),
+            "AWS_ACCESS_KEY_ID": "REAL",
+            "AWS_SECRET_ACCESS_KEY": "REAL",
+            "AWS_SESSION_TOKEN": "REAL",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_USE_FIPS_ENDPOINT": "true",
+            "AWS_CA_BUNDLE": "/nowhere",
+            "AWS_MAX_ATTEMPTS": "many",
+        }
         proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
         for variable, value in (yours | proxies).items():
             monkeypatch.setenv(variable, value)
@@ -329,9 +322,8 @@ class TestCloud:
         seen: list[Any] = []
         with aws.open_cloud(open_root(str(tmp_path / "root")), "eu-west-1", "shards") as here:
             for client in (here.s3, here.ec2):
-                client.meta.events.register(
-                    "before-send.*", lambda request, **_: seen.append(request)
-                )
+                events = client.meta.events
+                events.register("before-send.*", lambda request, **_: seen.append(request))
             here.s3.head_bucket(Bucket="shards")
             assert len(here.ec2.describe_availability_zones()["AvailabilityZones"]) > 1
             assert "AWS_PROFILE" not in os.environ
@@ -343,7 +335,9 @@ class TestCloud:
         assert dict(os.environ) == before
 
     @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
-    def test_each_one_begins_empty_and_ends(self, tmp_path, region):
+    def test_each_one_begins_empty_and_ends(self, tmp_path, region, monkeypatch):
+        # boto3 tries to connect five times, and sleeps in between.
+        monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         root = open_root(str(tmp_path / "root"))
         for _ in range(2):
             with aws.open_cloud(root, region, "shards") as here:
@@ -363,7 +357,7 @@ class TestCloud:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "YOURS")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "YOURS")
         root = open_root(str(tmp_path / "root"), "ILSVRC2012")
-        # makes no request
+        # No request is made.
         with aws.open_cloud(root, "eu-west-1", "shards") as there:
             assert there.ec2.meta.endpoint_url == "https://ec2.eu-west-1.amazonaws.com"
             assert "eu-west-1" in there.s3.meta.endpoint_url

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from imnetlib.course.claims import RECOMPUTED, TIME_AND_RATE, Verdict, claims, recompute
+from imnetlib.course.claims import TIME_AND_RATE, Verdict, claims, recompute
+from imnetlib.course.findings import JUDGES
 
 
-def verdict(claim: str) -> Verdict:
-    (found,) = recompute([claim])
-    return found
+@pytest.fixture(scope="module")
+def verdicts() -> dict[str, Verdict]:
+    """The verdicts on all claims by id."""
+    return {verdict.id: verdict for verdict in recompute()}
 
 
-def test_table_and_functions_cover_each_other():
-    assert set(claims()) == set(RECOMPUTED)
+def test_table_and_functions_cover_each_other(verdicts: dict[str, Verdict]):
+    assert set(claims()) == set(JUDGES)
     assert len(claims()) == 26
-    assert [v.id for v in recompute()] == list(claims())
+    assert list(verdicts) == list(claims())
     for claim in claims().values():
         assert claim.source in ("note", "article")
         assert 1 <= claim.chapter <= 10
@@ -23,8 +25,8 @@ def test_table_and_functions_cover_each_other():
         assert claim.claim[0].isupper()
 
 
-def test_every_verdict_is_complete():
-    for claim, found in zip(claims().values(), recompute(), strict=True):
+def test_every_verdict_is_complete(verdicts: dict[str, Verdict]):
+    for claim, found in zip(claims().values(), verdicts.values(), strict=True):
         assert (found.id, found.claimed, found.unit) == (claim.id, claim.value, claim.unit)
         assert found.why.endswith(".")
         if found.verdict == "cannot be computed here":
@@ -59,8 +61,10 @@ def test_every_verdict_is_complete():
         ("gpu-stall", 0.60, "agrees"),
     ],
 )
-def test_recomputed_figures(claim: str, computed: float, outcome: str):
-    found = verdict(claim)
+def test_recomputed_figures(
+    verdicts: dict[str, Verdict], claim: str, computed: float, outcome: str
+):
+    found = verdicts[claim]
     assert found.computed == pytest.approx(computed, abs=0.005)
     assert found.verdict == outcome
 
@@ -92,28 +96,27 @@ def test_recomputed_figures(claim: str, computed: float, outcome: str):
         ("fine-tuning", ["25 minutes"]),
     ],
 )
-def test_reasons_carry_their_figures(claim: str, figures: list[str]):
-    why = verdict(claim).why
+def test_reasons_carry_their_figures(verdicts: dict[str, Verdict], claim: str, figures: list[str]):
+    why = verdicts[claim].why
     assert [figure for figure in figures if figure not in why] == []
 
 
-def test_what_only_a_measurement_can_settle():
-    waiting = [v.id for v in recompute() if v.verdict == "cannot be computed here"]
-    assert waiting == [
+def test_what_only_a_measurement_can_settle(verdicts: dict[str, Verdict]):
+    undecided = [v.id for v in verdicts.values() if v.verdict == "cannot be computed here"]
+    assert undecided == [
         *("accuracy", "download", "pack-train", "resize"),
         *("in-order", "threads", "backup-time", "fine-tuning"),
     ]
 
 
 def test_chapter_3_judges_all_that_is_about_time_or_rate():
-    # sizes and quality
-    others = {"raw-size", "memory", "accuracy", "resize", "crop"}
-    assert set(TIME_AND_RATE) == set(claims()) - others
+    of_size_and_quality = {"raw-size", "memory", "accuracy", "resize", "crop"}
+    assert set(TIME_AND_RATE) == set(claims()) - of_size_and_quality
 
 
 def test_without_mxnet_the_plan_cannot_be_computed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    found = verdict("memory")
+    (found,) = recompute(["memory"])
     assert (found.verdict, found.computed) == ("cannot be computed here", None)
     assert "Linux on x86-64" in found.why
 

@@ -70,9 +70,7 @@ def test_a_real_root_is_never_filled_with_the_sample(tmp_path: Path):
 
 class TestExercises:
     def solutions(self) -> dict[str, tuple[str, str]]:
-        """Exercise → the imports of its chapter and what they give names to, and the code under its
-        Solution.
-        """
+        """Exercise → the cell of imports of its chapter, and the code under its Solution."""
         found = {}
         for chapter in runner.find_chapters([]):
             cells = nbformat.read(chapter, as_version=4).cells
@@ -94,11 +92,8 @@ class TestExercises:
         solutions = self.solutions()
         assert sorted(solutions) == sorted(exercises.ANSWERS)
         for exercise, (imports, solution) in solutions.items():
-            names: dict = {
-                "hdd": throughput.DEVICES[0],
-                "full": catalog.IMAGENET21K,
-                # as chapter 3 calls them
-            }
+            # As chapter 3 names them.
+            names: dict = {"hdd": throughput.DEVICES[0], "full": catalog.IMAGENET21K}
             exec(imports, names)
             exec(solution, names)
             course.check(exercise, names["answer"])
@@ -112,7 +107,7 @@ class TestExercises:
         assert missing == "Exercise 4.1: replace None by your answer and run the cell again."
 
     def test_a_count_is_right_to_the_last_one(self, capsys: pytest.CaptureFixture):
-        # forgot to round up
+        # Not rounded up.
         course.check("7.1", 5004)
         course.check("7.1", 5005)
         course.check("8.1", "55")
@@ -146,7 +141,7 @@ def test_a_figure_is_saved_and_shown_with_its_alt_text(
         axis.plot([1, 2])
         plots.show(figure, "line", 'A line that says "up" & <on>')
     first, second = shown
-    # the same figure, the same bytes
+    # The same figure, the same bytes.
     assert first == second
     assert 'alt="A line that says &quot;up&quot; &amp; &lt;on&gt;"' in first["text/html"]
     saved = tmp_path / "figures" / "line.png"

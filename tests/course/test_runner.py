@@ -1,6 +1,4 @@
-"""imnet run: chapters found, parameters typed, failures named, outputs stored without traces of
-this machine.
-"""
+"""imnet run: chapters found, parameters typed, failures named, outputs stored clean."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ sizes: list[int] = [1, 2]  # several
 
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A course of two chapters: the first records its parameters, the second fails in its second
-    cell.
-    """
+    """Two chapters: the first records its parameters, the second fails in its second cell."""
     write(
         tmp_path / "01_first.ipynb",
         "from imnetlib.course import record",
@@ -65,7 +61,7 @@ def test_run_prints_a_line_with_what_the_chapter_showed(course: Path):
     done = CliRunner().invoke(main, ["run", "1", "-p", "wnid", "01440764", "-p", "rate", "2"])
     assert done.exit_code == 0, done.output
     assert "01_first" in done.output
-    # the zero in front is kept
+    # The leading zero is kept.
     assert "01440764 2" in done.output
     executed = nbformat.read(course / "build" / "notebooks" / "01_first.ipynb", as_version=4)
     assert report.recorded(executed) == {"showed": "01440764 2", "rate": 2.0}

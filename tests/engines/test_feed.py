@@ -1,4 +1,4 @@
-"""The loader's batches in MXNet and in torch; and its pixels beside those of MXNet's own iterator."""
+"""The loader's batches in MXNet and in torch; its pixels beside those of MXNet's own iterator."""
 
 import importlib
 import itertools
@@ -61,7 +61,7 @@ def test_mxnet_gets_the_batches_as_they_are(
 
 
 def test_an_mxnet_module_predicts_every_record_once(shards: list[Path]):
-    """Its output is the mean of the pixels; ``predict`` begins anew, in the middle of an epoch too."""
+    """Its output is the pixels' mean; ``predict`` starts over, in the middle of an epoch too."""
     transform = Transform(28, layout="NCHW", mean=(0.0, 0.0, 0.0))
     iterator = feed.BatchIter(Loader(shards, 8, transform, shuffle=False))
     pixels = mx.sym.mean(mx.sym.Variable("data"), axis=(1, 2, 3))

@@ -34,7 +34,7 @@ def widths(net: Network) -> dict[str, dict[str, int]]:
 )
 def test_parameters_as_published(name: str, classes: int, count: int):
     assert parameter_count(built(name, classes), 224) == count
-    # the mean at the end takes any size
+    # The mean at the end takes any size.
     assert parameter_count(built(name, classes), 96) == count
 
 

@@ -1,6 +1,4 @@
-"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures the bytes were made
-from.
-"""
+"""Image bytes to pixels and back, held against Pillow, OpenCV and the pictures before encoding."""
 
 import io
 import struct
@@ -12,6 +10,7 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import detailed_photo, encoded, psnr
 from PIL import Image
 
 from imnetlib.image import (
@@ -26,42 +25,15 @@ from imnetlib.image import (
     verify_image,
 )
 
-
-def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """Something like a photo: noise at every scale, RGB."""
-    rng = np.random.default_rng(seed)
-    canvas = np.full((height, width, 3), 128.0, np.float32)
-    cells = 2
-    while cells < max(width, height):
-        noise = rng.normal(0, 110 / cells**0.7, (max(2, cells * height // width), cells, 3)).astype(
-            np.float32
-        )
-        canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-        cells *= 2
-    return np.clip(canvas + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
-
-
-def saved(pixels: np.ndarray, form: str = "JPEG", mode: str = "RGB", **options: object) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(
-        out, form, **({"quality": 95} if form == "JPEG" else {}) | options
-    )
-    return out.getvalue()
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
-
-
-PHOTO = photo(120, 90)
-JPEG = saved(PHOTO)
+PHOTO = detailed_photo(120, 90, 0)
+JPEG = encoded(PHOTO, quality=95)
 
 
 def turned(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     exif[0x0112] = orientation
-    return saved(PHOTO, exif=exif)
+    return encoded(PHOTO, quality=95, exif=exif)
 
 
 def test_an_ordinary_jpeg_decodes_as_pillow_decodes_it():
@@ -79,7 +51,7 @@ def test_a_camera_held_otherwise_gives_an_upright_picture_as_in_opencv(orientati
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-# byte order, pointer, entries
+# The cuts damage the byte order, the pointer and the entries.
 @pytest.mark.parametrize("cut", [0, 4, 14, 22])
 def test_broken_exif_is_passed_over(cut: int):
     data = turned(6)
@@ -90,20 +62,16 @@ def test_broken_exif_is_passed_over(cut: int):
 
 
 def test_cmyk_has_the_colours_it_was_made_from():
-    data = saved(PHOTO, mode="CMYK")
-    # the marker whose inks are stored inverted
+    data = encoded(PHOTO, mode="CMYK", quality=95)
+    # With this marker the inks are stored inverted.
     assert b"Adobe" in data
     assert np.abs(decode(data).astype(int) - PHOTO).mean() < 2
-    assert (
-        np.abs(
-            decode(data, color=0)[:, :, 0].astype(int) - cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
-        ).mean()
-        < 2
-    )
+    gray = cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
+    assert np.abs(decode(data, color=0)[:, :, 0].astype(int) - gray).mean() < 2
 
 
 def test_a_grayscale_jpeg_gets_three_equal_channels():
-    data = saved(PHOTO, mode="L")
+    data = encoded(PHOTO, mode="L")
     expected = np.asarray(Image.open(io.BytesIO(data)))
     for channel in np.moveaxis(decode(data), 2, 0):
         assert np.abs(channel.astype(int) - expected).max() <= 1
@@ -112,12 +80,12 @@ def test_a_grayscale_jpeg_gets_three_equal_channels():
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 def test_another_format_in_disguise_is_read(form: str):
-    assert np.array_equal(decode(saved(PHOTO, form)), PHOTO)
+    assert np.array_equal(decode(encoded(PHOTO, form)), PHOTO)
 
 
 def test_pngs_of_every_kind():
-    assert np.array_equal(decode(saved(PHOTO, "PNG", "RGBA")), PHOTO)
-    assert decode(saved(PHOTO, "PNG", "RGBA"), color=-1).shape == (90, 120, 4)
+    assert np.array_equal(decode(encoded(PHOTO, "PNG", "RGBA")), PHOTO)
+    assert decode(encoded(PHOTO, "PNG", "RGBA"), color=-1).shape == (90, 120, 4)
     palette = Image.fromarray(PHOTO).convert("P", palette=Image.Palette.ADAPTIVE)
     out = io.BytesIO()
     palette.save(out, "PNG")
@@ -150,7 +118,7 @@ DAMAGED = {
     "header only": (JPEG[:400], "it is no image|is damaged|cannot be read"),
     "half": (JPEG[: len(JPEG) // 2], "its JPEG data is damaged"),
     "no end mark": (JPEG[:-2], "its JPEG data is damaged"),
-    "half a PNG": (saved(PHOTO, "PNG")[:4000], "its PNG data is damaged"),
+    "half a PNG": (encoded(PHOTO, "PNG")[:4000], "its PNG data is damaged"),
     "a piece missing": (JPEG[:3000] + JPEG[3500:], "its JPEG data is damaged"),
     "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is no image"),
 }
@@ -173,10 +141,8 @@ def segment(marker: int, content: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
 
 
-ADOBE = (
-    JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
-    # no transform has number 7
-)
+# No colour transform has the number 7.
+ADOBE = JPEG[:2] + segment(0xEE, b"Adobe" + bytes([0, 100, 0, 0, 0, 0, 7])) + JPEG[20:]
 HARMLESS = {
     "surplus after the first segment": JPEG[:20] + b"surplus" + JPEG[20:],
     "surplus before the scan": JPEG.replace(b"\xff\xda", b"\0\0\xff\xff\xda", 1),
@@ -229,9 +195,9 @@ def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():
         with pytest.raises(ImageError):
             verify_ends(JPEG[:cut])
     verify_ends(JPEG)
-    # much behind the end: decoded to make sure
+    # With much behind its end, it is decoded to make sure.
     verify_ends(JPEG + bytes(10_000))
-    verify_ends(saved(PHOTO, "PNG"))
+    verify_ends(encoded(PHOTO, "PNG"))
 
 
 def bomb(form: str) -> bytes:
@@ -240,7 +206,7 @@ def bomb(form: str) -> bytes:
         at = JPEG.index(b"\xff\xc0") + 5
         return JPEG[:at] + struct.pack(">HH", 20_000, 20_000) + JPEG[at + 4 :]
     head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    data = saved(PHOTO, "PNG")
+    data = encoded(PHOTO, "PNG")
     return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
 
 
@@ -253,11 +219,8 @@ def test_a_pixel_bomb_is_refused_before_it_is_unpacked(form: str):
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_mutated_files_decode_or_are_refused(data: st.DataObject):
-    image = bytearray(
-        data.draw(
-            st.sampled_from([JPEG, turned(3), saved(PHOTO, "PNG"), saved(PHOTO, mode="CMYK")])
-        )
-    )
+    files = [JPEG, turned(3), encoded(PHOTO, "PNG"), encoded(PHOTO, mode="CMYK")]
+    image = bytearray(data.draw(st.sampled_from(files)))
     for _ in range(data.draw(st.integers(1, 6))):
         image[data.draw(st.integers(0, len(image) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -265,30 +228,6 @@ def test_mutated_files_decode_or_are_refused(data: st.DataObject):
     except ImageError:
         return
     assert pixels.shape == (*sniff(bytes(image)).size, 3)
-
-
-@pytest.mark.parametrize("scale", [0.9, 0.68, 0.53, 0.3, 0.15])
-def test_resizing_leaves_no_jagged_edges(scale: float):
-    picture = photo(500, 375)
-    height = round(375 * scale)
-    width = round(500 * scale)
-    reference = np.asarray(
-        Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
-    )
-    plain = psnr(cv2.resize(picture, (width, height)), reference)
-    ours = psnr(resize(picture, height, width), reference)
-    assert ours > 32
-    assert ours >= plain + (2 if scale < 0.7 else 0)
-
-
-def test_resizing_writes_where_it_is_told_and_keeps_a_single_channel():
-    for height, width in ((80, 100), (50, 66), (20, 20), (200, 200)):
-        out = np.zeros((2, height, width, 3), np.uint8)
-        returned = resize(PHOTO, height, width, out[1])
-        assert np.shares_memory(returned, out)
-        assert np.array_equal(out[1], resize(PHOTO, height, width))
-        assert not out[0].any()
-        assert resize(PHOTO[:, :, :1], height, width).shape == (height, width, 1)
 
 
 def test_encoding_and_decoding_again():

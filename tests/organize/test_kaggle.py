@@ -1,6 +1,4 @@
-"""Kaggle's copy of the set, in the layout in which it is unpacked, brought into the course's
-folders.
-"""
+"""Kaggle's copy of the set, as it is unpacked, brought into the course's folders."""
 
 from __future__ import annotations
 
@@ -11,47 +9,31 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from making import put
+from small_set import FLAT, LABELS, SORTED, WNIDS, images_in
 
 from imnetlib import catalog, files, organize, pack
 from imnetlib.cli import main
 from imnetlib.course.root import Layout
 
-WNIDS = ("n01440764", "n02012849", "n03126707")
-LABELS = tuple(WNIDS[number * 7 % 3] for number in range(12))
 TRAIN = {
-    f"{wnid}/{wnid}_{number}.JPEG": f"{wnid} {number}" for wnid in WNIDS for number in (7, 12, 30)
+    f"{wnid}/{wnid}_{number}.JPEG": b"%s %d" % (wnid.encode(), number)
+    for wnid in WNIDS
+    for number in (7, 12, 30)
 }
-FLAT = {organize.validation_name(number): f"image {number}" for number in range(1, 13)}
-SORTED = {
-    f"{LABELS[number - 1]}/{name}": data for number, (name, data) in enumerate(FLAT.items(), 1)
-}
-
-
-def put(folder: Path, files: dict[str, str]) -> None:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(data)
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): path.read_text()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != organize.JOURNAL
-    }
 
 
 @pytest.fixture
 def download(tmp_path: Path) -> Path:
     folder = tmp_path / "kaggle"
-    put(folder / organize.KAGGLE_IMAGES, {f"train/{name}": data for name, data in TRAIN.items()})
-    put(folder / organize.KAGGLE_IMAGES, {f"val/{name}": data for name, data in FLAT.items()})
-    put(folder / organize.KAGGLE_IMAGES, {"test/ILSVRC2012_test_00000001.JPEG": "test"})
-    put(folder, {organize.KAGGLE_CLASSES: "".join(f"{wnid} a name, another\n" for wnid in WNIDS)})
-    rows = [
-        [name.removesuffix(".JPEG"), f"{wnid} 1 2 3 4 "]
-        for name, wnid in zip(FLAT, LABELS, strict=True)
-    ]
+    put(folder / organize.KAGGLE_IMAGES / "train", TRAIN)
+    put(folder / organize.KAGGLE_IMAGES / "val", FLAT)
+    put(folder / organize.KAGGLE_IMAGES / "test", {"ILSVRC2012_test_00000001.JPEG": b"test"})
+    classes = "".join(f"{wnid} a name, another\n" for wnid in WNIDS)
+    (folder / organize.KAGGLE_CLASSES).write_text(classes)
+    rows = []
+    for name, wnid in zip(FLAT, LABELS, strict=True):
+        rows.append([name.removesuffix(".JPEG"), f"{wnid} 1 2 3 4 "])
     random.Random(1).shuffle(rows)
     with (folder / organize.KAGGLE_LABELS).open("w", newline="") as out:
         csv.writer(out).writerows([["ImageId", "PredictionString"], *rows])
@@ -60,21 +42,21 @@ def download(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
 def test_the_download_comes_into_the_courses_folders(download: Path, tmp_path: Path, link: bool):
-    before = tree(download)
+    before = images_in(download)
     layout = Layout(tmp_path / "root")
-    # twice is as good as once
+    # The second run changes nothing.
     for moved in (9, 0):
         train, validation = organize.adopt_kaggle(
             download, layout.train, layout.validation, link=link
         )
         assert (train.classes, train.moved, train.in_place) == (3, moved, 9 - moved)
         assert (validation.moved, validation.in_place) == ((12, 0) if moved else (0, 12))
-        assert tree(layout.train) == TRAIN
-        assert tree(layout.validation) == SORTED
+        assert images_in(layout.train) == TRAIN
+        assert images_in(layout.validation) == SORTED
     if link:
-        assert tree(download) == before
+        assert images_in(download) == before
     organize.undo_validation(layout.validation)
-    assert tree(download / organize.KAGGLE_IMAGES / "val") == FLAT
+    assert images_in(download / organize.KAGGLE_IMAGES / "val") == FLAT
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
@@ -97,34 +79,35 @@ def test_stopped_between_two_classes(
             with pytest.raises(KeyboardInterrupt):
                 organize.adopt_kaggle(download, train, tmp_path / "val", link=link)
     organize.adopt_kaggle(download, train, tmp_path / "val", link=link)
-    assert tree(train) == TRAIN
-    assert tree(tmp_path / "val") == SORTED
+    assert images_in(train) == TRAIN
+    assert images_in(tmp_path / "val") == SORTED
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda images: (images / "train" / WNIDS[1]).rename(images / "train" / "n01443537"),
-            r"of 3 classes, 1 missing \(n02012849\) and 1 unexpected \(n01443537\): nothing was done",
+            r"of 3 classes, 1 missing \(n02012849\) and 1 unexpected \(n01443537\): nothing was",
         ),
         (
             lambda images: (images / "train" / WNIDS[1] / "readme").touch(),
-            r"n02012849: 1 of 4 are no files called n02012849_<number>\.JPEG \(readme\): nothing was done",
+            r"n02012849: 1 of 4 entries are not plain files called n02012849_<number>\.JPEG "
+            r"\(readme\): nothing was done",
         ),
         (
-            lambda images: (images / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").symlink_to(
-                "/etc/passwd"
+            lambda images: (images / f"train/{WNIDS[1]}/{WNIDS[1]}_1.JPEG").symlink_to(
+                "/etc/hosts"
             ),
-            r"1 of 4 are no files called .* \(n02012849_1\.JPEG\)",
+            r"1 of 4 entries are not plain files called .* \(n02012849_1\.JPEG\)",
         ),
         (
             lambda images: [path.unlink() for path in (images / "train" / WNIDS[0]).iterdir()],
-            r"n01440764: 0 of 0 are no files",
+            r"n01440764 is empty: nothing was done",
         ),
         (
             lambda images: (images / "val" / organize.validation_name(3)).unlink(),
-            r"of 12 validation images, 1 missing \(ILSVRC2012_val_00000003\.JPEG\): nothing was done",
+            r"of 12 validation images, 1 missing \(ILSVRC2012_val_00000003\.JPEG\): nothing was",
         ),
         (
             lambda images: (images.parents[2] / organize.KAGGLE_CLASSES).write_text(
@@ -135,11 +118,11 @@ def test_stopped_between_two_classes(
     ],
 )
 def test_nothing_moves_unless_everything_fits(
-    download: Path, tmp_path: Path, change: Callable[[Path], object], said: str
+    download: Path, tmp_path: Path, change: Callable[[Path], object], message: str
 ):
     change(download / organize.KAGGLE_IMAGES)
     before = sorted(download.rglob("*"))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
     assert sorted(download.rglob("*")) == before
 
@@ -148,25 +131,23 @@ def test_another_disk_is_refused_in_one_sentence(
     download: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(files, "_disk_of", lambda path: path.name)
-    with pytest.raises(
-        OSError, match=r"CLS-LOC and .*train are on different disks: choose a folder on that of"
-    ):
+    message = r"CLS-LOC and .*train are on different disks: choose a folder on that of"
+    with pytest.raises(OSError, match=message):
         organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
-@pytest.mark.parametrize("there", [{}, {"n02012849_7.JPEG": "other"}], ids=["empty", "another"])
+@pytest.mark.parametrize("images", [{}, {"n02012849_7.JPEG": b"other"}], ids=["empty", "another"])
 def test_a_class_folder_that_was_there_before(
-    download: Path, tmp_path: Path, link: bool, there: dict[str, str]
+    download: Path, tmp_path: Path, link: bool, images: dict[str, bytes]
 ):
     (tmp_path / "train" / WNIDS[1]).mkdir(parents=True)
-    put(tmp_path / "train" / WNIDS[1], there)
-    before = tree(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"train/n02012849 was not adopted from .*: move it away; nothing was done"
-    ):
+    put(tmp_path / "train" / WNIDS[1], images)
+    before = images_in(tmp_path)
+    message = r"train/n02012849 was not adopted from .*: move it away; nothing was done"
+    with pytest.raises(ValueError, match=message):
         organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val", link=link)
-    assert tree(tmp_path) == before
+    assert images_in(tmp_path) == before
 
 
 def test_what_finder_leaves_behind_is_passed_over(download: Path, tmp_path: Path):
@@ -177,40 +158,32 @@ def test_what_finder_leaves_behind_is_passed_over(download: Path, tmp_path: Path
 
 
 def test_another_folder_is_refused(download: Path, tmp_path: Path):
-    with pytest.raises(
-        FileNotFoundError, match=r"ILSVRC lacks LOC_synset_mapping\.txt, .*: name the folder into"
-    ):
+    message = r"ILSVRC lacks LOC_synset_mapping\.txt, .*: name the folder into"
+    with pytest.raises(FileNotFoundError, match=message):
         organize.adopt_kaggle(download / "ILSVRC", tmp_path / "train", tmp_path / "val")
 
 
 def test_both_sets_are_listed_where_they_lie(download: Path, tmp_path: Path):
     """The labels follow Kaggle's table of classes, and nothing needs to move."""
-    (download / organize.KAGGLE_CLASSES).write_text(
-        "".join(f"{wnid} a\n" for wnid in ("n00000001", *reversed(WNIDS)))
-    )
+    images = download / organize.KAGGLE_IMAGES
+    labels = organize.labels_from_kaggle(download / organize.KAGGLE_LABELS)
+    classes = "".join(f"{wnid} a\n" for wnid in ("n00000001", *reversed(WNIDS)))
+    (download / organize.KAGGLE_CLASSES).write_text(classes)
     wnids = catalog.read_classes(download / organize.KAGGLE_CLASSES)
-    train = pack.list_folder(download / organize.KAGGLE_IMAGES / "train", wnids)
+    train = pack.list_folder(images / "train", wnids)
     assert train.paths.tolist() == [name.encode() for name in TRAIN]
     assert train.labels[:, 0].tolist() == [3, 3, 3, 2, 2, 2, 1, 1, 1]
     assert train.classes == wnids
-    flat = pack.list_flat_folder(
-        download / organize.KAGGLE_IMAGES / "val",
-        organize.labels_from_kaggle(download / organize.KAGGLE_LABELS),
-    )
+    flat = pack.list_flat_folder(images / "val", labels)
     assert flat.paths.tolist() == [name.encode() for name in FLAT]
     assert [WNIDS[int(label)] for label in flat.labels[:, 0]] == list(LABELS)
-    same_order = pack.list_flat_folder(
-        download / organize.KAGGLE_IMAGES / "val",
-        organize.labels_from_kaggle(download / organize.KAGGLE_LABELS),
-        wnids,
-    )
+    same_order = pack.list_flat_folder(images / "val", labels, wnids)
     assert [wnids[int(label)] for label in same_order.labels[:, 0]] == list(LABELS)
     with pytest.raises(ValueError, match=r"train holds 1 classes that have no label: n03126707"):
-        pack.list_folder(download / organize.KAGGLE_IMAGES / "train", wnids[2:])
-    with pytest.raises(
-        ValueError, match=r"val should hold 11 images numbered from 1, .* it holds 12, from"
-    ):
-        pack.list_flat_folder(download / organize.KAGGLE_IMAGES / "val", LABELS[:-1])
+        pack.list_folder(images / "train", wnids[2:])
+    message = r"val should hold 11 images numbered from 1, .* it holds 12, from"
+    with pytest.raises(ValueError, match=message):
+        pack.list_flat_folder(images / "val", LABELS[:-1])
 
 
 def test_the_verbs(download: Path, tmp_path: Path):
@@ -222,33 +195,28 @@ def test_the_verbs(download: Path, tmp_path: Path):
     images = download / organize.KAGGLE_IMAGES
     root = tmp_path / "root"
     lst = tmp_path / "a.lst"
-    assert "9 images" in imnet(
-        "list", images / "train", lst, "--classes", download / organize.KAGGLE_CLASSES
-    )
-    labels = ("--labels", download / organize.KAGGLE_LABELS)
+    classes = download / organize.KAGGLE_CLASSES
+    assert "9 images" in imnet("list", images / "train", lst, "--classes", classes)
+    table = download / organize.KAGGLE_LABELS
+    labels = ("--labels", table)
     assert "3 of 3 classes have images\n12 images" in imnet("list", images / "val", lst, *labels)
-    (tmp_path / "synset.txt").write_text(
-        "".join(f"{wnid}\n" for wnid in ("n00000001", *reversed(WNIDS)))
-    )
+    lines = "".join(f"{wnid}\n" for wnid in ("n00000001", *reversed(WNIDS)))
+    (tmp_path / "synset.txt").write_text(lines)
     both = imnet("list", images / "val", lst, *labels, "--classes", tmp_path / "synset.txt")
     assert "3 of 4 classes have images\n12 images" in both
-    assert lst.read_text().splitlines()[0].split("\t") == [
-        "0",
-        "3.000000",
-        "ILSVRC2012_val_00000001.JPEG",
-    ]
-    said = imnet("organize", "kaggle", download, root, "--link")
-    assert f"{root}/imagenet/train: 3 classes, 9 images put in place, 0 were there\n" in said
-    assert f"{root}/imagenet/validation: 3 classes, 12 images put in place, 0 were there\n" in said
-    sorted_there = imnet(
-        "organize", "validation", images / "val", download / organize.KAGGLE_LABELS, images / "val"
-    )
-    assert "12 images put in place" in sorted_there
-    assert tree(images / "val") == SORTED
+    first = lst.read_text().splitlines()[0].split("\t")
+    assert first == ["0", "3.000000", "ILSVRC2012_val_00000001.JPEG"]
+    output = imnet("organize", "kaggle", download, root, "--link")
+    place = f"{root}/imagenet"
+    assert f"{place}/train: 3 classes, 9 images put in place, 0 were there\n" in output
+    assert f"{place}/validation: 3 classes, 12 images put in place, 0 were there\n" in output
+    output = imnet("organize", "validation", images / "val", table, images / "val")
+    assert "12 images put in place" in output
+    assert images_in(images / "val") == SORTED
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "names no class: it is empty"),
         ("n01440764 tench\nmaillot\n", "line 2: 'maillot' begins with no wnid, like n02510455"),
@@ -256,7 +224,7 @@ def test_the_verbs(download: Path, tmp_path: Path):
         ("n01440764\nn02012849\nn01440764\n", "line 3: n01440764 stands in line 1 too"),
     ],
 )
-def test_a_table_of_classes_that_is_none(tmp_path: Path, text: str, said: str):
+def test_a_table_of_classes_that_is_none(tmp_path: Path, text: str, message: str):
     (tmp_path / "synset.txt").write_text(text)
-    with pytest.raises(ValueError, match=rf"synset\.txt.* ?{said}"):
+    with pytest.raises(ValueError, match=rf"synset\.txt.* ?{message}"):
         catalog.read_classes(tmp_path / "synset.txt")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import gc
 import os
-import subprocess
+import runpy
 import sys
 import tarfile
 from pathlib import Path
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from imnetlib import order, pack, recordio
 from imnetlib.archive import index_tar
-from imnetlib.pack import ImageList, lists
+from imnetlib.engines.mxnet import mx
+from imnetlib.pack import ImageList, lst
 
 FILES = [
     "fir tree/a_01.JPEG",
@@ -36,7 +37,7 @@ def a_list(*rows: tuple[int, list[float], str]) -> ImageList:
 
 
 def numbered(n: int, classes: int = 3) -> ImageList:
-    """Images of which the first label follows a skewed distribution and the second is the position."""
+    """Images whose first label follows a skewed distribution and whose second is the position."""
     labels = np.random.default_rng(1).geometric(1 / classes, n)
     return ImageList(
         np.arange(n) + 1000,
@@ -57,12 +58,15 @@ def put(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-def im2rec(*arguments: str | Path) -> str:
-    """Run the tool that MXNet 1.9.1 brings along; its output."""
-    tool = Path(importlib.util.find_spec("mxnet").origin).parent / "tools" / "im2rec.py"
-    code = "import sys, runpy, numpy; numpy.bool = bool; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
-    command = [sys.executable, "-W", "ignore", "-c", code, tool, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+def im2rec(*arguments: str | Path) -> None:
+    """Run the tool that MXNet 1.9.1 brings along, here: another process would import MXNet anew."""
+    tool = str(Path(mx.__file__).parent / "tools" / "im2rec.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        patch.setattr(sys, "path", sys.path[:])
+        runpy.run_path(tool, run_name="__main__")
+    # It leaves its files open until its variables are collected.
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return put(tmp_path_factory.mktemp("images"), [*FILES, "lake/notes.txt"])
 
 
-# im2rec reads ours, we read im2rec's
+# Lists are exchanged with im2rec in both directions.
 
 
 def test_the_list_of_a_folder_has_the_bytes_of_im2recs(folder: Path, tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_im2rec_packs_from_our_list(folder: Path, tmp_path: Path) -> None:
     )
 
 
-# .lst
+# The .lst format.
 
 
 def test_both_spellings_and_spaces_around_fields(tmp_path: Path) -> None:
@@ -135,8 +139,8 @@ def test_any_list_comes_back_unchanged(
 
 
 def test_long_lists_cross_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "ROWS_A_BLOCK", 7)
-    monkeypatch.setattr(lists, "READ_SIZE", 100)
+    monkeypatch.setattr(lst, "ROWS_A_BLOCK", 7)
+    monkeypatch.setattr(lst, "READ_SIZE", 100)
     pack.write_lst(numbered(1000), tmp_path / "a.lst")
     assert rows(pack.read_lst(tmp_path / "a.lst")) == rows(numbered(1000))
     (tmp_path / "a.lst").write_bytes((tmp_path / "a.lst").read_bytes() + b"1\t2\tone label only\n")
@@ -208,7 +212,7 @@ def test_arrays_that_disagree_are_refused() -> None:
         ImageList(np.arange(2), np.zeros(2, np.float32), np.array([b"a", b"b"]))
 
 
-# Folders
+# Lists made from folders.
 
 
 def test_scan_takes_images_in_natural_order(tmp_path: Path) -> None:
@@ -247,7 +251,7 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
         pack.list_folder(tmp_path)
 
 
-# Archives
+# Lists made from archives.
 
 
 def tar(path: Path, folder: Path, names: list[str]) -> Path:
@@ -293,7 +297,7 @@ def test_a_flat_tar_is_labelled_by_number_whatever_its_order(tmp_path: Path) -> 
         pack.list_archive(index)
 
 
-# Shuffle and split
+# Shuffling and splitting.
 
 
 def test_the_shuffle_is_one_fixed_function() -> None:
@@ -308,7 +312,7 @@ def test_every_order_is_as_likely() -> None:
     orders = [tuple(order.shuffled_positions(3, seed).tolist()) for seed in range(6000)]
     counts = [orders.count(order) for order in set(orders)]
     assert len(counts) == 6
-    # chi-square, 5 degrees, p = 0.001
+    # The chi-square test with 5 degrees of freedom, p = 0.001.
     assert sum((count - 1000) ** 2 / 1000 for count in counts) < 20.5
 
 

@@ -4,9 +4,7 @@ from imnetlib.throughput import disk_budget
 
 
 def test_the_disk_budget_of_ilsvrc2012():
-    """The archives are 147.9 + 6.7 GB; the records of untouched images need about as much as the
-    images.
-    """
+    """The archives are 147.9 + 6.7 GB; records of untouched images need about as much as these."""
     rows = disk_budget(images=1_331_167, archive_bytes=154_642_401_280, free=400 * 10**9)
     assert [row.step for row in rows] == [
         "archives",

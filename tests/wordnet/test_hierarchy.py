@@ -224,9 +224,9 @@ def test_names_of_classes_and_of_the_nodes_above():
 
 
 def test_errors_name_what_is_wrong(full: Hierarchy):
-    with pytest.raises(KeyError, match="'n99999999' is none of ImageNet's classes"):
+    with pytest.raises(KeyError, match="'n99999999' is not one of ImageNet's classes"):
         wordnet.load([*FIVE, "n99999999"])
-    with pytest.raises(KeyError, match="'n00001740' is none of ImageNet's classes"):
+    with pytest.raises(KeyError, match="'n00001740' is not one of ImageNet's classes"):
         wordnet.load(["n00001740"])
     with pytest.raises(KeyError, match="'n04399382' is no class of this hierarchy, nor above one"):
         full.nodes(["n11620673", "n04399382"])

@@ -56,7 +56,7 @@ def buffers(steps: Sequence[Step], made: Mapping[str, Plan]) -> Figure:
     for axis, (name, plan) in zip(panels.ravel(), made.items(), strict=True):
         for result, (start, end) in spans.items():
             color = plots.ORANGE if str(result).startswith("∂") else plots.SKY
-            place = plan.places[result]
+            place = plan.buffer_of[result]
             axis.barh(place, end - start + 1, left=start, color=color, edgecolor="w")
             axis.text(start + 0.1, place, str(result), va="center", fontsize=7)
         axis.set(title=f"{name}: {len(plan.buffers)} buffers", ylim=(-0.7, len(spans) - 0.3))

@@ -1,8 +1,7 @@
 """MXNet 1.9.1, its last release, made to import beside NumPy 1.26.
 
-MXNet uses ``numpy.bool``, which NumPy took away in 1.24; putting the name back is all it needs. It
-also reports on stderr, for each network it makes ready, that oneDNN is at work: a notebook need not
-show that.
+MXNet needs ``numpy.bool``, which NumPy removed in 1.24, and nothing else that is missing. It also
+reports on stderr that oneDNN is at work, once for each network it binds: that is switched off.
 """
 
 import importlib.util
@@ -16,9 +15,10 @@ if importlib.util.find_spec("mxnet") is None:
         "There, or in a container, pip install 'imnetlib[mxnet]' brings it.",
         name="mxnet",
     )
+# MXNet looks for both while it is imported.
 vars(numpy).setdefault("bool", bool)
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
-import mxnet as mx  # noqa: E402  # only after those lines
+import mxnet as mx  # noqa: E402
 
 __all__ = ["mx"]

@@ -19,16 +19,14 @@ from imnetlib.engines.mxnet.network import Symbol, symbol
 from imnetlib.files import file_crc32, write_atomically, write_whole
 from imnetlib.loader import Loader
 
-# name → mx.nd.NDArray
+# The arrays are MXNet's.
 Arrays = Mapping[str, Any]
-Predicted = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Predictions = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to: mean loss and top-1 in training, top-1 and top-5 in validation,
-    seconds for both.
-    """
+    """The result of one epoch; ``seconds`` are those of training and validation together."""
 
     loss: float
     train_top1: float
@@ -41,9 +39,9 @@ class Epoch:
 class Checkpoint:
     """A network after ``len(history)`` epochs.
 
-    ``wnids``: the class of each output. ``parameters``: weights as "arg:NAME", BatchNorm's running
-    statistics as "aux:NAME". ``momentum``: by the weights' names. ``shards``: the fingerprint of
-    those it learned from. ``position``: where the loader of the training set stands.
+    ``wnids``: the class of each output. ``shards``: the fingerprint of those it learned from.
+    ``position``: the state of the training set's loader. ``parameters``: weights as "arg:NAME",
+    BatchNorm's running statistics as "aux:NAME". ``momentum``: by the weights' names.
     """
 
     recipe: Recipe
@@ -66,11 +64,10 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write NAME-symbol.json and NAME-0018.params, as ``mx.model.load_checkpoint`` reads them, and
-    NAME.json.
+    """Write NAME-symbol.json and NAME-0018.params for ``mx.model.load_checkpoint``, and NAME.json.
 
-    NAME.json comes last and says which files belong to it: a kill leaves the checkpoint before, or
-    this one. Then the files of earlier epochs go.
+    NAME.json comes last and names the files that belong to it: a kill leaves the checkpoint before,
+    or this one. Then the files of earlier epochs are removed.
     """
     name = checkpoint.recipe.network
     epoch = len(checkpoint.history)
@@ -81,7 +78,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         with write_atomically(path) as out:
             mx.nd.save(out.name, dict(arrays))
         files[path.name] = file_crc32(path)
-    said = {
+    contents = {
         "recipe": dataclasses.asdict(checkpoint.recipe),
         "wnids": checkpoint.wnids,
         "shards": checkpoint.shards,
@@ -89,10 +86,10 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         "position": checkpoint.position,
         "files": files,
     }
-    write_whole(folder / f"{name}.json", json.dumps(said, indent=1).encode())
-    for old in folder.glob(f"{name}-????.*"):
-        if old.name not in files:
-            old.unlink()
+    write_whole(folder / f"{name}.json", json.dumps(contents, indent=1).encode())
+    for path in folder.glob(f"{name}-????.*"):
+        if path.name not in files:
+            path.unlink()
 
 
 def load(folder: Path, name: str) -> Checkpoint:
@@ -104,31 +101,33 @@ def load(folder: Path, name: str) -> Checkpoint:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: chapter 7 trains the network")
     try:
-        said = json.loads(path.read_bytes())
-        found = [_arrays(folder / file, checksum) for file, checksum in said["files"].items()]
-        history = tuple(Epoch(**epoch) for epoch in said["history"])
-        recipe = Recipe(**said["recipe"])
-        wnids = tuple(said["wnids"])
-        shards = int(said["shards"])
-        position = dict(said["position"])
+        contents = json.loads(path.read_bytes())
+        arrays = [_load_arrays(folder / file, crc32) for file, crc32 in contents["files"].items()]
+        return Checkpoint(
+            Recipe(**contents["recipe"]),
+            tuple(contents["wnids"]),
+            int(contents["shards"]),
+            tuple(Epoch(**epoch) for epoch in contents["history"]),
+            dict(contents["position"]),
+            *arrays,
+        )
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         raise ValueError(
             f"{path} is no sound checkpoint ({error}): remove it and train again"
         ) from error
-    return Checkpoint(recipe, wnids, shards, history, position, *found)
 
 
-def _arrays(path: Path, checksum: int) -> dict[str, Any]:
-    if file_crc32(path) != checksum:
+def _load_arrays(path: Path, crc32: int) -> dict[str, Any]:
+    if file_crc32(path) != crc32:
         raise ValueError(f"{path.name} is not as it was written")
     arrays: dict[str, Any] = mx.nd.load(str(path))
     return arrays
 
 
 def devices(count: int) -> list[Any]:
-    """So many GPUs, or CPUs where MXNet sees no GPU: to MXNet, CPUs with numbers are devices too.
+    """The first ``count`` GPUs, or as many of MXNet's numbered CPUs where it sees no GPU.
 
-    ValueError where it sees GPUs, but too few: a CPU among them would make all of them wait.
+    ValueError where it sees too few GPUs: a CPU among them would make all of them wait.
     """
     gpus = mx.context.num_gpus()
     if 0 < gpus < count:
@@ -138,46 +137,38 @@ def devices(count: int) -> list[Any]:
     return [mx.gpu(number) if gpus else mx.cpu(number) for number in range(count)]
 
 
-def fill(executor: Any, parameters: Arrays) -> None:
+def set_parameters(executor: Any, parameters: Arrays) -> None:
     """Copy the parameters of a checkpoint into a bound network."""
-    for name, array in parameters.items():
-        kind, _, own = name.partition(":")
-        (executor.arg_dict if kind == "arg" else executor.aux_dict)[own][:] = array
+    for key, array in parameters.items():
+        kind, _, name = key.partition(":")
+        arrays = executor.arg_dict if kind == "arg" else executor.aux_dict
+        arrays[name][:] = array
 
 
-def bound(net: Symbol, recipe: Recipe, parameters: Arrays) -> Any:
-    """``net`` with these parameters, ready to predict a device's part of a batch on the first
-    device.
+def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[Predictions]:
+    """Probabilities, labels and ids of each batch, without its padding, as ``predict`` gives them.
 
-    Bind again for other parameters: on a CPU, MXNet fuses convolution and BatchNorm, and goes on
-    with the BatchNorm of its first batch whatever it is given later.
+    Binds the network anew: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the
+    BatchNorm of its first batch whatever parameters it is given later.
     """
-    executor = net.simple_bind(devices(1)[0], data=recipe.shape, grad_req="null")
-    fill(executor, parameters)
-    return executor
-
-
-def outputs(executor: Any, batches: Loader) -> Iterator[Predicted]:
-    """Probabilities (b, classes), labels and ids of each batch, without its padding, from a bound
-    network.
-    """
+    shape = checkpoint.recipe.shape
+    executor = checkpoint.symbol.simple_bind(devices(1)[0], data=shape, grad_req="null")
+    set_parameters(executor, checkpoint.parameters)
     for batch in batches:
-        good = len(batch.ids) - batch.padding
+        count = len(batch.ids) - batch.padding
         executor.arg_dict["data"][:] = batch.images
         probabilities = executor.forward(is_train=False)[0].asnumpy()
-        yield probabilities[:good], batch.labels[:good].astype(np.int64), batch.ids[:good]
+        yield probabilities[:count], batch.labels[:count].astype(np.int64), batch.ids[:count]
 
 
 def predict(
     checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2
-) -> Iterator[Predicted]:
-    """Probabilities (b, classes), labels and ids of the images in ``shards``, in their order
-    (chapter 8).
+) -> Iterator[Predictions]:
+    """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 
     From the centre crop of each image, on one device. Memory: a device's part of a batch.
     """
     recipe = checkpoint.recipe
-    executor = bound(checkpoint.symbol, recipe, checkpoint.parameters)
-    transform = recipe.transform(training=False)
-    with Loader(shards, recipe.part, transform, shuffle=False, threads=threads) as batches:
-        yield from outputs(executor, batches)
+    crop = recipe.transform(training=False)
+    with Loader(shards, recipe.part, crop, shuffle=False, threads=threads) as batches:
+        yield from predict_batches(checkpoint, batches)

@@ -5,31 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from imnetlib.engines.mxnet import mx
-from imnetlib.loader import Batch, Loader
+from imnetlib.loader import Loader
 
 
-class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
-    """Batches on the CPU, of the loader's type and layout; for ``Module.fit`` mostly NCHW and
-    normalised.
+class BatchIter(mx.io.DataIter):  # type: ignore[misc]
+    """Batches on the CPU, of the loader's type and layout; ``Module.fit`` mostly needs NCHW floats.
 
     ``pad`` is the number of last rows not to count: ``Module.predict`` leaves them out, metrics
-    count them. ``reset`` begins the next epoch. Where the loader begins in the middle of one, so
-    does this. ``Module.fit`` asks for a batch while it trains on the one before: in its
-    ``batch_end_callback`` the loader's ``state_dict`` is one batch ahead, in ``epoch_end_callback``
-    it is right. An error is raised again until ``reset``.
+    count them. It begins where the loader does, in the middle of an epoch too. ``Module.fit`` asks
+    for a batch while it trains on the one before: in its ``batch_end_callback`` the loader's
+    ``state_dict`` is one batch ahead, in ``epoch_end_callback`` it is right. An error is raised
+    again until ``reset``.
     """
 
     def __init__(
         self, loader: Loader, data_name: str = "data", label_name: str = "softmax_label"
     ) -> None:
-        super().__init__(loader.batch_size)
-        size = loader.transform.size
-        width = loader.label_width
-        layout = loader.transform.layout
-        shape = (size, size, 3) if layout == "NHWC" else (3, size, size)
-        kind = "uint8" if loader.transform.mean is None else "float32"
-        labels = (loader.batch_size,) if width == 1 else (loader.batch_size, width)
-        self.provide_data = [mx.io.DataDesc(data_name, (loader.batch_size, *shape), kind, layout)]
+        count = loader.batch_size
+        transform = loader.transform
+        super().__init__(count)
+        size = transform.size
+        shape = (size, size, 3) if transform.layout == "NHWC" else (3, size, size)
+        dtype = "uint8" if transform.mean is None else "float32"
+        labels = (count,) if loader.label_width == 1 else (count, loader.label_width)
+        self.provide_data = [mx.io.DataDesc(data_name, (count, *shape), dtype, transform.layout)]
         self.provide_label = [mx.io.DataDesc(label_name, labels)]
         self._loader = loader
         self._start()
@@ -42,7 +41,7 @@ class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
     def reset(self) -> None:
         """Begin the next epoch, unless this one has not begun."""
         self._batches.close()
-        # 0: the loader has gone on by itself
+        # At position 0 the loader has begun the next epoch by itself.
         if self._begun and self._loader.position:
             self._loader.start_epoch(self._loader.epoch + 1)
         self._start()
@@ -52,13 +51,14 @@ class BatchIter(mx.io.DataIter):  # type: ignore[misc]  # MXNet has no types
         if self._failure is not None:
             raise self._failure
         try:
-            batch: Batch = next(self._batches)
+            batch = next(self._batches)
         except (ValueError, OSError) as error:
             self._failure = error
             raise
         self._begun = True
+        images = mx.nd.array(batch.images, dtype=batch.images.dtype)
         return mx.io.DataBatch(
-            [mx.nd.array(batch.images, dtype=batch.images.dtype)],
+            [images],
             [mx.nd.array(batch.labels)],
             batch.padding,
             batch.ids,

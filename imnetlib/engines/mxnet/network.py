@@ -8,15 +8,18 @@ from typing import Any
 from imnetlib.engines import Block, Network, Stem
 from imnetlib.engines.mxnet import mx
 
-# mxnet has no types
+# MXNet has no types.
 Symbol = Any
+Shape = tuple[int, ...]
+
+# The arguments of a network that are not learned.
+INPUTS = ("data", "softmax_label")
 
 
 def symbol(network: Network) -> Symbol:
-    """``network`` from "data" (n, 3, height, width) to a softmax over its classes, held against
-    "softmax_label" (n,).
+    """``network`` from "data" (n, 3, height, width) to a softmax, trained on "softmax_label" (n,).
 
-    Names of layers and parameters are the table's: ``3a_single_weight``, for instance.
+    Layers and parameters are named after the table: ``3a_single_weight``, for instance.
     """
     x = mx.sym.Variable("data")
     for layer, stride in zip(network.stem, (2, 1), strict=True):
@@ -28,19 +31,23 @@ def symbol(network: Network) -> Symbol:
     return mx.sym.SoftmaxOutput(x, name="softmax")
 
 
-def parameter_count(net: Symbol, size: int) -> int:
-    """How many numbers the weights file holds beside BatchNorm's running statistics. ``size``:
-    pixels a side.
+def parameter_shapes(net: Symbol, data: Shape) -> dict[str, Shape]:
+    """The shape of each parameter that ``net`` learns from pictures of the shape ``data``, by name.
 
-    BatchNorm's gammas are among them, though they stay 1.
+    BatchNorm's gammas are among them, though they stay 1; its running statistics are not.
     """
-    shapes, _, _ = net.infer_shape(data=(1, 3, size, size))
+    shapes, _, _ = net.infer_shape(data=data)
     named = zip(net.list_arguments(), shapes, strict=True)
-    return sum(math.prod(shape) for name, shape in named if name not in ("data", "softmax_label"))
+    return {name: shape for name, shape in named if name not in INPUTS}
+
+
+def parameter_count(net: Symbol, size: int) -> int:
+    """How many numbers ``net`` learns from pictures of ``size`` pixels a side (chapter 6)."""
+    return sum(map(math.prod, parameter_shapes(net, (1, 3, size, size)).values()))
 
 
 def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) -> Symbol:
-    """Convolution, BatchNorm, ReLU; the picture keeps its size but for the stride."""
+    """Convolution, BatchNorm, ReLU; only the stride changes height and width."""
     x = mx.sym.Convolution(
         x,
         num_filter=filters,
@@ -54,9 +61,7 @@ def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) 
 
 
 def _pool(x: Symbol, name: str, kind: str, stride: int) -> Symbol:
-    """3x3; with stride 2 an odd row at the edge counts ("full": 112 to 56, not 55), as in the first
-    MXNet.
-    """
+    """A 3x3 pool; at stride 2 it keeps an odd row at the edge, as MXNet first did (112 to 56)."""
     pad = 2 - stride
     return mx.sym.Pooling(
         x,
@@ -86,7 +91,6 @@ def _block(x: Symbol, block: Block) -> Symbol:
     double = _conv(double, f"{name}_double1", block.double, 3)
     branches.append(_conv(double, f"{name}_double2", block.double, 3, stride))
     pooled = _pool(x, f"{name}_pool", block.pool, stride)
-    branches.append(
-        pooled if block.halves else _conv(pooled, f"{name}_projection", block.projection)
-    )
-    return mx.sym.Concat(*branches, name=name)
+    if not block.halves:
+        pooled = _conv(pooled, f"{name}_projection", block.projection)
+    return mx.sym.Concat(*branches, pooled, name=name)

@@ -1,6 +1,4 @@
-"""Data-parallel training: the network once a device, gradients summed over devices after each batch
-(chapter 7).
-"""
+"""Data-parallel training: a replica of the network on each device, gradients summed (chapter 7)."""
 
 from __future__ import annotations
 
@@ -15,40 +13,39 @@ import numpy as np
 
 from imnetlib import catalog, engines
 from imnetlib.engines import Recipe
-from imnetlib.engines.mxnet import checkpoint as files
-from imnetlib.engines.mxnet import mx
+from imnetlib.engines.mxnet import checkpoint, mx
 from imnetlib.engines.mxnet.checkpoint import Checkpoint, Epoch
-from imnetlib.engines.mxnet.network import symbol
+from imnetlib.engines.mxnet.network import INPUTS, Shape, parameter_shapes, symbol
 from imnetlib.evaluate import ranks
 from imnetlib.loader import Batch, Loader
 from imnetlib.progress import progress
 from imnetlib.recordio import fingerprint
 
-# steps from one look at the loss to the next
-_LOOK = 100
+# Steps between two checks that the loss is a number.
+DIVERGENCE_INTERVAL = 100
 
 
 class DivergedError(ArithmeticError):
-    """The weights have grown beyond all numbers."""
+    """The loss is infinite or not a number."""
 
 
 def initial(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
-    """The network before its first step: weights after He et al. 2015, drawn from the recipe's seed
-    (chapter 7).
+    """The network before its first step, with weights after He et al. 2015 (chapter 7).
+
+    They are drawn from the recipe's seed.
     """
     net = symbol(engines.network(recipe.network, len(wnids)))
-    shapes, _, statistics = net.infer_shape(data=recipe.shape)
-    named = zip(net.list_arguments(), shapes, strict=True)
-    learned = {name: shape for name, shape in named if name not in ("data", "softmax_label")}
+    learned = parameter_shapes(net, recipe.shape)
     random = np.random.default_rng(recipe.seed)
     parameters = {f"arg:{name}": _initial(name, shape, random) for name, shape in learned.items()}
+    _, _, statistics = net.infer_shape(data=recipe.shape)
     for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
         parameters[f"aux:{name}"] = _initial(name, shape, random)
     momentum = {name: mx.nd.zeros(shape) for name, shape in learned.items()}
     return Checkpoint(recipe, tuple(wnids), shards, (), {}, parameters, momentum)
 
 
-def _initial(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Any:
+def _initial(name: str, shape: Shape, random: np.random.Generator) -> Any:
     if name.endswith("weight"):
         values = random.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
         return mx.nd.array(values)
@@ -56,7 +53,7 @@ def _initial(name: str, shape: tuple[int, ...], random: np.random.Generator) -> 
 
 
 class Replicas:
-    """The network once a device, with equal weights; each learns from its part of every batch.
+    """The network on each device with equal weights; each replica learns from its part of a batch.
 
     After the backward pass the gradients of a layer are summed over the devices, and each device
     makes the same step with the sum. MXNet's engine starts with the sums of the last layers while
@@ -64,28 +61,28 @@ class Replicas:
     """
 
     def __init__(self, start: Checkpoint, devices: Sequence[Any]) -> None:
-        self.recipe = recipe = start.recipe
+        self.recipe = start.recipe
         net = start.symbol
-        fixed = ("data", "softmax_label")
-        self.names = [name for name in net.list_arguments() if name not in fixed]
-        needs = dict.fromkeys(self.names, "write") | dict.fromkeys(fixed, "null")
+        self.names = list(parameter_shapes(net, self.recipe.shape))
+        gradients = dict.fromkeys(self.names, "write") | dict.fromkeys(INPUTS, "null")
         self.executors = [
-            net.simple_bind(device, data=recipe.shape, grad_req=needs) for device in devices
+            net.simple_bind(device, data=self.recipe.shape, grad_req=gradients)
+            for device in devices
         ]
         self.momentum = [
             {name: array.as_in_context(device).copy() for name, array in start.momentum.items()}
             for device in devices
         ]
-        self.kvstore = mx.kv.create("device")
         for executor in self.executors:
-            files.fill(executor, start.parameters)
+            checkpoint.set_parameters(executor, start.parameters)
+        self.kvstore = mx.kv.create("device")
         for name in self.names:
             self.kvstore.init(name, self.executors[0].arg_dict[name])
 
     def step(self, batch: Batch, rate: float) -> list[Any]:
         """Learn from one batch, without waiting for the result.
 
-        Gives an array (2, images) per device: the probability of the true class, before the step,
+        Gives an array (2, images) per device: before the step, the probability of the true class,
         and the highest.
         """
         for number, executor in enumerate(self.executors):
@@ -93,50 +90,51 @@ class Replicas:
             executor.arg_dict["data"][:] = batch.images[rows]
             executor.arg_dict["softmax_label"][:] = batch.labels[rows]
             executor.forward(is_train=True)
-        seen = [_seen(executor) for executor in self.executors]
+        probabilities = [_true_and_highest(executor) for executor in self.executors]
         for executor in self.executors:
             executor.backward()
-        for place, name in enumerate(self.names):
-            # the next batch wants the first layers first
-            self._update(name, rate, priority=-place)
-        return seen
+        for position, name in enumerate(self.names):
+            # The next batch needs the first layers first.
+            self._update(name, rate, priority=-position)
+        return probabilities
 
     def _update(self, name: str, rate: float, priority: int) -> None:
         gradients = [executor.grad_dict[name] for executor in self.executors]
         if len(gradients) > 1:
             self.kvstore.push(name, gradients, priority=priority)
             self.kvstore.pull(name, gradients, priority=priority)
-        for executor, gradient, momentum in zip(
-            self.executors, gradients, self.momentum, strict=True
-        ):
-            weight = executor.arg_dict[name]
+        decay = self.recipe.weight_decay if name.endswith("weight") else 0.0
+        for executor, momentum in zip(self.executors, self.momentum, strict=True):
             mx.nd.sgd_mom_update(
-                weight,
-                gradient,
+                executor.arg_dict[name],
+                executor.grad_dict[name],
                 momentum[name],
                 lr=rate,
                 momentum=self.recipe.momentum,
-                wd=self.recipe.weight_decay if name.endswith("weight") else 0.0,
+                wd=decay,
                 rescale_grad=1 / self.recipe.batch_size,
-                out=weight,
+                out=executor.arg_dict[name],
             )
 
     def parameters(self) -> dict[str, Any]:
-        """Weights and running statistics; the latter differ by device, which all take their mean
-        from here on.
-        """
-        # on a CPU the backward pass writes the statistics
+        """The weights, and the mean of the devices' running statistics, which all of them take."""
+        # On a CPU it is the backward pass that writes the statistics.
         mx.nd.waitall()
         first = self.executors[0]
-        found = {f"arg:{name}": first.arg_dict[name].copy() for name in self.names}
+        parameters = {f"arg:{name}": first.arg_dict[name].copy() for name in self.names}
         for name in first.aux_dict:
-            mean = np.mean(
-                [executor.aux_dict[name].asnumpy() for executor in self.executors], axis=0
-            )
-            found[f"aux:{name}"] = mx.nd.array(mean)
-            for executor in self.executors:
-                executor.aux_dict[name][:] = mean
-        return found
+            statistics = [executor.aux_dict[name] for executor in self.executors]
+            mean = np.mean([array.asnumpy() for array in statistics], axis=0)
+            parameters[f"aux:{name}"] = mx.nd.array(mean)
+            for array in statistics:
+                array[:] = mean
+        return parameters
+
+
+def _true_and_highest(executor: Any) -> Any:
+    probabilities = executor.outputs[0]
+    truth = mx.nd.pick(probabilities, executor.arg_dict["softmax_label"])
+    return mx.nd.stack(truth, probabilities.max(axis=1))
 
 
 def train(
@@ -147,117 +145,115 @@ def train(
     folder: Path,
     threads: int = 2,
 ) -> Checkpoint:
-    """Train a network, or go on where an earlier run was stopped, and give its last checkpoint
-    (chapter 7).
+    """Train a network, or resume a training, and give the last checkpoint (chapter 7).
 
-    ``wnids``: the class of each label in the shards. ``folder`` gets a checkpoint after each epoch;
-    run again after a stop, training goes on from there: a stop costs the epoch it falls into. On
-    CPUs the end has the same bits as without the stop, and as every run with the same recipe,
-    shards and kind of processor. Raises ValueError when ``folder`` holds a network of that name
-    trained otherwise, DivergedError when the loss is no number any more.
+    A stop costs the epoch it falls into. On CPUs the result has the same bits with and without it,
+    and in every run with the same recipe, shards and kind of processor. DivergedError when the loss
+    is not a number any more.
+
+    Args:
+        recipe: The network and how it learns.
+        wnids: The class of each label in the shards.
+        train_shards: What it learns from.
+        validation_shards: What its accuracy is measured on after each epoch.
+        folder: Gets a checkpoint after each epoch; ValueError where it holds a network of that name
+            with another recipe, other classes or other shards.
+        threads: Threads that decode images.
     """
-    start = _begin(recipe, wnids, fingerprint([*train_shards, *validation_shards]), folder)
-    if start.finished:
-        return start
-    replicas = Replicas(start, files.devices(recipe.devices))
-    show = recipe.transform(training=True)
-    look = recipe.transform(training=False)
+    shards = fingerprint([*train_shards, *validation_shards])
+    current = _resume(recipe, wnids, shards, folder)
+    if current.finished:
+        return current
+    replicas = Replicas(current, checkpoint.devices(recipe.devices))
+    crop = recipe.transform(training=True)
+    center = recipe.transform(training=False)
     with (
-        Loader(train_shards, recipe.batch_size, show, seed=recipe.seed, threads=threads) as batches,
-        Loader(validation_shards, recipe.part, look, shuffle=False, threads=threads) as held_out,
+        Loader(train_shards, recipe.batch_size, crop, seed=recipe.seed, threads=threads) as batches,
+        Loader(validation_shards, recipe.part, center, shuffle=False, threads=threads) as held_out,
         progress(recipe.epochs * len(batches), "train", "batches") as bar,
     ):
-        if start.history:
-            batches.load_state_dict(start.position)
-            bar.update(len(start.history) * len(batches))
-        done = start
-        while not done.finished:
-            started = time.perf_counter()
-            loss, top1 = _epoch(replicas, batches, len(done.history), bar.update)
-            parameters = replicas.parameters()
-            validation = _accuracy(files.bound(start.symbol, recipe, parameters), held_out)
-            epoch = Epoch(loss, top1, *validation, seconds=time.perf_counter() - started)
-            momentum = {name: array.copy() for name, array in replicas.momentum[0].items()}
-            history = (*done.history, epoch)
-            done = dataclasses.replace(
-                start,
-                history=history,
-                position=batches.state_dict(),
-                parameters=parameters,
-                momentum=momentum,
-            )
-            files.save(done, folder)
-            bar.set_postfix_str(
-                f"epoch {len(history)}, validation top-1 {epoch.validation_top1:.1%}"
-            )
-    return done
+        if current.history:
+            batches.load_state_dict(current.position)
+            bar.update(len(current.history) * len(batches))
+        while not current.finished:
+            current = _after_epoch(current, replicas, batches, held_out, bar.update)
+            checkpoint.save(current, folder)
+            top1 = current.history[-1].validation_top1
+            bar.set_postfix_str(f"epoch {len(current.history)}, validation top-1 {top1:.1%}")
+    return current
 
 
-def _begin(recipe: Recipe, wnids: Sequence[str], shards: int, folder: Path) -> Checkpoint:
-    """The checkpoint to go on from: the one in ``folder``, or a network that has learned nothing
-    yet.
-    """
+def _resume(recipe: Recipe, wnids: Sequence[str], shards: int, folder: Path) -> Checkpoint:
+    """The checkpoint in ``folder``, or a network that has learned nothing yet."""
     path = folder / f"{recipe.network}.json"
     if not path.exists():
         return initial(recipe, wnids, shards)
-    there = files.load(folder, recipe.network)
-    catalog.verify_classes(there.wnids, wnids, path)
+    earlier = checkpoint.load(folder, recipe.network)
+    catalog.verify_classes(earlier.wnids, wnids, path)
     way_out = "remove it, or train in another folder"
-    if there.recipe != recipe:
-        ours = dataclasses.asdict(recipe)
-        differ = ", ".join(
-            f"{k}={v}, not {ours[k]}"
-            for k, v in dataclasses.asdict(there.recipe).items()
-            if v != ours[k]
-        )
-        raise ValueError(f"{path} was trained with {differ}: {way_out}")
-    if there.shards != shards:
+    ours = dataclasses.asdict(recipe)
+    theirs = dataclasses.asdict(earlier.recipe)
+    differ = [
+        f"{name}={theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]
+    ]
+    if differ:
+        raise ValueError(f"{path} was trained with {', '.join(differ)}: {way_out}")
+    if earlier.shards != shards:
         raise ValueError(f"{path} was trained from other shards: {way_out}")
-    return there
+    return earlier
 
 
-def _seen(executor: Any) -> Any:
-    probabilities = executor.outputs[0]
-    labels = executor.arg_dict["softmax_label"]
-    return mx.nd.stack(mx.nd.pick(probabilities, labels), probabilities.max(axis=1))
+def _after_epoch(
+    before: Checkpoint,
+    replicas: Replicas,
+    batches: Loader,
+    held_out: Loader,
+    advance: Callable[[], object],
+) -> Checkpoint:
+    """Train for an epoch, then measure the accuracy on ``held_out``."""
+    started = time.perf_counter()
+    loss, train_top1 = _train_epoch(replicas, batches, len(before.history), advance)
+    trained = dataclasses.replace(
+        before,
+        position=batches.state_dict(),
+        parameters=replicas.parameters(),
+        momentum={name: array.copy() for name, array in replicas.momentum[0].items()},
+    )
+    predictions = checkpoint.predict_batches(trained, held_out)
+    rank = np.concatenate([ranks(found, labels) for found, labels, _ in predictions])
+    top1 = float((rank < 1).mean())
+    top5 = float((rank < 5).mean())
+    epoch = Epoch(loss, train_top1, top1, top5, seconds=time.perf_counter() - started)
+    return dataclasses.replace(trained, history=(*before.history, epoch))
 
 
-def _epoch(
+def _train_epoch(
     replicas: Replicas, batches: Loader, epoch: int, advance: Callable[[], object]
 ) -> tuple[float, float]:
-    """One pass over the training set: its mean loss and top-1, each image seen by the weights of
-    its moment.
-    """
+    """Mean loss and top-1 over the training set, each image judged before its own step."""
+    recipe = replicas.recipe
     steps = len(batches)
-    epochs = replicas.recipe.epochs
-    seen = []
-    good = []
+    probabilities = []
+    counts = []
     for number, batch in enumerate(batches):
-        rate = replicas.recipe.rate((epoch * steps + number) / (epochs * steps))
-        seen.append(replicas.step(batch, rate))
-        # at a step long done, so as not to wait
-        if number % _LOOK == _LOOK - 1:
-            _refuse_divergence(seen[number - _LOOK // 2], epoch, rate)
-        good.append(len(batch.ids) - batch.padding)
+        rate = recipe.rate((epoch * steps + number) / (recipe.epochs * steps))
+        probabilities.append(replicas.step(batch, rate))
+        counts.append(len(batch.ids) - batch.padding)
+        if number % DIVERGENCE_INTERVAL == DIVERGENCE_INTERVAL - 1:
+            # Of a step long done: reading those of the last one would wait for the devices.
+            _require_finite(probabilities[number - DIVERGENCE_INTERVAL // 2], epoch, rate)
         advance()
-    _refuse_divergence(seen[-1], epoch, rate)
-    parts = [np.concatenate([part.asnumpy() for part in parts], axis=1) for parts in seen]
-    truth, highest = np.concatenate(
-        [part[:, :n] for part, n in zip(parts, good, strict=True)], axis=1
-    )
+    _require_finite(probabilities[-1], epoch, rate)
+    images = []
+    for parts, count in zip(probabilities, counts, strict=True):
+        images.append(np.concatenate([part.asnumpy() for part in parts], axis=1)[:, :count])
+    truth, highest = np.concatenate(images, axis=1)
     return float(-np.log(np.maximum(truth, 1e-30)).mean()), float((truth == highest).mean())
 
 
-def _refuse_divergence(seen: list[Any], epoch: int, rate: float) -> None:
-    if not all(np.isfinite(part.asnumpy()).all() for part in seen):
+def _require_finite(probabilities: list[Any], epoch: int, rate: float) -> None:
+    if not all(np.isfinite(part.asnumpy()).all() for part in probabilities):
         raise DivergedError(
-            f"the training diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: lower learning_rate"
+            f"the training diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: "
+            "lower learning_rate"
         )
-
-
-def _accuracy(network: Any, batches: Loader) -> tuple[float, float]:
-    """Top-1 and top-5 accuracy."""
-    rank = np.concatenate(
-        [ranks(found, labels) for found, labels, _ in files.outputs(network, batches)]
-    )
-    return float((rank < 1).mean()), float((rank < 5).mean())

@@ -11,14 +11,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from imnetlib.loader import Loader
 
 
-class Batches(IterableDataset):  # type: ignore[misc]  # torch is not there when types are checked
-    """For ``DataLoader(Batches(loader), batch_size=None)``: each item is a whole batch of tensors
-    on the CPU.
+class Batches(IterableDataset):  # type: ignore[misc]
+    """Whole batches of tensors on the CPU, for ``DataLoader(Batches(loader), batch_size=None)``.
 
-    A dict of ``images`` and ``labels`` as in ``loader.Batch``, ``ids`` int64 (n,) and ``padding``,
-    the number of last rows not to count. No pixel is copied. The loader has threads of its own and
-    knows its reader: RuntimeError in a worker process of DataLoader, which would give every image
-    once for each of them.
+    Each is a dict of ``images`` and ``labels`` as in ``loader.Batch``, ``ids`` int64 (n,) and
+    ``padding``, the number of last rows not to count. No pixel is copied. RuntimeError in a worker
+    process of DataLoader: the loader decodes in threads, and every worker would give all images.
     """
 
     def __init__(self, loader: Loader) -> None:

@@ -1,0 +1,79 @@
+"""Pictures to other sizes without jagged edges (chapter 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imnetlib.image.codec import Header, ImageError, Pixels, opencv
+
+# Top, left, height and width in pixels, which may be fractions.
+Box = tuple[float, float, float, float]
+
+# Beyond this reduction, bilinear interpolation skips pixels, which shows as jagged edges.
+_ALIASING = 1.25
+
+
+def extent(pixels: Pixels, header: Header) -> tuple[float, float]:
+    """Height and width of the whole picture in pixels of its decoded form.
+
+    Decoded at half size, 375 rows are 187.5: 188 come, the last for the half row. For a picture
+    that was turned upright, simply the shape of ``pixels``.
+    """
+    rows, columns = pixels.shape[:2]
+    if (rows, columns) == header.size or header.orientation != 1:
+        return rows, columns
+    eighths = rows * 8 // header.height
+    return header.height * eighths / 8, header.width * eighths / 8
+
+
+def resize(
+    pixels: Pixels, height: int, width: int, out: Pixels | None = None, box: Box | None = None
+) -> Pixels:
+    """Scale the pixels, or ``box`` of them, to ``height`` x ``width``, into ``out`` if given.
+
+    Up to a reduction by 1.25: bilinear. From 1.25 to 2.5: bilinear to twice the size, then the mean
+    of 2 x 2, which is as good as the mean over areas (43.3 dB to Lanczos where bilinear has 39.1,
+    500 to 341 columns) at half its cost. Beyond: the mean over areas, of a box in whole pixels.
+    Raises ImageError where OpenCV refuses, for want of memory as well.
+    """
+    cv2 = opencv()
+    box = box or (0, 0, pixels.shape[0], pixels.shape[1])
+    reduction = max(box[2] / height, box[3] / width)
+    scaled: Pixels
+    try:
+        if reduction > 2 * _ALIASING:
+            part = _crop(pixels, box)
+            scaled = cv2.resize(part, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+        elif reduction > _ALIASING:
+            double = _bilinear(pixels, 2 * height, 2 * width, None, box)
+            scaled = cv2.resize(double, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+        else:
+            scaled = _bilinear(pixels, height, width, out, box)
+    except cv2.error as error:
+        what = f"it cannot be resized to {width:,} x {height:,} pixels ({error})"
+        raise ImageError(what) from error
+    # OpenCV drops a single channel.
+    return scaled.reshape(height, width, pixels.shape[2])
+
+
+def _crop(pixels: Pixels, box: Box) -> Pixels:
+    """The box, its edges rounded to whole pixels."""
+    top, left, height, width = box
+    return pixels[round(top) : round(top + height), round(left) : round(left + width)]
+
+
+def _bilinear(pixels: Pixels, height: int, width: int, out: Pixels | None, box: Box) -> Pixels:
+    cv2 = opencv()
+    scaled: Pixels
+    if all(float(edge).is_integer() for edge in box):
+        part = _crop(pixels, box)
+        scaled = cv2.resize(part, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+    else:
+        # As in OpenCV, a pixel is a square and its coordinates are those of the centre.
+        top, left, box_height, box_width = box
+        down = box_height / height
+        across = box_width / width
+        matrix = np.array([[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        scaled = cv2.warpAffine(pixels, matrix, (width, height), out, flags, cv2.BORDER_REPLICATE)
+    return scaled

@@ -1,0 +1,219 @@
+"""Headers in every format and spelling, and those that are refused."""
+
+import gzip
+import tarfile
+from pathlib import Path
+
+import pytest
+from making import tar_of
+from tars import as_rows, by_tarfile, entry, index_by_scanner, tar_of_entries, write_archive
+
+from imnetlib.archive import index_tar
+
+
+@pytest.mark.parametrize(
+    "form",
+    [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT],
+    ids=["ustar", "gnu", "pax"],
+)
+def test_long_names(tmp_path: Path, form: int):
+    name = "d" * 90 + "/" + "e" * 50 + "/" + "f" * 80 + ".JPEG"
+    path = write_archive(tmp_path, tar_of({"a": b"1", name: b"23", "z": b"456"}, form))
+    assert as_rows(index_tar(path)) == by_tarfile(path)
+    assert as_rows(index_tar(path))[1][0] == name
+
+
+def test_a_member_beyond_8_gib(tmp_path: Path):
+    """Its size does not fit the octal field; the file is a hole, so the test costs no disk."""
+    path = tmp_path / "big.tar"
+    size = 9 << 30
+    with path.open("wb") as out:
+        out.write(entry("big.bin", size).tobuf(tarfile.GNU_FORMAT))
+        out.seek(size, 1)
+        out.write(tar_of({"after": b"it"}))
+    assert as_rows(index_tar(path)) == [("big.bin", 512, size), ("after", size + 1024, 2)]
+
+
+def test_folders_and_dots_in_front_are_left_out(tmp_path: Path):
+    data = tar_of_entries(
+        entry("./", type=tarfile.DIRTYPE),
+        entry("./n01/", type=tarfile.DIRTYPE),
+        entry("./n01/a", 5),
+    )
+    assert [row[0] for row in as_rows(index_tar(write_archive(tmp_path, data)))] == ["n01/a"]
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        (entry("evil", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "evil, a symbolic link"),
+        (entry("evil", type=tarfile.LNKTYPE, linkname="x"), "evil, a hard link"),
+        (entry("evil", type=tarfile.CHRTYPE), "evil, a device"),
+        (entry("evil", type=tarfile.BLKTYPE), "evil, a device"),
+        (entry("evil", type=tarfile.FIFOTYPE), "evil, a member of type '6'"),
+        (entry("evil", type=tarfile.GNUTYPE_SPARSE), "evil, a sparse file"),
+        (entry("evil", pax_headers={"GNU.sparse.major": "1"}), "evil, a sparse file"),
+        (entry("/etc/passwd"), "'/etc/passwd'"),
+        (entry("../up"), r"'\.\./up'"),
+        (entry("a/../../up"), r"'a/\.\./\.\./up'"),
+        (entry("a/.."), r"'a/\.\.'"),
+        (entry("", pax_headers={"path": "/abs" * 40}), "'/abs/abs"),
+        (entry("x" * 120 + "/../../up"), r"\.\./up'"),
+        (entry("first"), "holds first more than once"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True], ids=["flat", "nested"])
+def test_refused_members_are_named(
+    tmp_path: Path, info: tarfile.TarInfo, message: str, inside: bool
+):
+    data = tar_of_entries(entry("first"), info)
+    if inside:
+        data = tar_of({"n01.tar": data})
+        message = message.replace("holds first", "holds n01/first")
+    with pytest.raises(ValueError, match=message):
+        index_tar(write_archive(tmp_path, data))
+
+
+def with_checksum(header: bytearray) -> bytes:
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (0, b"a\0b", r"'a\\x00bdef'"),
+        (0, b"\xff\xfe", "no safe file name"),
+        (124, b"-0000001000\0", "no valid tar header at byte 0"),
+        (124, b"\xff" * 12, "no valid tar header at byte 0"),
+        (124, b"12 4567890a\0", "no valid tar header at byte 0"),
+        (156, b"Z", "a member of type 'Z'"),
+    ],
+)
+def test_crafted_headers(tmp_path: Path, field: int, value: bytes, message: str):
+    blob = bytearray(tar_of({"abcdef": b"data"}))
+    blob[field : field + len(value)] = value
+    blob[:512] = with_checksum(blob[:512])
+    with pytest.raises(ValueError, match=message):
+        index_tar(write_archive(tmp_path, bytes(blob)))
+
+
+def test_a_flipped_byte_in_a_header_never_passes(tmp_path: Path, nested: Path):
+    """Of 512 bytes of an inner header, only the padding of its checksum may change nothing."""
+    intact = nested.read_bytes()
+    before = as_rows(index_tar(nested))
+    header = before[1][1] - 512
+    passed = 0
+    for place in range(512):
+        blob = bytearray(intact)
+        blob[header + place] ^= 0x15
+        try:
+            assert as_rows(index_tar(write_archive(tmp_path, bytes(blob), "b.tar"))) == before
+            passed += 1
+        except ValueError as error:
+            assert "no valid tar header" in str(error)  # noqa: PT017
+    assert passed <= 2
+
+
+def member(name: bytes, data: bytes = b"", kind: bytes = b"0") -> bytes:
+    """A member with any name."""
+    header = bytearray(entry("x", len(data)).tobuf(tarfile.GNU_FORMAT))
+    header[:100] = name.ljust(100, b"\0")
+    header[156:157] = kind
+    return with_checksum(header) + data + bytes(-len(data) % 512)
+
+
+def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
+    """A pax header with these records."""
+    data = b""
+    for key, value in records:
+        length = len(key) + len(value) + 3
+        length += len(str(length + len(str(length))))
+        data += b"%d %s=%s\n" % (length, key, value)
+    return member(b"pax", data, kind)
+
+
+END = bytes(1024)
+ONE = member(b"a", b"1")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            member(b"...tar", ONE + END) + END,
+            "holds a class tar called '...tar': that names no class",
+        ),
+        (member(b".tar", ONE + END) + END, "holds a class tar called '.tar': that names no class"),
+        (member(b"q/.tar", ONE + END) + END, "holds a class tar called 'q/.tar'"),
+        (
+            member(b"n1.tar", ONE) + END,
+            "in n1.tar, ends without an end-of-archive mark: it is damaged",
+        ),
+        (member(b"n1.tar", b"") + END, "in n1.tar, ends without an end-of-archive mark"),
+        (
+            member(b"n1.tar", ONE + bytes(100)) + END,
+            "in n1.tar, ends without an end-of-archive mark",
+        ),
+        (
+            member(b"n1.tar", member(b"a", bytes(3000))[:1024] + END) + END,
+            "in n1.tar, ends before its last member",
+        ),
+        (member(b"n1.tar", ONE + END) * 2 + END, "holds n1.tar, a second tar of its class"),
+        (
+            member(b"q/n1.tar", ONE + END) + member(b"n1.tar", ONE + END) + END,
+            "holds n1.tar, a second tar of its class",
+        ),
+        (
+            member(b"n1.tar", ONE + END) + member(b"n1/b") + END,
+            "holds n1/b outside of the tar of that class",
+        ),
+        (member(b"a//b") + END, "called 'a//b': that is no safe file name"),
+        (member(b"a/./b") + END, "called 'a/./b': that is no safe file name"),
+        (member(b"././z") + END, "called './z': that is no safe file name"),
+        (
+            pax((b"comment", bytes(70_000)), (b"path", b"real")) + ONE + END,
+            "an extended header of 70,028 bytes",
+        ),
+        (pax((b"path", b"n" * 1025)) + ONE + END, "that is no safe file name"),
+        (member(b"long", b"n" * 2000, b"L") + ONE + END, "that is no safe file name"),
+        (member(b"pax", b"999 path=abc\n", b"x") + ONE + END, "has a broken pax header"),
+        (member(b"pax", b"12 path=abcd", b"x") + ONE + END, "has a broken pax header"),
+        (pax((b"size", b"9" * 5000)) + ONE + END, "has a broken pax header"),
+        (pax((b"size", b"9223372036854774271")) + ONE + END, "no valid tar header"),
+        (
+            pax((b"path", b"other"), kind=b"g") + ONE + END,
+            "a global pax header that renames members",
+        ),
+        (
+            gzip.compress(ONE + END),
+            "is gzip-compressed: imnet index unpacks and indexes it; then give the .tar",
+        ),
+    ],
+)
+def test_what_no_honest_program_writes(tmp_path: Path, data: bytes, message: str):
+    """Refused in the same words by both ways of reading."""
+    path = write_archive(tmp_path, data)
+    with pytest.raises(ValueError) as caught:
+        index_tar(path)
+    assert message in str(caught.value)
+    with pytest.raises(ValueError) as caught_by_scanner:
+        index_by_scanner(data, path, [700])
+    assert str(caught_by_scanner.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field", [b"\x80\1" + bytes(9) + b"\5", b"0_5".ljust(12, b"\0"), b"+5".ljust(12, b"\0")]
+)
+def test_sizes_in_other_spellings_are_refused(tmp_path: Path, field: bytes):
+    header = bytearray(ONE[:512])
+    header[124:136] = field
+    with pytest.raises(ValueError, match="no valid tar header at byte 0"):
+        index_tar(write_archive(tmp_path, with_checksum(header) + bytes(512) + END))
+
+
+def test_folders_as_the_first_tars_had_them(tmp_path: Path):
+    data = member(b"d/", kind=b"\0") + member(b"d/a", b"1", b"\0") + END
+    assert [row[0] for row in as_rows(index_tar(write_archive(tmp_path, data)))] == ["d/a"]
+    assert as_rows(index_tar(tmp_path / "a.tar")) == by_tarfile(tmp_path / "a.tar")

@@ -1,0 +1,150 @@
+"""The index of an archive: saved, loaded, kept beside it, asked for names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import tar_of
+from tars import CLASSES, as_rows, by_tarfile, write_archive
+
+from imnetlib.archive import TarIndex, TarReader, index, index_path, index_tar, open_index
+
+
+def test_save_and_load(tmp_path: Path, nested: Path):
+    index = index_tar(nested)
+    index.save(tmp_path / "lists" / "index.npz")
+    tmp_path = tmp_path.rename(tmp_path.with_name("moved"))
+    again = TarIndex.load(tmp_path / "lists" / "index.npz")
+    assert as_rows(again) == as_rows(index)
+    assert again.classes.tolist() == index.classes.tolist()
+    assert again.class_names == index.class_names
+    assert TarReader(again).read(0) == CLASSES["n02"]["n02_7.JPEG"]
+    with again.path.open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ValueError, match="index it again"):
+        TarIndex.load(tmp_path / "lists" / "index.npz")
+
+
+@pytest.mark.parametrize("kind", ["tar", "bad zip", "other npz", "npy", "text", "empty"])
+def test_another_file_is_no_index(tmp_path: Path, nested: Path, kind: str):
+    path = tmp_path / "other.npz"
+    if kind == "npy":
+        with path.open("wb") as out:
+            np.save(out, np.arange(3))
+    elif kind == "other npz":
+        np.savez(path, names=np.array([b"a"]))
+    else:
+        data = {
+            "tar": nested.read_bytes(),
+            "bad zip": b"PK\3\4 and no more",
+            "text": b"names",
+            "empty": b"",
+        }
+        path.write_bytes(data[kind])
+    with pytest.raises(ValueError, match=r"other\.npz is no index: make one with imnet index TAR$"):
+        TarIndex.load(path)
+
+
+def test_a_damaged_index_is_no_index_whatever_byte_is_wrong(nested: Path):
+    index_tar(nested).save(index_path(nested))
+    intact = index_path(nested).read_bytes()
+    rng = np.random.default_rng(1)
+    places = rng.integers(0, len(intact), 1500)
+    values = rng.integers(1, 256, 1500)
+    for place, value in zip(places, values, strict=True):
+        blob = bytearray(intact)
+        blob[place] ^= value
+        index_path(nested).write_bytes(blob)
+        # Still right, or no index, or another archive's, or that of one that is gone.
+        try:
+            TarIndex.load(index_path(nested))
+        except (ValueError, FileNotFoundError) as error:
+            assert "npz is" in str(error)  # noqa: PT017
+
+
+def test_an_index_without_its_archive(tmp_path: Path, nested: Path):
+    index_tar(nested).save(tmp_path / "index.npz")
+    nested.unlink()
+    message = r"index\.npz is the index of .*a\.tar, which is gone: put it"
+    with pytest.raises(FileNotFoundError, match=message):
+        TarIndex.load(tmp_path / "index.npz")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
+        TarIndex.load(tmp_path / "nowhere.npz")
+
+
+def test_an_index_of_another_archive_of_the_same_length(tmp_path: Path):
+    path = write_archive(tmp_path, tar_of({"n1.tar": tar_of({"a": b"1" * 100, "b": b"2" * 200})}))
+    index_tar(path).save(index_path(path))
+    for members in ({"a": b"3" * 300, "b": b""}, {"c": b"1", "d": b"2"}):
+        data = tar_of({"n1.tar": tar_of(members)})
+        assert len(data) == path.stat().st_size
+        path.write_bytes(data)
+        message = r"is of another archive than .*a\.tar is now: index it again"
+        with pytest.raises(ValueError, match=message):
+            TarIndex.load(index_path(path))
+        assert as_rows(open_index(path)) == by_tarfile(path)
+
+
+def test_the_index_kept_beside_an_archive_is_used_while_it_fits(
+    nested: Path, monkeypatch: pytest.MonkeyPatch
+):
+    index_tar(nested).save(index_path(nested))
+    with monkeypatch.context() as patched:
+        # It must not be called.
+        patched.setattr(index, "index_tar", None)
+        assert len(open_index(nested)) == 5
+    nested.write_bytes(tar_of({"a": b"1"}))
+    assert as_rows(open_index(nested)) == [("a", 512, 1)]
+    index_path(nested).write_bytes(b"damaged")
+    assert as_rows(open_index(nested)) == [("a", 512, 1)]
+
+
+def test_an_index_that_cannot_be_kept_is_made_all_the_same(
+    nested: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def read_only(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "a.tar.npz")
+
+    monkeypatch.setattr(TarIndex, "save", read_only)
+    assert len(open_index(nested)) == 5
+    assert "cannot be kept: [Errno 13] Permission denied" in caplog.text
+
+
+def test_a_renamed_archive_gets_an_index_of_its_own(tmp_path: Path):
+    first = write_archive(tmp_path, tar_of({"a": b"1"}), "first.tar")
+    open_index(first)
+    index_path(first).rename(index_path(tmp_path / "second.tar"))
+    second = write_archive(tmp_path, tar_of({"b": b"2"}), "second.tar")
+    assert as_rows(open_index(second)) == [("b", 512, 1)]
+    first.unlink()
+    assert open_index(second).path == second
+
+
+def test_a_linked_archive_and_its_index_move_together(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    write_archive(tmp_path / "store", tar_of({"a": b"1"}))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.tar").symlink_to("../store/a.tar")
+    open_index(tmp_path / "here" / "a.tar")
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    assert TarIndex.load(moved / "a.tar.npz").path == moved / "a.tar"
+
+
+def test_positions(nested: Path):
+    index = index_tar(nested)
+    wanted = ["n03/n03_5.JPEG", "n02/n02_7.JPEG", "n03/n03_5.JPEG"]
+    assert index.positions(wanted).tolist() == [4, 0, 4]
+    assert index.positions(index.names).tolist() == [0, 1, 2, 3, 4]
+    assert index.positions([]).tolist() == []
+    with pytest.raises(ValueError, match=r"12 of 13 names are not in .*a\.tar: é, q0, .*, q8$"):
+        index.positions([wanted[0], "é", *(f"q{i}" for i in range(11))])
+
+
+def test_imports_numpy_and_the_standard_library_only():
+    code = "import sys, imnetlib.archive; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    others = {"tqdm", "requests", "scipy", "PIL", "cv2", "simplejpeg", "typer"}
+    assert others.isdisjoint(loaded)
+    assert "numpy" in loaded

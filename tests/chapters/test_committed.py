@@ -1,0 +1,71 @@
+"""What is committed of the chapters: outputs of the present source, without a trace of the run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from imnetlib.course import runner
+from imnetlib.course.root import CHECKOUT
+
+CHAPTERS = runner.find_chapters([])
+NAMES = [path.stem for path in CHAPTERS]
+
+
+def test_every_chapter_is_tested():
+    tests = "".join(path.read_text() for path in (CHECKOUT / "tests" / "chapters").glob("*.py"))
+    assert sorted(set(re.findall(r'"(\d\d_\w+)"', tests)) & set(NAMES)) == NAMES
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+class TestCommitted:
+    """What a reader on a code host sees."""
+
+    def test_outputs_belong_to_the_present_source(self, chapter: Path):
+        notebook = nbformat.read(chapter, as_version=4)
+        assert notebook.metadata.imnetlib.source_sha256 == runner.source_hash(notebook), (
+            "run: make notebooks"
+        )
+        silent = [cell for cell in code_cells(notebook) if cell.execution_count is None]
+        assert silent == []
+
+    def test_outputs_hold_no_error_no_host_path_and_no_time_of_day(self, chapter: Path):
+        notebook = nbformat.read(chapter, as_version=4)
+        outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+        assert [output for output in outputs if output.output_type == "error"] == []
+        text = re.sub(r"data:image/png;base64,[\w+/=]+", "", str(outputs))
+        for trace in (str(CHECKOUT), str(Path.home()) + "/", "/home/", "/tmp/"):
+            assert trace not in text
+        allowed = {"tags"}
+        assert all(set(cell.metadata) <= allowed for cell in notebook.cells)
+
+    def test_every_parameter_explains_itself(self, chapter: Path):
+        notebook = nbformat.read(chapter, as_version=4)
+        tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+        assert len(tagged) == 1
+        declared = papermill.inspect_notebook(str(chapter))
+        assert len(declared) == len(tagged[0].source.splitlines())
+        assert all(p["help"] and p["inferred_type_name"] != "None" for p in declared.values())
+
+    def test_every_picture_has_a_text_and_a_file(self, chapter: Path):
+        notebook = nbformat.read(chapter, as_version=4)
+        data = [o.get("data", {}) for cell in code_cells(notebook) for o in cell.outputs]
+        shown = [d for d in data if "image/png" in d]
+        assert all(re.search(r'<img alt="[^"]{20,}"', d["text/html"]) for d in shown)
+        sources = "".join(cell.source for cell in code_cells(notebook))
+        names = re.findall(r'plots\.show\(.*?"(\d\d_\w+)"', sources, flags=re.DOTALL)
+        assert len(names) == len(shown)
+        assert all((CHECKOUT / "figures" / f"{name}.png").exists() for name in names)
+
+    def test_links_to_other_chapters_lead_somewhere(self, chapter: Path):
+        text = chapter.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((\w+\.ipynb)\)", text):
+            assert (chapter.parent / target).exists(), target
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]

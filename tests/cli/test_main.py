@@ -1,0 +1,69 @@
+"""All verbs: help, a mention in the course, one sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from making import imnet
+
+from imnetlib.cli import main
+
+
+def verbs(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every verb and subverb with what one types for it."""
+    for name, command in group.commands.items():
+        yield f"{prefix}{name}", command
+        if isinstance(command, click.Group):
+            yield from verbs(command, f"{prefix}{name} ")
+
+
+VERBS = dict(verbs(main))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_each_of_its_options_has_help(verb: str):
+    help_text = VERBS[verb].help or ""
+    first, _, rest = help_text.partition("\n")
+    assert first.endswith(".")
+    assert not rest or rest.startswith("\n")
+    options = [param for param in VERBS[verb].params if isinstance(param, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert first in " ".join(imnet(*verb.split(), "--help").output.split())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_readme_or_a_chapter_names_every_verb(verb: str, checkout: Path):
+    texts = [(checkout / "README.md").read_text(encoding="utf-8")]
+    for notebook in (checkout / "notebooks").glob("*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    named = re.compile(rf"\bimnet {verb}(?![\w-])".replace(" ", r"\s+"))
+    assert any(named.search(text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("organize", "train", "{html}", "{folder}"), "html"),
+        (("verify", "{rec}"), "page.rec: no sound record: 1,900 bytes"),
+        (("organize", "undo", "{folder}"), "it holds no validation images that were sorted here"),
+        (("probe", "{folder}/none"), "probe needs a folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+):
+    html = tmp_path / "page.html"
+    html.write_text("<html>Log in</html>" * 100)
+    rec = Path(shutil.copy(html, tmp_path / "page.rec"))
+    done = imnet(*(argument.format(html=html, rec=rec, folder=tmp_path) for argument in arguments))
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not done.exception or isinstance(done.exception, SystemExit)

@@ -1,0 +1,162 @@
+"""Labels and counts from each file that has them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import random
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import tar_of
+from scipy.io import loadmat, savemat
+from small_set import LABELS, WNIDS
+
+from imnetlib import catalog, organize
+from imnetlib.archive import TarIndex, index_tar
+from imnetlib.course import sample
+
+
+def devkit(
+    folder: Path, wnids: tuple[str, ...], labels: tuple[str, ...], ids: dict[str, int]
+) -> Path:
+    """A development kit as published: ids in their own order, inner synsets after the classes."""
+    fields = ["ILSVRC2012_ID", "WNID", "num_children", "words", "num_train_images"]
+    synsets = np.empty((len(wnids) + 1, 1), dtype=[(name, object) for name in fields])
+    for row, wnid in enumerate(sorted(wnids, key=ids.__getitem__)):
+        synsets[row, 0] = (float(ids[wnid]), wnid, 0.0, "words", float(1300 - ids[wnid]))
+    synsets[-1, 0] = (float(len(wnids) + 1), "n00001740", 3.0, "entity", 0.0)
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": synsets})
+    truth = "".join(f"{ids[wnid]}\n" for wnid in labels).encode()
+    members = {
+        "ILSVRC2012_devkit_t12/data/meta.mat": meta.getvalue(),
+        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth,
+    }
+    path = folder / "devkit.tar.gz"
+    path.write_bytes(gzip.compress(tar_of(members)))
+    return path
+
+
+def kaggle(folder: Path, labels: tuple[str, ...]) -> Path:
+    rows = []
+    for number, wnid in enumerate(labels, 1):
+        stem = organize.validation_name(number).removesuffix(".JPEG")
+        rows.append([stem, f"{wnid} 1 2 3 4 {wnid} 5 6 7 8 "])
+    random.Random(3).shuffle(rows)
+    path = folder / "LOC_val_solution.csv"
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows([["ImageId", "PredictionString"], *rows])
+    return path
+
+
+def test_the_labels_come_back_from_either_file(tmp_path: Path):
+    """All 50,000; the first three are published: sea snake, alp, Shetland sheepdog."""
+    known = catalog.validation_wnids()
+    assert known[:3] == ("n01751748", "n09193705", "n02105855")
+    assert len(known) == 50_000
+    order = list(catalog.wnids_1k())
+    random.Random(4).shuffle(order)
+    ids = {wnid: number for number, wnid in enumerate(order, 1)}
+    assert organize.labels_from_devkit(devkit(tmp_path, catalog.wnids_1k(), known, ids)) == known
+    assert organize.labels_from_kaggle(kaggle(tmp_path, known)) == known
+
+
+def test_labels_that_are_not_whole(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(reversed(WNIDS), 1)}
+    assert organize.labels_from_devkit(devkit(tmp_path, WNIDS, LABELS, ids)) == LABELS
+    with pytest.raises(ValueError, match="3 of 3 classes have labels, 3 to 4 each"):
+        organize.labels_from_devkit(devkit(tmp_path, WNIDS, LABELS[:-1], ids))
+    with pytest.raises(ValueError, match="ids that are no class: 3"):
+        organize.labels_from_devkit(devkit(tmp_path, WNIDS[1:], LABELS, ids))
+    (tmp_path / "other.tar.gz").write_bytes(gzip.compress(tar_of({})))
+    with pytest.raises(ValueError, match="is it the devkit"):
+        organize.labels_from_devkit(tmp_path / "other.tar.gz")
+    table = kaggle(tmp_path, LABELS)
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if "00000005" not in line))
+    message = r"1 missing \(ILSVRC2012_val_00000005.JPEG\) and 1 unexpected"
+    with pytest.raises(ValueError, match=message):
+        organize.labels_from_kaggle(table)
+
+
+def test_a_devkit_that_is_cut_or_another_file(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(WNIDS, 1)}
+    whole = devkit(tmp_path, WNIDS, LABELS, ids).read_bytes()
+    # The checksum is at the end.
+    flipped = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]
+    truth = "ILSVRC2012_validation_ground_truth.txt"
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": np.arange(3)})
+    kits = [{"a": b""}, {truth: b"1"}]
+    kits += [{truth: b"1", "meta.mat": mat} for mat in (b"", b"text" * 99, meta.getvalue())]
+    foreign = [b"", b"<html>", tar_of({"a": b""}), gzip.compress(b"text" * 500)]
+    foreign += [gzip.compress(tar_of(kit)) for kit in kits]
+    cuts = [whole[:cut] for cut in range(0, len(whole), 23)]
+    path = tmp_path / "kit.tar.gz"
+    message = r"kit\.tar\.gz cannot be read \(.* Download ILSVRC2012_devkit_t12"
+    for data in [*cuts, flipped, *foreign]:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=message):
+            organize.labels_from_devkit(path)
+    with pytest.raises(FileNotFoundError):
+        organize.labels_from_devkit(tmp_path / "nowhere.tar.gz")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a,b\n1,2\n",
+        b"ImageId,PredictionString\nILSVRC2012_val_00000001,\n",
+        b"ImageId,PredictionString\nILSVRC2012_val_00000001\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_table_that_is_not_kaggles(tmp_path: Path, text: bytes):
+    (tmp_path / "LOC.csv").write_bytes(text)
+    message = r"LOC\.csv has no ImageId and .* after 0 images: .* Download it again"
+    with pytest.raises(ValueError, match=message):
+        organize.labels_from_kaggle(tmp_path / "LOC.csv")
+
+
+def test_meta_mat_is_read_as_torchvision_reads_it(tmp_path: Path):
+    """Its rule, in torchvision/datasets/imagenet.py: id to wnid of rows whose fifth field is 0."""
+    ids = dict(zip(WNIDS, (2, 3, 1), strict=True))
+    path = devkit(tmp_path, WNIDS, LABELS, ids)
+    with tarfile.open(path) as tar:
+        member = tar.extractfile("ILSVRC2012_devkit_t12/data/meta.mat")
+        assert member is not None
+        synsets = loadmat(member, squeeze_me=True)["synsets"]
+    leaves = [row for row in synsets if row["num_children"] == 0]
+    by_id = {row["ILSVRC2012_ID"]: row["WNID"] for row in leaves}
+    assert organize.labels_from_devkit(path) == tuple(by_id[ids[wnid]] for wnid in LABELS)
+
+
+def test_what_should_be_there_from_three_files(tmp_path: Path):
+    """Archive index, development kit and Kaggle's list say the same of one small sample."""
+    sample.draw(tmp_path / "mirror", train_per_class=2, validation_per_class=1, classes=3)
+    index_tar(tmp_path / "mirror" / catalog.TRAIN_TAR).save(tmp_path / "train.npz")
+    index = TarIndex.load(tmp_path / "train.npz")
+    names = [name.decode().removesuffix(".JPEG") for name in index.names.tolist()]
+    lines = [f"{name} {number}\n" for number, name in enumerate(names, 1)]
+    (tmp_path / "train_cls.txt").write_text("".join(lines))
+    sources = (
+        tmp_path / "train.npz",
+        tmp_path / "mirror" / catalog.DEVKIT,
+        tmp_path / "train_cls.txt",
+    )
+    counts = [organize.train_counts(source) for source in sources]
+    assert counts[0] == counts[1] == counts[2] == dict.fromkeys(index.class_names, 2)
+    index_tar(tmp_path / "mirror" / catalog.VALIDATION_TAR).save(tmp_path / "val.npz")
+    with pytest.raises(ValueError, match=r"val\.tar is a tar without class tars"):
+        organize.train_counts(tmp_path / "val.npz")
+    message = r"train\.tar gives no counts: name the training archive's \.npz"
+    with pytest.raises(ValueError, match=message):
+        organize.train_counts(tmp_path / "train.tar")
+    (tmp_path / "synset.txt").write_text("n01440764 tench\n")
+    message = r"synset\.txt: not all lines begin with <wnid>/ .* is it train_cls\.txt"
+    with pytest.raises(ValueError, match=message):
+        organize.train_counts(tmp_path / "synset.txt")

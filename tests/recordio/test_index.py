@@ -1,0 +1,105 @@
+"""Indexes in MXNet's text: read, written, merged and rebuilt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import write_records
+
+from imnetlib import recordio
+from imnetlib.engines.mxnet import mx
+from imnetlib.recordio import index
+
+
+def test_an_index_in_mxnets_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "BYTES_A_READ", 50)
+    monkeypatch.setattr(index, "ROWS_A_WRITE", 7)
+    keys = np.arange(100)[::-1] * 3
+    offsets = np.arange(100) * 2**40
+    path = tmp_path / "a.idx"
+    recordio.write_index(path, keys, offsets)
+    assert path.read_text() == "".join(f"{k}\t{o}\n" for k, o in zip(keys, offsets, strict=True))
+    for text in (
+        path.read_bytes(),
+        path.read_bytes()[:-1],
+        path.read_bytes().replace(b"\n", b"\r\n"),
+    ):
+        path.write_bytes(text)
+        assert [column.tolist() for column in recordio.read_index(path)] == [
+            keys.tolist(),
+            offsets.tolist(),
+        ]
+    recordio.write_index(path, [], [])
+    assert [column.tolist() for column in recordio.read_index(path)] == [[], []]
+    with pytest.raises(ValueError, match=r"one key for each offset, got shapes \(2,\) and \(3,\)"):
+        recordio.write_index(path, [1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["5", "5\t6\t7", "", "a\t6", "5\t-6", "5\tx", "\t5", "5\t", "5 6", "5\t6.0", "5\t6\t\n7\n8\t9"],
+)
+def test_a_bad_index_line_is_named(
+    tmp_path: Path, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "BYTES_A_READ", 16)
+    good = "".join(f"{n}\t{16 * n}\n" for n in range(20))
+    (tmp_path / "a.idx").write_text(f"{good}{bad}\n{good}")
+    with pytest.raises(
+        ValueError, match=r"a\.idx, line 21: expected two whole.*imnet index writes"
+    ):
+        recordio.read_index(tmp_path / "a.idx")
+
+
+def test_mxnets_iterator_reads_shards_by_the_merged_index(tmp_path: Path) -> None:
+    shards = [tmp_path / f"{n}.rec" for n in range(3)]
+    for number, shard in enumerate(shards):
+        image = np.full((8, 8, 3), 80 * number, np.uint8)
+        labels = range(10 * number, 10 * number + 4 + number)
+        write_records(
+            shard,
+            [recordio.pack_img((0, label, label, 0), image, img_fmt=".png") for label in labels],
+        )
+    index = tmp_path / "all.idx"
+    recordio.write_index(index, *recordio.merge_indexes(shards))
+    batches = mx.io.ImageRecordIter(
+        path_imgrec=";".join(map(str, shards)),
+        path_imgidx=str(index),
+        data_shape=(3, 8, 8),
+        batch_size=5,
+        shuffle=True,
+        preprocess_threads=1,
+    )
+    seen = {}
+    for batch in batches:
+        for image, label in zip(batch.data[0].asnumpy(), batch.label[0].asnumpy(), strict=True):
+            seen[int(label)] = float(image.mean())
+    expected = [*range(4), *range(10, 15), *range(20, 26)]
+    assert seen == {label: 80.0 * (label // 10) for label in expected}
+
+
+def test_merging_refuses_an_index_of_another_file(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.rec", [b"abc"])
+    write_records(tmp_path / "b.rec", [b"abc", b"def"])
+    with pytest.raises(
+        ValueError, match=r"b\.idx points to byte 12, but .*a\.rec has only 12 bytes"
+    ):
+        recordio.read_index_of([tmp_path / "a.rec"], tmp_path / "b.idx")
+    (tmp_path / "b.rec").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"b\.idx points to byte 12, but .*b\.rec has only 0 bytes"
+    ):
+        recordio.merge_indexes([tmp_path / "a.rec", tmp_path / "b.rec"])
+
+
+def test_an_index_rebuilt_has_the_ids_of_image_records_else_numbers(tmp_path: Path) -> None:
+    for ids, expected in (((7, 3, 9), [7, 3, 9]), ((7, 7, 9), [0, 1, 2])):
+        payloads = [recordio.pack(recordio.IRHeader(0, 1.0, key, 0), b"abcde") for key in ids]
+        (tmp_path / "a.rec").write_bytes(b"".join(map(recordio.frame, payloads)))
+        keys, offsets = recordio.rebuild_index(tmp_path / "a.rec")
+        assert keys.tolist() == expected
+        assert np.array_equal(offsets, recordio.scan(tmp_path / "a.rec"))
+    (tmp_path / "a.rec").write_bytes(recordio.frame(payloads[0]) + recordio.frame(b"no image"))
+    assert recordio.rebuild_index(tmp_path / "a.rec")[0].tolist() == [0, 1]

@@ -1,0 +1,88 @@
+"""Tars of every kind, made for tests, and what the standard library reads in them."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from imnetlib.archive import TarIndex, TarScanner
+
+# The members of each class tar of the fixture ``nested``.
+CLASSES = {
+    "n02": {"n02_7.JPEG": b"seven" * 300, "n02_1.JPEG": b"one"},
+    "n01": {"n01_9.JPEG": b"", "n01_3.JPEG": b"three" * 103},
+    "n03": {"n03_5.JPEG": b"five"},
+}
+
+_PART = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1
+).filter(lambda part: part not in {".", ".."} and not part.endswith(".tar"))
+# Names that a tar may hold: of several folders, in any script.
+MEMBER_NAMES = (
+    st.lists(_PART, min_size=1, max_size=4)
+    .map("/".join)
+    .filter(lambda name: len(name.encode()) < 900)
+)
+
+
+def entry(name: str, size: int = 0, **fields: object) -> tarfile.TarInfo:
+    """The header of a member."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
+
+
+def tar_of_entries(*entries: tarfile.TarInfo) -> bytes:
+    """A tar of these headers, with zeros for data."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for info in entries:
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    return out.getvalue()
+
+
+def write_archive(folder: Path, data: bytes, name: str = "a.tar") -> Path:
+    """Write an archive and return its path."""
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def by_tarfile(path: Path) -> list[tuple[str, int, int]]:
+    """Name, offset and size of each file, one level of inner tars opened: the oracle."""
+    rows = []
+    with tarfile.open(path) as outer:
+        for member in outer:
+            if member.name.endswith(".tar"):
+                with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+                    files = [file for file in inner if file.isreg()]
+                prefix = member.name.removesuffix(".tar") + "/"
+                start = member.offset_data
+                rows += [
+                    (prefix + file.name, start + file.offset_data, file.size) for file in files
+                ]
+            elif member.isreg():
+                rows.append((member.name, member.offset_data, member.size))
+    return rows
+
+
+def as_rows(index: TarIndex) -> list[tuple[str, int, int]]:
+    """Name, offset and size of each file of an index."""
+    names = [name.decode() for name in index.names.tolist()]
+    return list(zip(names, index.offsets.tolist(), index.sizes.tolist(), strict=True))
+
+
+def index_by_scanner(data: bytes, path: Path, sizes: list[int]) -> TarIndex:
+    """The index by a scanner to which the bytes come in pieces of ``sizes``, over and over."""
+    scanner = TarScanner(path)
+    rest = io.BytesIO(data)
+    pieces = (rest.read(size) for size in itertools.cycle(sizes))
+    for piece in itertools.takewhile(bool, pieces):
+        scanner.update(piece)
+    return scanner.index()
