@@ -6,11 +6,25 @@ never meets this package.
 
 from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.exercises import check
+from imnetlib.course.kaggle import copy_as_kaggle
+from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.readings import most_instructive
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
-from imnetlib.course.steps import predict, prepare, shard_folder, shards, trained
+from imnetlib.course.shared import (
+    claims_of,
+    class_names,
+    mxnet,
+    scratch_folder,
+    validation_images,
+    validation_list,
+)
+from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
 
 __all__ = [
-    "Cloud", "Root", "check", "open_cloud", "open_root", "predict", "prepare", "publication",
-    "record", "shard_folder", "shards", "site", "table", "trained", "verdicts",
+    "Cloud", "Root", "check", "claims_of", "class_names", "copy_as_kaggle",
+    "most_instructive", "mxnet", "open_cloud", "open_root", "predict", "predicted", "prepare",
+    "psnr", "publication", "record", "repeat", "resident_bytes", "scratch_folder",
+    "shard_folder", "shards", "site", "table", "trained", "validation_images",
+    "validation_list", "verdicts",
 ]  # fmt: skip

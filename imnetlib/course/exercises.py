@@ -124,7 +124,7 @@ def check(exercise: str, answer: float | None) -> None:
     """Print whether ``answer`` is right (a count exactly, others to within 1 %), or else a hint."""
     compute, hint = ANSWERS[exercise]
     if answer is None:
-        print(f"Exercise {exercise}: replace None by your answer and run the cell again.")
+        print(f"Exercise {exercise}: replace None with your answer and run the cell again.")
         return
     if not isinstance(answer, numbers.Real):
         print(f"Exercise {exercise}: {answer!r} is no number.")

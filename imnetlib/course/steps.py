@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib import catalog, evaluate, image, organize, pack, recordio
+from imnetlib import catalog, evaluate, image, pack, recordio
 from imnetlib.archive import open_index
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
+from imnetlib.course.shared import validation_list
 from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import write_atomically
@@ -106,7 +107,7 @@ def _fetch(root: Root) -> None:
 def _pack(root: Root) -> None:
     train = pack.list_archive(open_index(root.archives / catalog.TRAIN_TAR))
     _pack_part(root, "train", pack.shuffle(train, SEED), catalog.TRAIN_TAR, SHARDS)
-    _pack_part(root, "validation", _validation_list(root), catalog.VALIDATION_TAR, 1)
+    _pack_part(root, "validation", validation_list(root), catalog.VALIDATION_TAR, 1)
 
 
 def _pack_part(root: Root, part: Part, images: ImageList, archive: str, shards: int) -> None:
@@ -114,12 +115,6 @@ def _pack_part(root: Root, part: Part, images: ImageList, archive: str, shards: 
     source = pack.Tar(open_index(root.archives / archive))
     settings = image.Settings(resize=RESIZE, quality=QUALITY)
     pack.pack(images, source, root.records / RECORDS, part, shards=shards, settings=settings)
-
-
-def _validation_list(root: Root) -> ImageList:
-    """The validation images in the order of their numbers."""
-    index = open_index(root.archives / catalog.VALIDATION_TAR)
-    return pack.list_archive(index, organize.labels_from_devkit(root.archives / catalog.DEVKIT))
 
 
 def _default_records(root: Root) -> str:
@@ -261,7 +256,7 @@ def predicted(root: Root) -> Predictions:
     if is_here and not predictions.source.startswith(_network_source(root, network)):
         raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
     if all((root.archives / name).exists() for name in (catalog.VALIDATION_TAR, catalog.DEVKIT)):
-        rows_in(predictions, _validation_list(root), root.predictions)
+        rows_in(predictions, validation_list(root), root.predictions)
     return predictions
 
 

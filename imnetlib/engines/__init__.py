@@ -3,8 +3,9 @@
 from imnetlib.engines.inception import Block, Network, Stem, network
 from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, lifetimes, plan
 from imnetlib.engines.recipe import Recipe
+from imnetlib.engines.usage import in_use
 
 __all__ = [
-    "MATCH_RANGE", "Block", "Network", "Plan", "Recipe", "Stem", "Step", "lifetimes",
-    "network", "plan",
+    "MATCH_RANGE", "Block", "Network", "Plan", "Recipe", "Stem", "Step", "in_use",
+    "lifetimes", "network", "plan",
 ]  # fmt: skip

@@ -20,9 +20,9 @@ from imnetlib.organize.survey import (
 from imnetlib.organize.validation import Sorting, sort_validation, undo_validation
 
 __all__ = [
-    "JOURNAL", "KAGGLE_CLASSES", "KAGGLE_IMAGES", "KAGGLE_LABELS", "Extraction", "FolderSurvey",
-    "Sorting", "StrangeFile", "adopt_kaggle", "extract_train", "extract_validation", "kind_of",
-    "labels_from_devkit", "labels_from_kaggle", "read_labels",
-    "sort_validation", "survey_folders", "survey_report", "train_counts",
+    "JOURNAL", "KAGGLE_CLASSES", "KAGGLE_IMAGES", "KAGGLE_LABELS", "Extraction",
+    "FolderSurvey", "Sorting", "StrangeFile", "adopt_kaggle", "extract_train",
+    "extract_validation", "kind_of", "labels_from_devkit", "labels_from_kaggle",
+    "read_labels", "sort_validation", "survey_folders", "survey_report", "train_counts",
     "train_counts_from_index", "undo_validation", "validation_name",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """WordNet's hierarchy above ImageNet's classes, and readings of predictions with it (chapter 9)."""
 
 from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy, build, contract, gloss, load, name
+from imnetlib.wordnet.measures import coverage, relation_shares, under_parent
 from imnetlib.wordnet.reading import (
     accuracy_and_information,
     climb,
@@ -11,5 +12,6 @@ from imnetlib.wordnet.reading import (
 
 __all__ = [
     "RELATIONS", "Hierarchy", "accuracy_and_information", "build", "climb", "contract",
-    "diverse", "expected_information", "gloss", "load", "name", "prune",
+    "coverage", "diverse", "expected_information", "gloss", "load", "name", "prune",
+    "relation_shares", "under_parent",
 ]  # fmt: skip

@@ -110,7 +110,7 @@ class TestExercises:
         course.check("4.1", None)
         wrong, missing = capsys.readouterr().out.splitlines()
         assert wrong.startswith("Exercise 4.1: 11 is not it yet. Hint: a header of 8 bytes")
-        assert missing == "Exercise 4.1: replace None by your answer and run the cell again."
+        assert missing == "Exercise 4.1: replace None with your answer and run the cell again."
 
     def test_a_count_is_right_to_the_last_one(self, capsys: pytest.CaptureFixture):
         # Not rounded up.

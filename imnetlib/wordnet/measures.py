@@ -1,0 +1,40 @@
+"""Measures along the hierarchy: what nodes cover, how errors are related (chapter 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy, Integers
+
+
+def coverage(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) -> float:
+    """How likely one of ``nodes`` is the true class or above it, for probabilities (N,).
+
+    ValueError for another number of classes.
+    """
+    covered = np.zeros(len(hierarchy.classes))
+    for node in nodes:
+        covered[hierarchy.members[[node]].indices] = 1
+    return float(np.asarray(probabilities, np.float64) @ covered)
+
+
+def relation_shares(hierarchy: Hierarchy, predicted: Integers, truth: Integers) -> dict[str, float]:
+    """The share of each of ``RELATIONS`` among predicted and true nodes, (n,) and (n,).
+
+    Zeros where there are no predictions.
+    """
+    kinds = hierarchy.relations(predicted, truth)
+    counts = np.bincount(kinds, minlength=len(RELATIONS)) / max(1, len(kinds))
+    return dict(zip(RELATIONS, counts.tolist(), strict=True))
+
+
+def under_parent(hierarchy: Hierarchy, predicted: Integers, truth: Integers) -> NDArray[np.bool_]:
+    """Where the predicted node is a parent of the true one or under it, (n,) and (n,) to bool (n,).
+
+    There the parent would have been a right answer for both.
+    """
+    above = hierarchy.ancestors[predicted].multiply(hierarchy.parents[truth])
+    return np.asarray(above.sum(axis=1) > 0)

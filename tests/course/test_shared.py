@@ -1,0 +1,107 @@
+"""What several chapters share: scratch folders, names, measurements, the drawing of figures."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from imnetlib import catalog, course, engines, throughput, wordnet
+from imnetlib.course import charts
+from imnetlib.evaluate import Predictions
+
+
+def drawn(figure: Figure) -> bytes:
+    """``figure`` as a PNG: what cannot be drawn raises here."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def test_a_scratch_folder_is_empty_whatever_a_killed_run_has_left(tmp_path: Path):
+    opened = course.open_root(str(tmp_path))
+    folder = course.scratch_folder(opened, chapter=4)
+    (folder / "left").mkdir()
+    assert course.scratch_folder(opened, chapter=4) == folder
+    assert list(folder.iterdir()) == []
+    # It does not make the root a folder with other things.
+    assert course.open_root(str(tmp_path)) == opened
+
+
+def test_names_are_the_first_ones():
+    assert course.class_names(["n02012849", "n03126707"]) == ["crane", "crane"]
+
+
+def test_a_better_jpeg_has_the_higher_psnr():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+
+    def encoded(kind: str, **options: int) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, kind, **options)
+        return file.getvalue()
+
+    original = encoded("PNG")
+    assert course.psnr(original, original) == pytest.approx(10 * np.log10(255**2 / 1e-3))
+    better = course.psnr(encoded("JPEG", quality=95), original)
+    assert better > course.psnr(encoded("JPEG", quality=30), original)
+
+
+def test_repeat_counts_calls_and_busy_cores():
+    rate, busy = course.repeat(lambda: time.sleep(0.01), seconds=0.1)
+    assert 0 < rate <= 100
+    assert 0 <= busy < 1
+
+
+def test_without_mxnet_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert course.mxnet() is None
+    assert capsys.readouterr().out == "MXNet has no wheel for this platform\n"
+
+
+def test_the_most_instructive_picture_has_three_peaks_that_share_little():
+    edges = [*((c, "AB"[i > 1]) for i, c in enumerate("wxyz")), ("A", "R"), ("B", "R"), ("v", "R")]
+    tree = wordnet.build(list("vwxyz"), edges)
+    shares = np.array([[1, 0, 0, 0, 0], [0.3, 0.2, 0.2, 0.15, 0.15]], np.float32)
+    predictions = Predictions(shares, np.zeros(2, np.int64), np.arange(2), tuple("vwxyz"))
+    readings = [tree.nodes(["v"]).tolist(), tree.nodes(["v", "A", "B"]).tolist()]
+    assert course.most_instructive(tree, predictions, [0, 1], readings.__getitem__) == 1
+    assert course.most_instructive(tree, predictions, [0], readings.__getitem__) == 0
+
+
+class TestCharts:
+    """Figures hold where there is little to show."""
+
+    def test_classes_without_a_strange_file(self):
+        counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
+        assert drawn(charts.images_per_class(counts, {}, counts))
+
+    def test_a_training_of_one_epoch(self):
+        class Epoch:
+            train_top1 = validation_top1 = validation_top5 = 0.5
+
+        assert drawn(charts.learning_curve([Epoch()]))
+
+    def test_one_label_space(self):
+        ranks = np.arange(36)
+        assert drawn(charts.top_k({36: ranks}, {1000: (0.5, 0.7, 0.9)}))
+
+    def test_a_download_slower_and_faster_than_the_axis(self):
+        for rate in (0.001, 1e5):
+            assert drawn(charts.download_hours(155e9, rate))
+
+    def test_a_disk_that_holds_a_single_set(self):
+        rows = throughput.disk_budget(10, 10**6, 10**9)
+        assert drawn(charts.disk_steps({"one": rows}))
+
+    def test_plans_of_one_network(self):
+        steps = [engines.Step("a", [], {"∂a": 8}), engines.Step("outputs", ["∂a"], {})]
+        made = dict.fromkeys(("neither", "in place", "sharing", "both"), engines.plan(steps))
+        assert drawn(charts.buffers(steps, made))
