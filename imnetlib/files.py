@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-# No host has a ~ in its name, though many have a hyphen.
+# Part of a temporary name, set off by ~, which no host's name contains.
 HOST = platform.node().replace("/", "_")
 # Bytes that a file takes on the disk beyond its own, on average.
 HALF_BLOCK = 2048
@@ -68,12 +68,12 @@ def _disk_of(path: Path) -> int:
     return path.stat().st_dev
 
 
-def shown_names(folder: Path) -> set[str]:
+def visible_names(folder: Path) -> set[str]:
     """The names in ``folder`` but hidden ones, such as the .DS_Store that Finder leaves behind."""
     return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
 
 
-def first_names(names: Iterable[str]) -> str:
+def listed_names(names: Iterable[str]) -> str:
     """The first ten of ``names``, sorted, for a message."""
     ordered = sorted(names)
     return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
@@ -116,7 +116,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def name_full_disk(path: Path) -> Iterator[None]:
     """Say which disk is full: the system's own error names no file once it is open."""
     try:
         yield
@@ -141,7 +141,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
             leftover.unlink(missing_ok=True)
     beside = path.with_name(f".{path.name}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
     try:
-        with full_disk_named(path), beside.open("xb") as out:
+        with name_full_disk(path), beside.open("xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
@@ -163,7 +163,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write a small file by ``write_atomically``."""
     with write_atomically(path) as out:
         out.write(data)

@@ -37,7 +37,7 @@ class Blocks:
         require(min(self.records, self.window) >= 1, rule, self)
 
     @property
-    def places(self) -> int:
+    def records_mixed(self) -> int:
         """Records that are mixed with each other."""
         return self.records * self.window
 
@@ -72,11 +72,11 @@ def _block_order(sizes: Integers, blocks: Blocks, key: int) -> Integers:
 
     # Within each window by random bits, in several steps of whole windows to keep the memory small.
     random_bits = np.random.PCG64((key, 1)).random_raw(len(order))
-    step = max(1, _RECORDS_MIXED_AT_ONCE // blocks.places) * blocks.places
+    step = max(1, _RECORDS_MIXED_AT_ONCE // blocks.records_mixed) * blocks.records_mixed
     for first in range(0, len(order), step):
         part = slice(first, first + step)
         bits = random_bits[part] >> np.uint64(32)
-        window = np.arange(len(bits), dtype=np.uint64) // np.uint64(blocks.places)
+        window = np.arange(len(bits), dtype=np.uint64) // np.uint64(blocks.records_mixed)
         order[part] = order[part][np.argsort(window << np.uint64(32) | bits, kind="stable")]
     return order
 

@@ -86,10 +86,10 @@ def test_a_block_shuffle_arranges_whole_blocks_and_mixes_within_windows(
     arranged = [
         record for i in shuffled_positions(len(cut), seed << 32 | epoch) for record in cut[i]
     ]
-    for first in range(0, records, blocks.places):
-        window = slice(first, first + blocks.places)
+    for first in range(0, records, blocks.records_mixed):
+        window = slice(first, first + blocks.records_mixed)
         assert sorted(order[window]) == sorted(arranged[window])
-    if records > 50 and blocks.places >= 50:
+    if records > 50 and blocks.records_mixed >= 50:
         assert order.tolist() != arranged
 
 

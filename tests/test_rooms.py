@@ -147,3 +147,10 @@ def test_the_readme_has_every_room_on_its_map():
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row.split("|")[1])}
     assert set(ORDER) <= named
+
+
+def test_every_path_that_a_guide_names_is_there():
+    for guide in ("README.md", "CONTRIBUTING.md"):
+        text = (CHECKOUT / guide).read_text(encoding="utf-8")
+        named = re.findall(r"`((?:imnetlib|data|tests|tools|notebooks)/[\w./]+)`", text)
+        assert [path for path in named if not (CHECKOUT / path).exists()] == [], guide

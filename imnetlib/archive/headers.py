@@ -118,7 +118,7 @@ def parse_extended(kind: str, data: bytes, tar: str) -> dict[bytes, bytes]:
     """The records of an extended header for the next member.
 
     ``kind`` is the header's type: pax (x), global pax (g), GNU long name (L), GNU long link (K).
-    Only the first and the third may say something about a regular file.
+    x and L describe the next member; K is ignored; g must not rename or resize members.
     """
     if kind == "L":
         return {b"path": data.rstrip(b"\0")}

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _COLUMNS = ("names", "offsets", "sizes", "classes")
 # Headers read to see whether an index still fits its archive.
 _HEADERS_COMPARED = 5
-_NAMES_COMPARED_AT_A_TIME = 1 << 18
+_NAMES_PER_COMPARISON = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +88,12 @@ class TarIndex:
             raise FileNotFoundError(
                 f"{path} is the index of {index.path}, which is gone: put it back there"
             )
+        length = index.path.stat().st_size
+        if length != index.archive_bytes:
+            raise ValueError(
+                f"{path} was made when {index.path} had {index.archive_bytes:,} bytes; it has "
+                f"{length:,} now: index it again"
+            )
         if not _fits(index):
             raise ValueError(
                 f"{path} is of another archive than {index.path} is now: index it again"
@@ -121,10 +127,8 @@ class TarIndex:
 
 
 def _fits(index: TarIndex) -> bool:
-    """Whether the archive's length and a few of its headers are those of the index."""
+    """Whether a few headers of the archive are those of the index."""
     with index.path.open("rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size != index.archive_bytes:
-            return False
         for row in np.linspace(0, len(index) - 1, _HEADERS_COMPARED).astype(int).tolist():
             start = max(0, int(index.offsets[row]) - TAR_BLOCK)
             header = read_at(file.fileno(), TAR_BLOCK, start)
@@ -222,8 +226,8 @@ def _refuse_repeated_names(index: TarIndex) -> None:
     order = np.argsort(index.names, kind="stable")
     repeated: list[bytes] = []
     # A sorted copy would need as much memory again.
-    for start in range(0, len(order), _NAMES_COMPARED_AT_A_TIME):
-        names = index.names[order[start : start + _NAMES_COMPARED_AT_A_TIME + 1]]
+    for start in range(0, len(order), _NAMES_PER_COMPARISON):
+        names = index.names[order[start : start + _NAMES_PER_COMPARISON + 1]]
         repeated += names[1:][names[1:] == names[:-1]].tolist()
     if repeated:
         raise ValueError(

@@ -20,11 +20,12 @@ from imnetlib.archive.headers import SIZE, TAR_BLOCK, TYPE, Integers, Names, Tar
 Requests = Generator[tuple[int, int], bytes, None]
 
 # Headers checked together: 2 MiB, few enough to stay in the cache.
-_HEADERS_A_BATCH = 4096
+_HEADERS_PER_BATCH = 4096
 # An extended header holds a name or a size, some hundred bytes.
 _LONGEST_EXTENDED = 1 << 16
 _ZEROS = bytes(TAR_BLOCK)
-_REGULAR = b"0\x007"
+# The types of regular files: ustar's, the old one, and contiguous.
+_REGULAR = (ord("0"), 0, ord("7"))
 _REFUSED = {
     "1": "hard link",
     "2": "symbolic link",
@@ -215,7 +216,7 @@ class TarWalk:
         self._headers.append(header)
         self._offsets.append(position)
         self._sizes.append(size)
-        if len(self._sizes) == _HEADERS_A_BATCH:
+        if len(self._sizes) == _HEADERS_PER_BATCH:
             self._flush()
 
     def _flush(self) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from imnetlib.catalog import ILSVRC2012, Archive, published
-from imnetlib.cli.common import FILE, FOLDER, FOLDER_THERE, LEFT_OUT, PATH, THERE
+from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, FOLDER, LEFT_OUT, PATH
 
 if TYPE_CHECKING:
     from imnetlib.organize import Sorting
@@ -25,7 +25,9 @@ MEGABYTES = click.FloatRange(min=0, min_open=True)
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
 @click.option("--size", type=int, help="The bytes of a file that is given by its address.")
 @click.option("--md5", help="The MD5 of a file that is given by its address.")
-@click.option("--credentials", type=FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY.")
+@click.option(
+    "--credentials", type=EXISTING_FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY."
+)
 @click.option("--bandwidth", type=MEGABYTES, help="At most so many MB/s.")
 def download(
     archives: tuple[str, ...],
@@ -79,7 +81,7 @@ def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tu
 
 
 @click.command()
-@click.argument("folder", type=FOLDER_THERE)
+@click.argument("folder", type=EXISTING_FOLDER)
 @click.option("--index", is_flag=True, help="Leave the index of each whole tar beside it, too.")
 def verify_archives(folder: Path, index: bool) -> None:
     """Say which of ILSVRC2012's archives in FOLDER are whole, partial, damaged or missing."""
@@ -95,7 +97,7 @@ def verify_archives(folder: Path, index: bool) -> None:
 
 
 @click.command()
-@click.argument("file", metavar="TAR|REC", type=FILE)
+@click.argument("file", metavar="TAR|REC", type=EXISTING_FILE)
 def index(file: Path) -> None:
     """Index TAR, or a tar of tars, as TAR.npz, from which list and pack read its images in place.
 
@@ -147,7 +149,7 @@ def organize() -> None:
 
 
 @organize.command("train")
-@click.argument("tar", type=FILE)
+@click.argument("tar", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
 def organize_train(tar: Path, folder: Path) -> None:
     """Unpack the training archive TAR into FOLDER, with a folder for each class."""
@@ -159,8 +161,8 @@ def organize_train(tar: Path, folder: Path) -> None:
 
 
 @organize.command("validation")
-@click.argument("source", type=THERE)
-@click.argument("labels", type=FILE)
+@click.argument("source", type=EXISTING)
+@click.argument("labels", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
 @click.option("--link", is_flag=True, help="Make hard links: the flat files stay.")
 def organize_validation(source: Path, labels: Path, folder: Path, link: bool) -> None:
@@ -186,7 +188,7 @@ def _counts(done: Sorting) -> str:
 
 
 @organize.command("kaggle")
-@click.argument("download", type=FOLDER_THERE)
+@click.argument("download", type=EXISTING_FOLDER)
 @click.argument("root", type=FOLDER)
 @click.option("--link", is_flag=True, help="Make hard links: the download stays as it is.")
 def organize_kaggle(download: Path, root: Path, link: bool) -> None:
@@ -215,8 +217,12 @@ def organize_undo(folder: Path) -> None:
 
 @organize.command("check")
 @click.argument("folder", type=FOLDER)
-@click.option("--labels", type=FILE, help="Labels of a validation set: devkit or Kaggle's .csv.")
-@click.option("--counts", type=FILE, help="Counts of a training set: .npz, devkit, train_cls.txt.")
+@click.option(
+    "--labels", type=EXISTING_FILE, help="Labels of a validation set: devkit or Kaggle's .csv."
+)
+@click.option(
+    "--counts", type=EXISTING_FILE, help="Counts of a training set: .npz, devkit, train_cls.txt."
+)
 @click.option("--report", type=PATH, help="Write a report here that names every file.")
 def organize_check(
     folder: Path, labels: Path | None, counts: Path | None, report: Path | None
@@ -228,7 +234,7 @@ def organize_check(
     image.
     """
     from imnetlib import organize
-    from imnetlib.files import write_whole
+    from imnetlib.files import write_bytes_atomically
 
     if labels and counts:
         raise click.UsageError(
@@ -244,5 +250,5 @@ def organize_check(
         raise click.ClickException(f"{folder} holds no class folders")
     click.echo(organize.survey_report(survey), nl=False)
     if report is not None:
-        write_whole(report, organize.survey_report(survey, most=None).encode())
+        write_bytes_atomically(report, organize.survey_report(survey, most=None).encode())
     sys.exit(0 if survey.sound else LEFT_OUT)

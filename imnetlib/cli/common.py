@@ -14,10 +14,10 @@ LEFT_OUT = 3
 INTERRUPTED = 130
 
 PATH = click.Path(path_type=Path)
-THERE = click.Path(path_type=Path, exists=True)
+EXISTING = click.Path(path_type=Path, exists=True)
 FOLDER = click.Path(path_type=Path, file_okay=False)
-FOLDER_THERE = click.Path(path_type=Path, file_okay=False, exists=True)
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+EXISTING_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 POSITIVE = click.IntRange(min=1)
 
 

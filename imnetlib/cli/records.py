@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from imnetlib.cli.common import FILE, FOLDER, LEFT_OUT, PATH, POSITIVE, REC, THERE
+from imnetlib.cli.common import EXISTING, EXISTING_FILE, FOLDER, LEFT_OUT, PATH, POSITIVE, REC
 
 if TYPE_CHECKING:
     from imnetlib.image import Settings
@@ -25,10 +25,12 @@ COLOR = click.Choice(["-1", "0", "1"])
 
 
 @click.command("list")
-@click.argument("source", type=THERE)
+@click.argument("source", type=EXISTING)
 @click.argument("lst", type=PATH)
-@click.option("--labels", type=FILE, help="Labels of flat images: the devkit or Kaggle's .csv.")
-@click.option("--classes", type=FILE, help="The order of the labels.")
+@click.option(
+    "--labels", type=EXISTING_FILE, help="Labels of flat images: the devkit or Kaggle's .csv."
+)
+@click.option("--classes", type=EXISTING_FILE, help="The order of the labels.")
 @click.option("--seed", type=SEED, help="Shuffle with this seed.")
 @click.option("--train-ratio", type=RATIO, help="Split each class into NAME_train and NAME_val.")
 def list_(
@@ -80,8 +82,8 @@ def _listed(source: Path, labels: Path | None, classes: Path | None) -> ImageLis
 
 
 @click.command()
-@click.argument("lst", type=FILE)
-@click.argument("source", type=THERE)
+@click.argument("lst", type=EXISTING_FILE)
+@click.argument("source", type=EXISTING)
 @click.argument("folder", type=FOLDER)
 @click.option("--name", help="The shards' name (default: that of LST).")
 @click.option("--shards", type=POSITIVE, default=1, help="How many files.")

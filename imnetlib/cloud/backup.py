@@ -2,8 +2,9 @@
 
 S3 keeps the CRC32 of a whole object, even of one sent in parts; an ETag changes with the size of
 the parts. The manifest, a table of names, sizes and checksums, marks a whole backup: it is deleted
-before the first object changes, and written last. Every ``s3`` is a client of boto3. Its key needs
-s3:DeleteObject for that, and s3:ListBucket, without which S3 answers 403 in place of 404.
+before the first object changes, and written last. Every ``s3`` is a client of boto3. Its
+credentials need s3:DeleteObject for that, and s3:ListBucket, without which S3 answers 403 in place
+of 404.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Every ``ec2`` is a client of boto3. All that these functions make carries the tag ``TAG`` with the
 ``name`` of the deployment. They look for that tag before they make anything, so a killed call is
-simply called again: boto3 sends a new ClientToken each time, and CreateSnapshot knows none. Use
-another name for other data.
+simply made again. (AWS's own protection against doing a thing twice, the ClientToken, does not
+help: boto3 sends a new one with each call.) Use another name for other data.
 """
 
 from __future__ import annotations

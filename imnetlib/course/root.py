@@ -11,7 +11,7 @@ from pathlib import Path
 from imnetlib import catalog
 from imnetlib.catalog import Dataset
 from imnetlib.course import sample
-from imnetlib.files import shown_names, write_whole
+from imnetlib.files import visible_names, write_bytes_atomically
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
@@ -98,14 +98,14 @@ def open_root(root: str, dataset: str = "") -> Root:
                 f"{folder} holds the data set {marked}, not {dataset}: choose another root"
             )
         return Root(folder, DATASETS[marked])
-    names = shown_names(folder) if folder.exists() else set()
+    names = visible_names(folder) if folder.exists() else set()
     if names - FOLDERS:
         first = ", ".join(sorted(names - FOLDERS)[:5])
         raise ValueError(
             f"{folder} holds other things ({first}): choose an empty or a new folder as the root"
         )
     chosen = dataset or ("ILSVRC2012" if names - {"mirror"} else "sample")
-    write_whole(marker, json.dumps({"dataset": chosen}).encode())
+    write_bytes_atomically(marker, json.dumps({"dataset": chosen}).encode())
     return Root(folder, DATASETS[chosen])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
-from imnetlib.files import write_whole
+from imnetlib.files import write_bytes_atomically
 
 NOTEBOOKS = CHECKOUT / "notebooks"
 BUILD = CHECKOUT / "build"
@@ -170,7 +170,7 @@ def store_chapter(chapter: Path, folder: Path) -> Outcome:
 
     outcome = run_chapter(chapter, {}, folder, figures=CHECKOUT / "figures")
     notebook = nbformat.read(outcome.notebook, as_version=4)
-    write_whole(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())
+    write_bytes_atomically(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())
     return outcome
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import requests
 import urllib3
 
-from imnetlib.download.state import ConnectionBreakError, DownloadError, Transfer
-from imnetlib.files import write_whole
+from imnetlib.download.state import ConnectionBreakError, DownloadError, DownloadState
+from imnetlib.files import write_bytes_atomically
 
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 
@@ -24,7 +24,7 @@ def describe_failure(error: Exception) -> str:
     return type(error).__name__
 
 
-def require_continuation(response: requests.Response, transfer: Transfer) -> None:
+def require_continuation(response: requests.Response, transfer: DownloadState) -> None:
     """Accept a 206 only for exactly the bytes asked for, of the same file; else start over."""
     headers = response.headers
     record = transfer.record
@@ -44,7 +44,7 @@ def require_continuation(response: requests.Response, transfer: Transfer) -> Non
     raise ConnectionBreakError("the answer did not fit what is there")
 
 
-def require_whole_file(response: requests.Response, transfer: Transfer) -> None:
+def require_whole_file(response: requests.Response, transfer: DownloadState) -> None:
     """Accept any other answer only if it is 200 and the whole file; begin a new record for it."""
     code = response.status_code
     headers = response.headers
@@ -79,7 +79,7 @@ def require_whole_file(response: requests.Response, transfer: Transfer) -> None:
     }
     if transfer.have:
         transfer.start_over(f"{_reason_for_all(record, transfer.record)}: started over")
-    write_whole(transfer.sidecar, json.dumps(record).encode())
+    write_bytes_atomically(transfer.sidecar, json.dumps(record).encode())
     transfer.record = record
 
 

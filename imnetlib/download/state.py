@@ -72,7 +72,7 @@ class ByteScan:
 
 
 @dataclass(slots=True)
-class Transfer:
+class DownloadState:
     """One download under way: the first ``have`` bytes lie in ``part``, and ``scan`` covers them.
 
     ``size`` in bytes and ``md5`` are what the caller expects, ``bandwidth`` is in bytes per second.

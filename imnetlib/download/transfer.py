@@ -28,8 +28,8 @@ from imnetlib.archive import index_path
 from imnetlib.arguments import PathLike
 from imnetlib.download.answers import describe_failure, require_continuation, require_whole_file
 from imnetlib.download.login import log_in
-from imnetlib.download.state import ConnectionBreakError, DownloadError, Transfer
-from imnetlib.files import fsync_folder, full_disk_named, require_space, try_lock
+from imnetlib.download.state import ConnectionBreakError, DownloadError, DownloadState
+from imnetlib.files import fsync_folder, name_full_disk, require_space, try_lock
 from imnetlib.progress import progress
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def download(
     """
     began = time.monotonic()
     destination = Path(destination)
-    transfer = Transfer(url, destination, size, md5, bandwidth, index)
+    transfer = DownloadState(url, destination, size, md5, bandwidth, index)
     if destination.exists():
         resumed_from = destination.stat().st_size
         _scan_existing(transfer)
@@ -115,7 +115,7 @@ def download(
 
 
 @contextmanager
-def _exclusive_download(transfer: Transfer) -> Iterator[None]:
+def _exclusive_download(transfer: DownloadState) -> Iterator[None]:
     """Keep a second process away: two that append to one file leave a mixture."""
     # On Windows a lock file would outlive a kill.
     if sys.platform == "win32":
@@ -137,7 +137,7 @@ def _exclusive_download(transfer: Transfer) -> Iterator[None]:
             transfer.lock.unlink(missing_ok=True)
 
 
-def _scan_existing(transfer: Transfer) -> None:
+def _scan_existing(transfer: DownloadState) -> None:
     """Scan the file that is there already; FileExistsError if it is not the one wanted."""
     destination = transfer.destination
     size = destination.stat().st_size
@@ -153,7 +153,7 @@ def _scan_existing(transfer: Transfer) -> None:
         )
 
 
-def _pick_up(transfer: Transfer) -> None:
+def _pick_up(transfer: DownloadState) -> None:
     """Take over what an earlier call left, unless it belongs to another download."""
     try:
         record = json.loads(transfer.sidecar.read_bytes())
@@ -174,7 +174,7 @@ def _pick_up(transfer: Transfer) -> None:
         transfer.start_over(f"{transfer.part.name} belonged to another download: started over")
 
 
-def _persist(session: requests.Session, transfer: Transfer, attempts: int) -> None:
+def _persist(session: requests.Session, transfer: DownloadState, attempts: int) -> None:
     """Make one attempt after another until all bytes are there."""
     failures = 0
     most = transfer.have
@@ -198,7 +198,7 @@ def _persist(session: requests.Session, transfer: Transfer, attempts: int) -> No
             _sleep(pause)
 
 
-def _attempt(session: requests.Session, transfer: Transfer) -> None:
+def _attempt(session: requests.Session, transfer: DownloadState) -> None:
     """Make one request. Errors of the HTTP libraries are replaced: they show the whole address."""
     # Without compression on the way.
     headers = {"Accept-Encoding": "identity"}
@@ -225,7 +225,7 @@ def _attempt(session: requests.Session, transfer: Transfer) -> None:
         raise ConnectionBreakError(describe_failure(error)) from None
 
 
-def _receive(body: Any, transfer: Transfer) -> None:
+def _receive(body: Any, transfer: DownloadState) -> None:
     """Append the body, never beyond the file's size; ConnectionBreakError when it ends early."""
     size = transfer.record["size"]
     before = transfer.have
@@ -250,12 +250,12 @@ def _receive(body: Any, transfer: Transfer) -> None:
 
 def _write_all(block: bytes, out: FileIO, part: Path) -> None:
     """Write the whole block: a disk that fills up may take part of it without an error."""
-    with full_disk_named(part):
+    with name_full_disk(part):
         while block:
             block = block[out.write(block) :]
 
 
-def _finish(transfer: Transfer) -> None:
+def _finish(transfer: DownloadState) -> None:
     """Give the file its name once it is on the disk; a damaged one gets another name."""
     part = transfer.part
     destination = transfer.destination
@@ -282,7 +282,7 @@ def _finish(transfer: Transfer) -> None:
     _remove_leftovers(transfer)
 
 
-def _remove_leftovers(transfer: Transfer) -> None:
+def _remove_leftovers(transfer: DownloadState) -> None:
     """Remove all that stands beside a file that is whole, also what killed calls left."""
     half_written = transfer.part.parent.glob(f".{glob.escape(transfer.sidecar.name)}.*.tmp")
     for path in (*half_written, transfer.sidecar, transfer.lock):

@@ -87,6 +87,9 @@ def _stem(row: dict[str, str]) -> Stem:
 
 def _block(row: dict[str, str]) -> Block:
     columns = ("1x1", "3x3_reduce", "3x3", "double_reduce", "double", "projection")
-    single, reduce3, triple, reduce5, double, projection = (int(row[name]) for name in columns)
+    widths = (int(row[name]) for name in columns)
+    single, triple_reduce, triple, double_reduce, double, projection = widths
     pool = cast(Pool, row["pool"])
-    return Block(row["layer"], single, reduce3, triple, reduce5, double, projection, pool)
+    return Block(
+        row["layer"], single, triple_reduce, triple, double_reduce, double, projection, pool
+    )

@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 # MXNet's default: a free buffer is taken for results up to 16 times smaller or larger.
 MATCH_RANGE = 16
 
@@ -98,3 +101,22 @@ def _take_fitting(free: list[int], buffers: list[int], size: int) -> int | None:
     free.remove(buffer)
     buffers[buffer] = max(buffers[buffer], size)
     return buffer
+
+
+def in_use(steps: Sequence[Step]) -> npt.NDArray[np.int64]:
+    """Bytes that hold something still needed at each step: int64 (len(steps),) (chapter 6).
+
+    Results are written in place, and a buffer is given back after its last reader. The highest
+    value is a bound: no ``plan`` of the same steps takes less.
+    """
+    made = plan(steps, sharing=False)
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for result, (start, end) in lifetimes(steps).items():
+        buffer = made.buffer_of[result]
+        first.setdefault(buffer, start)
+        last[buffer] = max(end, last.get(buffer, end))
+    used = np.zeros(len(steps), np.int64)
+    for buffer, size in enumerate(made.buffers):
+        used[first[buffer] : last[buffer] + 1] += size
+    return used

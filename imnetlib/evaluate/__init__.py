@@ -3,17 +3,26 @@
 from imnetlib.evaluate.metrics import (
     NEVER,
     TopK,
+    best_columns,
     calibration,
     confusions,
     ranks,
     row_blocks,
-    top,
-    top_k,
+    top_k_accuracy,
     wilson,
 )
 from imnetlib.evaluate.predictions import Predictions, save_predictions
 
 __all__ = [
-    "NEVER", "Predictions", "TopK", "calibration", "confusions", "ranks", "row_blocks",
-    "save_predictions", "top", "top_k", "wilson",
+    "NEVER",
+    "Predictions",
+    "TopK",
+    "best_columns",
+    "calibration",
+    "confusions",
+    "ranks",
+    "row_blocks",
+    "save_predictions",
+    "top_k_accuracy",
+    "wilson",
 ]  # fmt: skip

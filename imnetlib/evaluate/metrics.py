@@ -18,15 +18,15 @@ Integers = NDArray[np.int64]
 # The rank of a class that does not compete: no k reaches it.
 NEVER = int(np.iinfo(np.int64).max)
 # 16 MiB of float32 probabilities of 21,841 classes.
-ROWS_A_BLOCK = 192
+ROWS_PER_BLOCK = 192
 
 
 def row_blocks(
     probabilities: NDArray[np.floating[Any]],
 ) -> Iterator[tuple[slice, NDArray[np.floating[Any]]]]:
-    """Slices of ``ROWS_A_BLOCK`` rows and what they hold; ValueError for NaN or infinity."""
-    for start in range(0, len(probabilities), ROWS_A_BLOCK):
-        block = np.asarray(probabilities[start : start + ROWS_A_BLOCK])
+    """Slices of ``ROWS_PER_BLOCK`` rows and what they hold; ValueError for NaN or infinity."""
+    for start in range(0, len(probabilities), ROWS_PER_BLOCK):
+        block = np.asarray(probabilities[start : start + ROWS_PER_BLOCK])
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             row = start + int(finite.argmin())
@@ -60,11 +60,11 @@ def ranks(probabilities: Floats, labels: ArrayLike, columns: ArrayLike | None = 
     return rank
 
 
-def top(probabilities: Floats, k: int) -> tuple[Integers, Floats]:
+def best_columns(probabilities: Floats, k: int) -> tuple[Integers, Floats]:
     """The ``k`` best columns of each row and their probabilities, (n, k) each (chapters 8 and 9).
 
     Best first, of equals the first column; fewer than k where there are no more. k passes over the
-    data. ``top_k`` gives the accuracy.
+    data. ``top_k_accuracy`` gives the accuracy.
     """
     columns = np.empty((len(probabilities), min(k, probabilities.shape[1])), np.int64)
     values = np.empty(columns.shape, np.float32)
@@ -89,10 +89,10 @@ class TopK(NamedTuple):
     high: float
 
 
-def top_k(rank: Integers, ks: Sequence[int] = (1, 5, 20)) -> list[TopK]:
+def top_k_accuracy(rank: Integers, ks: Sequence[int] = (1, 5, 20)) -> list[TopK]:
     """The top-k accuracy for each of ``ks``: the share of images of ``rank`` below k (chapter 8).
 
-    ``rank``: of ``ranks``. ValueError for no images. ``top`` gives the k best classes themselves.
+    ``rank``: of ``ranks``. ValueError for no images. ``best_columns`` gives the classes themselves.
     """
     accuracies = []
     for k in ks:
@@ -122,7 +122,7 @@ def wilson(hits: int, images: int) -> tuple[float, float]:
 def confusions(labels: Integers, chosen: Integers) -> Integers:
     """Which class is taken for which: rows (true, chosen, images), most images first (chapter 8).
 
-    ``chosen``: the first column of ``top``. Memory grows with the images, not with the square of
+    ``chosen``: the first of ``best_columns``. Memory grows with the images, not with the square of
     the classes.
     """
     wrong = (labels != chosen) & (labels >= 0)
@@ -140,8 +140,7 @@ def calibration(
     Is a probability of 0.8 right in 8 of 10 cases? NaN where a bin is empty. C. Guo et al., On
     calibration of modern neural networks, ICML 2017.
     """
-    place = np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1
-    place = np.clip(place, 0, bins - 1)
+    place = np.clip(np.ceil(confidence.astype(np.float64) * bins) - 1, 0, bins - 1).astype(np.int64)
     images = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         means = [np.bincount(place, values, bins) / images for values in (confidence, correct)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib.evaluate.metrics import Floats, Integers
-from imnetlib.files import write_atomically, write_whole
+from imnetlib.files import write_atomically, write_bytes_atomically
 
 _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")
 _SOURCE = "source.txt"
@@ -132,8 +132,8 @@ def save_predictions(
     for name, array in zip(_ARRAYS[1:], (labels, ids), strict=True):
         with write_atomically(folder / name) as out:
             np.save(out, array, allow_pickle=False)
-    write_whole(folder / _SOURCE, source.encode())
-    write_whole(folder / _WNIDS, "".join(f"{wnid}\n" for wnid in wnids).encode("ascii"))
+    write_bytes_atomically(folder / _SOURCE, source.encode())
+    write_bytes_atomically(folder / _WNIDS, "".join(f"{wnid}\n" for wnid in wnids).encode("ascii"))
     return Predictions.load(folder)
 
 

@@ -99,7 +99,7 @@ def sniff(data: bytes) -> Header:
             width, height = image.size
             colorspace = f"{image.format} {image.mode}"
     if height * width > MAX_PIXELS:
-        raise ImageError(f"it has {height:,} x {width:,} pixels; the limit is {MAX_PIXELS:,}")
+        raise ImageError(f"it has {width:,} x {height:,} pixels; the limit is {MAX_PIXELS:,}")
     return Header(height, width, colorspace, _orientation(data))
 
 
@@ -177,10 +177,11 @@ def decode(
 ) -> Pixels:
     """Decode an image, whole and upright.
 
-    A JPEG comes at the least n/8 of its size that has ``height`` and ``width``, as seen. ``color``:
-    1 RGB, 0 gray, -1 as stored (1, 3 or 4 channels). Raises ImageError for all damage that shows, a
-    missing last byte included, where other decoders fill the rest with gray. Most flipped bits do
-    not show, as nearly all bits are valid Huffman codes: only checksums find those.
+    A JPEG comes at the smallest of 1/8 to 4/8 of its size that has ``height`` and ``width``, as
+    seen, else whole. ``color``: 1 RGB, 0 gray, -1 as stored (1, 3 or 4 channels). Raises ImageError
+    for all damage that shows, a missing last byte included, where other decoders fill the rest with
+    gray. Most flipped bits do not show, as nearly all bits are valid Huffman codes: only checksums
+    find those.
     """
     header = header or sniff(data)
     if header.colorspace in ("YCbCr", "RGB", "Gray"):

@@ -16,8 +16,8 @@ _ALIASING = 1.25
 def extent(pixels: Pixels, header: Header) -> tuple[float, float]:
     """Height and width of the whole picture in pixels of its decoded form.
 
-    Decoded at half size, 375 rows are 187.5: 188 come, the last for the half row. For a picture
-    that was turned upright, simply the shape of ``pixels``.
+    libjpeg rounds up: at half size 375 rows come as 188, of which the last covers half a row, and
+    the picture is 187.5 high. For a picture that was turned upright, the shape of ``pixels``.
     """
     rows, columns = pixels.shape[:2]
     if (rows, columns) == header.size or header.orientation != 1:

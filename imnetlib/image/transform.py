@@ -64,8 +64,19 @@ class Transform:
         on_255 = mean is None or not any(mean) or max(mean) > 1
         require(on_255, "mean and std are on the scale of 0 to 255", (mean, std))
         require(_is_triple(std) and min(std) > 0, "std is three numbers above 0", std)
-        without_mean = mean is None and set(std) != {1}
-        require(not without_mean, "std goes with a mean; (0, 0, 0) will do", std)
+        has_mean = mean is not None or set(std) == {1}
+        require(has_mean, "std needs a mean (mean=(0, 0, 0) subtracts nothing)", std)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of one image as it comes out."""
+        channels_last = (self.size, self.size, 3)
+        return channels_last if self.layout == "NHWC" else (3, self.size, self.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers: uint8, or float32 where they are normalised."""
+        return np.dtype(np.uint8 if self.mean is None else np.float32)
 
 
 def _is_triple(numbers: Sequence[float]) -> bool:
@@ -153,7 +164,8 @@ def normalization_table(transform: Transform) -> Floats | None:
 def write_layout(pixels: codec.Pixels, table: Floats | None, layout: str, out: Any) -> None:
     """Write pixels (height, width, 3) into ``out`` in its layout, normalised if there is a table.
 
-    OpenCV writes into ``out`` itself, as shapes and types agree.
+    OpenCV writes into ``out`` itself, as shapes and types agree. Without a table ``out`` is NCHW:
+    for NHWC the pixels lie right already.
     """
     cv2 = codec.opencv()
     if table is None:

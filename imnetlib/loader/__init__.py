@@ -1,4 +1,4 @@
-"""Shards to batches: any number of readers share one shuffled order (chapters 4, 7 and 10)."""
+"""Shards to batches: any number of readers share one shuffled order (chapters 4 and 7)."""
 
 from imnetlib.image import Transform
 from imnetlib.loader.batch import Batch

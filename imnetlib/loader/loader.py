@@ -31,9 +31,9 @@ from imnetlib.order import Blocks, batch_starts, order_of
 
 BadRows = list[Future[list[int]]]
 
-# If so many records of a batch are bad and none is good, the records are not the cause.
+# A batch of so many records without a good one means a wrong transform, index or disk: stop.
 _HOPELESS_BATCH = 8
-_MOST_ROWS_A_TASK = 32
+_MOST_ROWS_PER_TASK = 32
 
 
 @dataclass(eq=False, repr=False)
@@ -53,8 +53,8 @@ class Loader:
         seed: Of the order and of all random choices.
         threads: How many decode.
         prefetch: How many batches they may be ahead.
-        shard_index: This reader among those that share the records, as Grain names them; all must
-            have the same shards, shuffle, seed and batch size.
+        shard_index: The number of this reader among those that share the records (the name is that
+            of Google's Grain); all must have the same shards, shuffle, seed and batch size.
         shard_count: How many share them. Each gets equally many batches: where the records do not
             suffice, the last ones are padding, whole or in part.
         index: One .idx over all shards, as ``imnet merge-index`` writes it.
@@ -212,7 +212,9 @@ class Loader:
             return
         order = order_of(self._shards.index.counts, self.shuffle, self.seed, self.epoch)
         with ExitStack() as on_exit:
-            windows = Windows(self._shards, order, starts, self.batch_size, self._window_places())
+            windows = Windows(
+                self._shards, order, starts, self.batch_size, self._records_per_window()
+            )
             on_exit.callback(windows.close)
             pool = ThreadPoolExecutor(self.threads, thread_name_prefix="imnetlib-loader")
             # After break, an error or Ctrl-C too, each thread ends with the few images it holds.
@@ -224,10 +226,10 @@ class Loader:
                 # No name here for the batch: it would keep the memory from being used again.
                 yield self._finish(*waiting.popleft(), last=not waiting)
 
-    def _window_places(self) -> int:
+    def _records_per_window(self) -> int:
         """How many records are read together; none of a full shuffle."""
         if isinstance(self.shuffle, Blocks):
-            return self.shuffle.places
+            return self.shuffle.records_mixed
         return 0 if self.shuffle else self.batch_size
 
     def _begin(
@@ -235,17 +237,14 @@ class Loader:
     ) -> tuple[Batch, BadRows]:
         """Have the pool fill the batch that begins at ``start``."""
         count = self.batch_size
-        size = self.transform.size
-        shape = (size, size, 3) if self.transform.layout == "NHWC" else (3, size, size)
-        kind = np.uint8 if self.transform.mean is None else np.float32
-        images = self._memory.array((count, *shape), kind)
+        images = self._memory.array((count, *self.transform.shape), self.transform.dtype)
         labels = np.empty(count if self.label_width == 1 else (count, self.label_width), np.float32)
-        places = np.arange(start, start + count)
-        records = order[places % len(order)]
-        padding = int(np.count_nonzero(places >= len(order)))
+        positions = np.arange(start, start + count)
+        records = order[positions % len(order)]
+        padding = int(np.count_nonzero(positions >= len(order)))
         batch = Batch(images, labels, self._shards.index.ids[records], padding)
-        ahead = windows.of(places)
-        step = min(_MOST_ROWS_A_TASK, -(-count // self.threads))
+        ahead = windows.of(positions)
+        step = min(_MOST_ROWS_PER_TASK, -(-count // self.threads))
         parts = [slice(first, first + step) for first in range(0, count, step)]
         fill = partial(self._filler.fill, batch, self.epoch)
         return batch, [pool.submit(fill, rows, records[rows], ahead[rows]) for rows in parts]

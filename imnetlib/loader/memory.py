@@ -38,7 +38,9 @@ class BatchMemory:
         if memory is None or memory.shape != shape or memory.dtype != dtype:
             memory = np.empty(shape, dtype)
         loan = _Loan(memory)
-        weakref.finalize(loan, _take_back, weakref.ref(self._free), memory)
+        back = weakref.finalize(loan, _take_back, weakref.ref(self._free), memory)
+        # At exit it would let go of memory that a batch may still be using.
+        back.atexit = False
         return np.asarray(loan)
 
     def __reduce__(self) -> tuple[type[BatchMemory], tuple[int | None]]:

@@ -18,29 +18,29 @@ _LARGEST_GAP = 1 << 18
 
 
 class Windows:
-    """The ``order`` in windows of ``places``, read by one thread: those in use and the next one.
+    """The ``order`` cut into windows; one thread reads those in use and the next one.
 
-    Only the records of the batches that begin at ``starts`` are read. With ``places`` 0 nothing is
-    read ahead.
+    Only the records of the batches that begin at ``starts`` are read. ``window_size`` is in
+    records; with 0 nothing is read ahead.
     """
 
     def __init__(
-        self, shards: Shards, order: Integers, starts: range, batch_size: int, places: int
+        self, shards: Shards, order: Integers, starts: range, batch_size: int, window_size: int
     ) -> None:
         self._shards = shards
         self._order = order
         self._starts = starts
         self._batch_size = batch_size
-        self._places = places
+        self._window_size = window_size
         self._end = starts[-1] + batch_size
         self._begun: dict[int, Future[Window]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="imnetlib-readahead")
 
-    def of(self, places: Integers) -> list[Future[Window]]:
-        """The window of each of these places, none of them before those of the last call."""
-        if not self._places:
+    def of(self, positions: Integers) -> list[Future[Window]]:
+        """The window of each of these positions, none of them before those of the last call."""
+        if not self._window_size:
             return []
-        numbers = (places // self._places).tolist()
+        numbers = (positions // self._window_size).tolist()
         begun = self._begun
         self._begun = {number: begun[number] for number in begun if number >= numbers[0]}
         for number in [*numbers, *self._next(numbers[-1])]:
@@ -52,18 +52,18 @@ class Windows:
         """The next window in which a batch begins, if there is one."""
         first = self._starts.start
         step = self._starts.step
-        start = first + -(-((number + 1) * self._places - first) // step) * step
-        return [start // self._places] if start < self._end else []
+        start = first + -(-((number + 1) * self._window_size - first) // step) * step
+        return [start // self._window_size] if start < self._end else []
 
     def close(self) -> None:
         """End the thread, after those that wait for its windows."""
         self._pool.shutdown(cancel_futures=True)
 
     def _read(self, number: int) -> Window:
-        first = max(number * self._places, self._starts.start)
-        places = np.arange(first, min((number + 1) * self._places, self._end))
-        own = (places - self._starts.start) % self._starts.step < self._batch_size
-        records = np.unique(self._order[places[own] % len(self._order)])
+        first = max(number * self._window_size, self._starts.start)
+        positions = np.arange(first, min((number + 1) * self._window_size, self._end))
+        own = (positions - self._starts.start) % self._starts.step < self._batch_size
+        records = np.unique(self._order[positions[own] % len(self._order)])
         shard, start, end = self._shards.index.locate(records)
         apart = (shard[1:] != shard[:-1]) | (start[1:] - end[:-1] > _LARGEST_GAP)
         window: Window = {}

@@ -24,7 +24,7 @@ from imnetlib.organize.names import JOURNAL, TRAIN_NAME, VALIDATION_NAME
 from imnetlib.progress import progress
 
 # Validation images written between two syncs: about 130 MB.
-_IMAGES_A_SYNC = 1000
+_IMAGES_PER_SYNC = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def extract_validation(tar: PathLike | TarIndex, folder: PathLike) -> Extraction
         n_bytes = sum(sizes[i] for i in missing)
         files.require_space(folder, n_bytes + len(missing) * files.HALF_BLOCK)
         with TarReader(index) as reader, progress(n_bytes, folder.name, "B") as bar:
-            for start in range(0, len(missing), _IMAGES_A_SYNC):
-                batch = missing[start : start + _IMAGES_A_SYNC]
+            for start in range(0, len(missing), _IMAGES_PER_SYNC):
+                batch = missing[start : start + _IMAGES_PER_SYNC]
                 targets = {i: folder / f".{names[i]}.tmp" for i in batch}
                 _write_members(reader, targets, folder, bar)
                 for i, beside in targets.items():
@@ -107,7 +107,7 @@ def _open_index(tar: PathLike | TarIndex, pattern: re.Pattern[bytes], form: str)
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
     others = [name.decode() for name in index.names if not pattern.fullmatch(name)]
     if others:
-        listed = files.first_names(others)
+        listed = files.listed_names(others)
         raise ValueError(f"{index.path}: {len(others):,} members are not called {form}: {listed}")
     return index
 
@@ -134,7 +134,7 @@ def _require_extracted(target: Path, index: TarIndex, positions: NDArray[np.int6
     if wrong:
         raise ValueError(
             f"{target}: {len(wrong):,} files are missing, unexpected or not as long as in the "
-            f"archive ({files.first_names(wrong)}): move it away first"
+            f"archive ({files.listed_names(wrong)}): move it away first"
         )
 
 
@@ -158,7 +158,7 @@ def make_folder_atomically(target: Path) -> Iterator[Path]:
 
 def _write_members(reader: TarReader, targets: Mapping[int, Path], shown: Path, bar: Any) -> None:
     """Write members of the archive, by position, and return when their data is on the disk."""
-    with files.full_disk_named(shown):
+    with files.name_full_disk(shown):
         for position, path in targets.items():
             data = reader.read(position)
             path.write_bytes(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imnetlib import catalog
 from imnetlib.arguments import PathLike
-from imnetlib.files import exclusive_lock, first_names, require_one_disk, shown_names, sync
+from imnetlib.files import exclusive_lock, listed_names, require_one_disk, sync, visible_names
 from imnetlib.organize.extract import make_folder_atomically
 from imnetlib.organize.labels import labels_from_kaggle
 from imnetlib.organize.names import is_training_name, require_same_names
@@ -48,7 +48,7 @@ def adopt_kaggle(
                 _adopt_class(source / "train" / wnid, train / wnid, link)
                 bar.update(1)
         sync()
-        total = sum(len(shown_names(train / wnid)) for wnid in wnids)
+        total = sum(len(visible_names(train / wnid)) for wnid in wnids)
     moved = sum(waiting.values())
     return Sorting(train, len(wnids), moved, total - moved), validation_sorting
 
@@ -68,7 +68,7 @@ def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if differing:
         raise ValueError(
             f"{download}: {KAGGLE_CLASSES} and {KAGGLE_LABELS} differ in "
-            f"{len(differing):,} classes: {first_names(differing)}"
+            f"{len(differing):,} classes: {listed_names(differing)}"
         )
     return wnids, labels
 
@@ -76,11 +76,11 @@ def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _count_waiting(source: Path, train: Path, wnids: Sequence[str], link: bool) -> dict[str, int]:
     """The files of each class still to adopt; ValueError for missing, unexpected, other ones."""
     adopted = {wnid for wnid in wnids if (train / wnid).exists()}
-    offered = shown_names(source)
+    offered = visible_names(source)
     require_same_names(offered | adopted, set(wnids), source, "classes")
     for wnid in sorted(adopted):
-        images = shown_names(train / wnid)
-        linked = link and wnid in offered and images == shown_names(source / wnid)
+        images = visible_names(train / wnid)
+        linked = link and wnid in offered and images == visible_names(source / wnid)
         if not images or (wnid in offered and not linked):
             raise ValueError(
                 f"{train / wnid} was not adopted from {source}: move it away; nothing was done"
@@ -101,7 +101,7 @@ def _count_images(folder: Path) -> int:
     if others:
         raise ValueError(
             f"{folder}: {len(others):,} of {len(entries):,} entries are not plain files called "
-            f"{folder.name}_<number>.JPEG ({first_names(others)}): nothing was done"
+            f"{folder.name}_<number>.JPEG ({listed_names(others)}): nothing was done"
         )
     return len(entries)
 
@@ -111,5 +111,5 @@ def _adopt_class(source: Path, target: Path, link: bool) -> None:
         source.rename(target)
         return
     with make_folder_atomically(target) as beside:
-        for name in shown_names(source):
+        for name in visible_names(source):
             (beside / name).hardlink_to(source / name)

@@ -16,7 +16,7 @@ import numpy as np
 from imnetlib import catalog
 from imnetlib.archive import TarIndex
 from imnetlib.arguments import PathLike
-from imnetlib.files import first_names
+from imnetlib.files import listed_names
 from imnetlib.organize.names import require_same_names, validation_name
 
 
@@ -36,7 +36,7 @@ def labels_from_devkit(devkit: PathLike) -> tuple[str, ...]:
     kit = _read_devkit(Path(devkit))
     unknown = set(kit.validation_ids) - kit.wnids_by_id.keys()
     if unknown:
-        listed = first_names(map(str, unknown))
+        listed = listed_names(map(str, unknown))
         raise ValueError(f"{devkit}: the ground truth has ids that are no class: {listed}")
     labels = tuple(kit.wnids_by_id[i] for i in kit.validation_ids)
     _require_equal_shares(labels, Path(devkit), len(kit.wnids_by_id))
@@ -84,7 +84,7 @@ def _require_equal_shares(labels: tuple[str, ...], source: Path, classes: int) -
     others = [wnid for wnid in counts if not catalog.WNID.fullmatch(wnid)]
     if others:
         raise ValueError(
-            f"{source}: not all labels are wnids like n02510455: {first_names(others)}"
+            f"{source}: not all labels are wnids like n02510455: {listed_names(others)}"
         )
     if len(counts) != classes or len(set(counts.values())) != 1:
         shares = f"{min(counts.values(), default=0)} to {max(counts.values(), default=0)} each"

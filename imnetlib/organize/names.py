@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from imnetlib.files import first_names
+from imnetlib.files import listed_names
 
 JOURNAL = ".sorted.json"
 TRAIN_NAME = re.compile(rb"(n\d{8})/\1_\d+\.JPEG")
@@ -30,7 +30,7 @@ def require_same_names(
     differences = []
     for kind, differing in (("missing", expected - names), ("unexpected", names - expected)):
         if differing:
-            differences.append(f"{len(differing):,} {kind} ({first_names(differing)})")
+            differences.append(f"{len(differing):,} {kind} ({listed_names(differing)})")
     if differences:
         listed = " and ".join(differences)
         raise ValueError(f"{where}: of {len(expected):,} {what}, {listed}: nothing was done")

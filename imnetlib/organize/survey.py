@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imnetlib import catalog
 from imnetlib.arguments import PathLike
-from imnetlib.files import shown_names
+from imnetlib.files import visible_names
 from imnetlib.organize.names import VALIDATION_NAME, is_training_name
 from imnetlib.progress import progress
 
@@ -65,7 +65,7 @@ def survey_folders(folder: PathLike, expected: Mapping[str, int] | None = None) 
     (chapter 4). Reads each file once, several at a time, and takes about 20 µs a file besides.
     """
     folder = Path(folder)
-    folders = [folder / name for name in sorted(shown_names(folder)) if (folder / name).is_dir()]
+    folders = [folder / name for name in sorted(visible_names(folder)) if (folder / name).is_dir()]
     counts = {}
     strange: list[StrangeFile] = []
     total = 0
@@ -87,7 +87,7 @@ def _survey_class(folder: Path) -> tuple[int, int, list[StrangeFile]]:
     count = 0
     n_bytes = 0
     strange = []
-    for name in sorted(shown_names(folder)):
+    for name in sorted(visible_names(folder)):
         path = folder / name
         try:
             data = _read_image(path)

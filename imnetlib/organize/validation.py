@@ -1,8 +1,8 @@
 """The validation images, sorted into class folders and back, with a journal (chapter 2).
 
-The best-known bug of this step pairs sorted files with labels without counting either: 0.1 %
-accuracy and no error. Here image i gets label i because its name says i, and everything is counted
-before anything moves.
+The best-known bug of this step zips the labels to the files in the order of a tar or a listing,
+which is not the order of the labels: 0.1 % accuracy and no error. Here image i gets label i because
+its name says i, and everything is counted before anything moves.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def sort_validation(
     """
     others = {wnid for wnid in wnids if not catalog.WNID.fullmatch(wnid)}
     if others:
-        raise ValueError(f"the labels are not all wnids: {files.first_names(others)}")
+        raise ValueError(f"the labels are not all wnids: {files.listed_names(others)}")
     folder = Path(folder)
     flat = Path(flat) if flat else folder
     if flat != folder:
@@ -64,7 +64,7 @@ def sort_validation(
         if missing:
             raise ValueError(
                 f"{folder}: {len(missing):,} of {len(wnids):,} images are gone "
-                f"({files.first_names(missing)}): imnet organize undo {folder}, put them back, "
+                f"({files.listed_names(missing)}): imnet organize undo {folder}, put them back, "
                 "then sort again"
             )
         for wnid in sorted(set(wnids)):
@@ -101,7 +101,7 @@ def undo_validation(folder: PathLike) -> Sorting:
             if original.exists() and target.exists() and not original.samefile(target)
         ]
         if taken:
-            listed = files.first_names(taken)
+            listed = files.listed_names(taken)
             raise ValueError(
                 f"{flat}: other files have taken the places of {listed}: move those away first"
             )
@@ -134,13 +134,13 @@ def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> None:
         _require_same_sorting(_read_journal(folder), journal, folder)
         return
     names = {validation_name(number) for number in range(1, len(wnids) + 1)}
-    require_same_names(files.shown_names(flat), names, flat)
-    others = files.shown_names(folder) if flat != folder else set()
+    require_same_names(files.visible_names(flat), names, flat)
+    others = files.visible_names(folder) if flat != folder else set()
     if others:
-        listed = files.first_names(others)
+        listed = files.listed_names(others)
         raise ValueError(f"{folder} holds other things ({listed}): choose an empty folder")
     record = {key: value for key, value in asdict(journal).items() if value is not None}
-    files.write_whole(folder / JOURNAL, json.dumps(record).encode())
+    files.write_bytes_atomically(folder / JOURNAL, json.dumps(record).encode())
 
 
 def _require_same_sorting(begun: _Journal, asked: _Journal, folder: Path) -> None:

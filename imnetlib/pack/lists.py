@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from imnetlib.archive import TarIndex
 from imnetlib.arguments import require
-from imnetlib.files import first_names
+from imnetlib.files import listed_names
 from imnetlib.order import shuffled_positions
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 # Rows of a list that are turned into Python objects or strings at a time.
-ROWS_A_BLOCK = 1 << 16
+LINES_PER_BLOCK = 1 << 16
 # Its multiples fill the unit interval evenly.
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -79,7 +79,7 @@ def list_folder(folder: Path, wnids: Sequence[str] | None = None) -> ImageList:
     if empty:
         raise ValueError(
             f"{folder}: {len(empty)} of {len(classes)} class folders hold no image "
-            f"({first_names(empty)}): name the folder of the class folders itself, "
+            f"({listed_names(empty)}): name the folder of the class folders itself, "
             "with an image in each"
         )
     column = np.repeat(np.array(labels, np.float32), [len(paths) for paths in images])
@@ -161,7 +161,7 @@ def _positions(where: Path, classes: Sequence[str], wnids: Sequence[str]) -> lis
     unknown = [name for name in classes if name not in positions]
     if unknown:
         raise ValueError(
-            f"{where} holds {len(unknown)} classes that have no label: {first_names(unknown)}"
+            f"{where} holds {len(unknown)} classes that have no label: {listed_names(unknown)}"
         )
     return [positions[name] for name in classes]
 
@@ -238,8 +238,8 @@ def verify_labels(images: ImageList, wnids: Sequence[str], where: Path) -> None:
             f"{where}: image {images.ids[first]} has the label {labels[first]:g}, classes are "
             f"0 to {len(wnids) - 1}: write the list again (chapter 4)"
         )
-    for start in range(0, len(images), ROWS_A_BLOCK):
-        rows = slice(start, start + ROWS_A_BLOCK)
+    for start in range(0, len(images), LINES_PER_BLOCK):
+        rows = slice(start, start + LINES_PER_BLOCK)
         paths = images.paths[rows]
         expected = np.asarray(wnids, "S")[labels[rows].astype(np.int64)]
         folders, slashes, _ = np.char.partition(paths, b"/").T

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib.files import write_atomically
-from imnetlib.pack.lists import ROWS_A_BLOCK, ImageList, select
+from imnetlib.pack.lists import LINES_PER_BLOCK, ImageList, select
 
 READ_SIZE = 1 << 22
 # Names that the format cannot hold.
@@ -33,8 +33,8 @@ def write_lst(images: ImageList, path: Path) -> None:
     columns = images.labels.shape[1] + 2
     line = b"\t".join([b"%d", *[label] * (columns - 2), b"%s"]) + b"\n"
     with write_atomically(path) as out:
-        for start in range(0, len(images), ROWS_A_BLOCK):
-            block = select(images, slice(start, start + ROWS_A_BLOCK))
+        for start in range(0, len(images), LINES_PER_BLOCK):
+            block = select(images, slice(start, start + LINES_PER_BLOCK))
             labels = block.labels.T.tolist()
             rows = zip(block.ids.tolist(), *labels, block.paths.tolist(), strict=True)
             text = line * len(block) % tuple(chain.from_iterable(rows))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from imnetlib.arguments import require
 from imnetlib.catalog import verify_classes
-from imnetlib.files import write_whole
+from imnetlib.files import write_bytes_atomically
 from imnetlib.image import DEFAULTS, Settings
 from imnetlib.pack.lists import ImageList
 from imnetlib.pack.shard import (
@@ -88,8 +88,8 @@ def pack(
 ) -> Summary:
     """Pack a list into shards; run it again after a stop and it goes on (chapter 4).
 
-    Time grows with the images' bytes; memory does not, beyond the list. Where the list knows its
-    classes, they go into synset.txt.
+    Time grows with the images' bytes; memory does not, beyond the list and the index of an archive.
+    Where the list knows its classes, they go into synset.txt.
 
     Args:
         images: The list; its ids become the keys of the indexes.
@@ -128,7 +128,7 @@ def pack(
         done = _run(tasks, executor, _progress_with_rate(bar))
 
     if images.classes and not classes.exists():
-        write_whole(classes, "".join(f"{name}\n" for name in images.classes).encode())
+        write_bytes_atomically(classes, "".join(f"{name}\n" for name in images.classes).encode())
     failures = tuple(failure for shard in done for failure in shard.failures)
     _write_report(failures_path(folder, name, only), failures)
     return Summary(
@@ -201,4 +201,4 @@ def _write_report(path: Path, failures: Sequence[Failure]) -> None:
     for failure in failures:
         reason = " ".join(failure.reason.split())
         lines.append(f"{failure.id}\t{failure.path}\t{reason}\n")
-    write_whole(path, "".join(lines).encode("utf-8", "surrogateescape"))
+    write_bytes_atomically(path, "".join(lines).encode("utf-8", "surrogateescape"))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from imnetlib import __version__, recordio
 from imnetlib.arguments import require
-from imnetlib.files import file_crc32, write_atomically, write_whole
+from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
 from imnetlib.image import DEFAULTS, Action, ImageError, Settings, convert_image, versions
 from imnetlib.pack.sources import Files, Integers, OnError, Read
 from imnetlib.parallel import map_ahead
@@ -36,8 +36,8 @@ Advance = Callable[[int, int], object]
 COUNTS = ("images", "kept", "reencoded", "converted", "bytes_in", "bytes_out")
 
 # Images a thread takes at a time: few enough to bound memory, enough to make the hand-over cheap.
-_IMAGES_A_CHUNK = 8
-_CHUNKS_AHEAD_A_THREAD = 3
+_IMAGES_PER_CHUNK = 8
+_CHUNKS_AHEAD_PER_THREAD = 3
 
 
 class PackError(ValueError):
@@ -142,7 +142,7 @@ def pack_shard(task: ShardTask, advance: Advance | None = None) -> Summary:
     skipped = sidecar is not None
     if sidecar is None:
         sidecar = task.identity() | _write_shard(task, advance)
-        write_whole(task.path(".json"), json.dumps(sidecar, indent=1).encode())
+        write_bytes_atomically(task.path(".json"), json.dumps(sidecar, indent=1).encode())
     failures = tuple(Failure(*failure) for failure in sidecar["failures"])
     if skipped:
         if failures and task.job.on_error == "stop":
@@ -237,17 +237,17 @@ def _write_shard(task: ShardTask, advance: Advance | None) -> dict[str, Any]:
 def _packed_ahead(task: ShardTask) -> Generator[tuple[bytes, list[_Outcome]]]:
     """The chunks of a shard in order; threads pack a bounded number of them ahead."""
     threads = task.job.threads
-    starts = range(0, len(task.ids), _IMAGES_A_CHUNK)
+    starts = range(0, len(task.ids), _IMAGES_PER_CHUNK)
     with task.files.open() as read, ThreadPoolExecutor(threads) as pool:
         pack_chunk = functools.partial(_pack_chunk, task, read)
-        yield from map_ahead(pool, pack_chunk, starts, _CHUNKS_AHEAD_A_THREAD * threads + 1)
+        yield from map_ahead(pool, pack_chunk, starts, _CHUNKS_AHEAD_PER_THREAD * threads + 1)
 
 
 def _pack_chunk(task: ShardTask, read: Read, start: int) -> tuple[bytes, list[_Outcome]]:
     """Some images as framed records, joined, and what became of each."""
     outcomes: list[_Outcome] = []
     pieces: list[recordio.Buffer] = []
-    for row in range(start, min(start + _IMAGES_A_CHUNK, len(task.ids))):
+    for row in range(start, min(start + _IMAGES_PER_CHUNK, len(task.ids))):
         outcome, record = _pack_image(task, read, row)
         outcomes.append(outcome)
         pieces += record

@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.archive import TarIndex, TarReader
-from imnetlib.files import first_names
+from imnetlib.files import listed_names
 
 Names = npt.NDArray[np.bytes_]
 Integers = npt.NDArray[np.int64]
@@ -34,8 +34,11 @@ class Files:
 
     def part(self, start: int, stop: int) -> Files:
         """The images from ``start`` to ``stop``."""
-        index = None if self.index is None else self.index.select(np.s_[start:stop])
-        return Files(self.base, self.paths[start:stop], index)
+        if self.index is None:
+            return Files(self.base, self.paths[start:stop])
+        index = self.index.select(np.s_[start:stop])
+        # The same array twice, which pickle sends to a worker once.
+        return Files(self.base, index.names, index)
 
     def sizes_crc32(self, rows: Integers) -> int | None:
         """A checksum of these images' sizes in bytes, a stat each; None where one is missing."""
@@ -81,7 +84,7 @@ class Folder:
         if missing:
             problem = (
                 f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: "
-                f"{first_names(missing)}"
+                f"{listed_names(missing)}"
             )
             if on_error == "stop" or len(missing) == len(paths):
                 raise FileNotFoundError(problem)
@@ -106,4 +109,10 @@ class Tar:
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
         """Find the members. Missing ones raise ValueError: the list belongs to another archive."""
-        return Files(self.index.path, paths, self.index.select(self.index.positions(paths)))
+        rows = self.index.positions(paths)
+        columns = {
+            name: getattr(self.index, name)[rows] for name in ("offsets", "sizes", "classes")
+        }
+        # The list's own paths: millions of names need not be in memory twice.
+        members = replace(self.index, names=paths, class_names=(), **columns)
+        return Files(self.index.path, paths, members)

@@ -15,7 +15,7 @@ from imnetlib.image import ImageError, verify_image
 from imnetlib.parallel import map_ahead
 
 # A block has about 1 MB.
-_BLOCKS_AHEAD_A_THREAD = 2
+_BLOCKS_AHEAD_PER_THREAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def survey_shard(
     Memory: a few MB a thread. Raises RecordError where the structure is damaged.
     """
     threads = threads or os.cpu_count() or 1
-    ahead = _BLOCKS_AHEAD_A_THREAD * threads + 1
+    ahead = _BLOCKS_AHEAD_PER_THREAD * threads + 1
     survey_block = functools.partial(_survey_block, decode=decode)
     counts: Counter[float] = Counter()
     unreadable: list[Unreadable] = []

@@ -2,7 +2,7 @@
 
 ``MXRecordIO``, ``MXIndexedRecordIO``, ``IRHeader``, ``pack``, ``unpack``, ``pack_img`` and
 ``unpack_img`` mean what they mean in ``mxnet.recordio``: a program changes its import and goes on.
-Needs NumPy and the standard library only.
+Needs NumPy and the standard library only, but for ``pack_img`` and ``unpack_img``: OpenCV.
 """
 
 from imnetlib.recordio.format import (

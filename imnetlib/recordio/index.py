@@ -20,8 +20,8 @@ Integers: TypeAlias = NDArray[np.int64]
 
 # Every key and offset of an index is below this.
 NUMBER_LIMIT = 2**63 - 1
-BYTES_A_READ = 1 << 24
-ROWS_A_WRITE = 1 << 16
+INDEX_READ_SIZE = 1 << 24
+ROWS_PER_WRITE = 1 << 16
 
 
 def read_index(path: PathLike) -> tuple[Integers, Integers]:
@@ -32,7 +32,7 @@ def read_index(path: PathLike) -> tuple[Integers, Integers]:
     """
     tables = [np.empty((0, 2), np.int64)]
     with Path(path).open("rb") as lines:
-        while chunk := lines.read(BYTES_A_READ) + lines.readline():
+        while chunk := lines.read(INDEX_READ_SIZE) + lines.readline():
             table = _parse_lines(chunk)
             if table is None:
                 raise _bad_line(Path(path), sum(map(len, tables)), chunk)
@@ -77,8 +77,8 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
         shapes = f"{columns[0].shape} and {columns[1].shape}"
         raise ValueError(f"{path}: an index needs one key for each offset, got shapes {shapes}")
     with write_atomically(Path(path)) as out:
-        for start in range(0, len(columns[0]), ROWS_A_WRITE):
-            rows = np.stack([column[start : start + ROWS_A_WRITE] for column in columns], axis=1)
+        for start in range(0, len(columns[0]), ROWS_PER_WRITE):
+            rows = np.stack([column[start : start + ROWS_PER_WRITE] for column in columns], axis=1)
             text = "%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())
             out.write(text.encode("ascii"))
 

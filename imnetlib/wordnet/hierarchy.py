@@ -180,10 +180,10 @@ def _closure(parents: csr_array[Any]) -> csr_array[Any]:
 def contract(hierarchy: Hierarchy) -> Hierarchy:
     """The hierarchy with only those nodes that tell its classes apart (chapter 9).
 
-    Nodes with the same classes under them become one, the most specific of them, and an edge stays
-    where no longer way leads from end to end. What is left is WordNet as a model with few classes
-    can see it: two classes can be siblings there although in WordNet each has a parent of its own,
-    which holds no other class.
+    Nodes with the same classes under them become one, the most specific of them, and an edge goes
+    where a path of two or more edges joins the same nodes. What is left is WordNet as a model with
+    few classes can see it: two classes can be siblings there although in WordNet each has a parent
+    of its own, which holds no other class.
     """
     members = hierarchy.members.indices
     bounds = hierarchy.members.indptr.tolist()

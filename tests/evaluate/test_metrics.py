@@ -42,7 +42,7 @@ class TestRanks:
         moved = np.where(labels < 0, -1, where[labels])
         found = evaluate.ranks(probabilities, labels)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(metrics, "ROWS_A_BLOCK", 2)
+            patch.setattr(metrics, "ROWS_PER_BLOCK", 2)
             assert np.array_equal(evaluate.ranks(probabilities[:, order], moved), found)
 
     @given(tied, anywhere, st.sets(st.integers(0, 4), min_size=1))
@@ -64,7 +64,7 @@ class TestRanks:
         probabilities, labels, _ = outputs(300, classes=40)
         theirs = mx.metric.Accuracy() if k == 1 else mx.metric.TopKAccuracy(top_k=k)
         theirs.update([mx.nd.array(labels)], [mx.nd.array(probabilities)])
-        (ours,) = evaluate.top_k(evaluate.ranks(probabilities, labels), [k])
+        (ours,) = evaluate.top_k_accuracy(evaluate.ranks(probabilities, labels), [k])
         assert ours.accuracy == pytest.approx(theirs.get()[1], abs=1e-9)
 
     def test_what_cannot_be_ranked_is_named(self):
@@ -80,19 +80,19 @@ class TestRanks:
             ):
                 evaluate.ranks(probabilities, labels)
             with pytest.raises(ValueError, match="row 2"):
-                evaluate.top(probabilities, 1)
+                evaluate.best_columns(probabilities, 1)
 
 
 @given(tied, st.integers(1, 5))
 def test_top_is_a_stable_sort(probabilities, k: int):
-    columns, values = evaluate.top(probabilities, k)
+    columns, values = evaluate.best_columns(probabilities, k)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     assert np.array_equal(columns, order)
     assert np.array_equal(values, np.take_along_axis(probabilities, order, axis=1))
 
 
 def test_top_of_more_than_there_are_is_all():
-    columns, _ = evaluate.top(outputs(2)[0], 20)
+    columns, _ = evaluate.best_columns(outputs(2)[0], 20)
     assert np.sort(columns).tolist() == [[0, 1, 2], [0, 1, 2]]
 
 
@@ -103,12 +103,12 @@ def test_wilson_as_scipy(case: tuple[int, int]):
 
 
 def test_top_k_with_images_that_can_never_be_right():
-    one, three, all_ = evaluate.top_k(np.array([0, 2, 4, NEVER]), [1, 3, 99])
+    one, three, all_ = evaluate.top_k_accuracy(np.array([0, 2, 4, NEVER]), [1, 3, 99])
     assert (one.accuracy, three.accuracy, all_.accuracy) == (0.25, 0.5, 0.75)
     assert (one.k, one.images) == (1, 4)
     assert one.low < 0.25 < one.high
     with pytest.raises(ValueError, match="no images"):
-        evaluate.top_k(np.array([], np.int64))
+        evaluate.top_k_accuracy(np.array([], np.int64))
 
 
 def test_the_notes_figures_are_fixed_to_less_than_half_a_point():

@@ -174,7 +174,7 @@ def test_layouts_and_normalised_numbers(tmp_path: Path):
         ({"mean": 127}, "mean is None or a number a channel"),
         ({"mean": (float("nan"), 1, 2)}, "mean is None or a number a channel"),
         ({"mean": (0.485, 0.456, 0.406)}, "mean and std are on the scale of 0 to 255"),
-        ({"std": (2.0, 2.0, 2.0)}, "std goes with a mean"),
+        ({"std": (2.0, 2.0, 2.0)}, "std needs a mean"),
         ({"std": (1.0, 0.0, 1.0)}, "std is three numbers above 0"),
         ({"std": (1.0, 1.0)}, "std is three numbers above 0"),
     ],

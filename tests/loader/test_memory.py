@@ -1,6 +1,8 @@
 """A batch keeps its pixels while anything refers to them; then its memory is used again."""
 
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,3 +101,21 @@ def test_a_batch_outlives_its_loader(shards: list[Path]):
     del loader
     gc.collect()
     assert np.array_equal(batch.images, pixels)
+
+
+KEPT_TO_THE_END = """
+import atexit, numpy as np
+kept = []
+atexit.register(lambda: print(kept[0].sum()))  # the first to be registered runs last
+from imnetlib.loader.memory import BatchMemory
+memory = BatchMemory(1)
+kept.append(memory.array((1_000, 1_000), np.float32))
+kept[0][:] = 1
+del memory
+"""
+
+
+def test_a_batch_outlives_the_loader_to_the_end_of_the_process():
+    command = [sys.executable, "-c", KEPT_TO_THE_END]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "1000000.0\n"

@@ -198,7 +198,7 @@ def test_validation_images_get_their_names_after_their_data_is_on_the_disk(
     (tmp_path / "val.tar").write_bytes(tar_of(FLAT))
     index = index_tar(tmp_path / "val.tar")
     steps.clear()
-    monkeypatch.setattr(extract, "_IMAGES_A_SYNC", 5)
+    monkeypatch.setattr(extract, "_IMAGES_PER_SYNC", 5)
     organize.extract_validation(index, tmp_path / "out")
     assert "".join(steps) == "wwwwwsrrrrr" + "wwwwwsrrrrr" + "wwsrr" + "f"
     assert images_in(tmp_path / "out") == FLAT

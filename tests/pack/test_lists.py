@@ -139,7 +139,7 @@ def test_any_list_comes_back_unchanged(
 
 
 def test_long_lists_cross_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lst, "ROWS_A_BLOCK", 7)
+    monkeypatch.setattr(lst, "LINES_PER_BLOCK", 7)
     monkeypatch.setattr(lst, "READ_SIZE", 100)
     pack.write_lst(numbered(1000), tmp_path / "a.lst")
     assert rows(pack.read_lst(tmp_path / "a.lst")) == rows(numbered(1000))

@@ -14,8 +14,8 @@ from imnetlib.recordio import index
 
 
 def test_an_index_in_mxnets_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "BYTES_A_READ", 50)
-    monkeypatch.setattr(index, "ROWS_A_WRITE", 7)
+    monkeypatch.setattr(index, "INDEX_READ_SIZE", 50)
+    monkeypatch.setattr(index, "ROWS_PER_WRITE", 7)
     keys = np.arange(100)[::-1] * 3
     offsets = np.arange(100) * 2**40
     path = tmp_path / "a.idx"
@@ -44,7 +44,7 @@ def test_an_index_in_mxnets_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_bad_index_line_is_named(
     tmp_path: Path, bad: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "BYTES_A_READ", 16)
+    monkeypatch.setattr(index, "INDEX_READ_SIZE", 16)
     good = "".join(f"{n}\t{16 * n}\n" for n in range(20))
     (tmp_path / "a.idx").write_text(f"{good}{bad}\n{good}")
     with pytest.raises(

@@ -144,7 +144,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch):
     p = np.random.default_rng(0).dirichlet(np.ones(4), 50)
     labels = np.random.default_rng(1).integers(0, 4, 50)
     whole = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
-    monkeypatch.setattr("imnetlib.evaluate.metrics.ROWS_A_BLOCK", 3)
+    monkeypatch.setattr("imnetlib.evaluate.metrics.ROWS_PER_BLOCK", 3)
     parts = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset
 from imnetlib.course.sample import archives, scenes
 from imnetlib.course.sample.plan import Settings, Shot, id_order, plan_shots, sample_wnids
-from imnetlib.files import require_space, write_whole
+from imnetlib.files import require_space, write_bytes_atomically
 from imnetlib.parallel import map_ahead
 from imnetlib.progress import progress
 
@@ -36,9 +36,9 @@ CHECKSUMS = "MD5SUMS"
 DESCRIPTION = "sample.json"
 
 # An image with its tar header, generously.
-BYTES_AN_IMAGE = 60_000
+BYTES_PER_IMAGE = 60_000
 # Pictures that a worker paints between two reports.
-PICTURES_A_TASK = 10
+PICTURES_PER_TASK = 10
 # Tasks per worker that may wait to be written: it paints on while the tar of a class is written.
 TASKS_AHEAD = 8
 
@@ -91,7 +91,7 @@ def draw(
     settings = Settings(classes, train_per_class, validation_per_class, seed)
     if _is_drawn(folder, settings):
         return load(folder)
-    require_space(folder, (settings.train + settings.validation) * BYTES_AN_IMAGE)
+    require_space(folder, (settings.train + settings.validation) * BYTES_PER_IMAGE)
     # A sample that has lost an archive still has the mark of a finished one.
     (folder / CHECKSUMS).unlink(missing_ok=True)
 
@@ -111,7 +111,7 @@ def draw(
     _write_json(folder / DESCRIPTION, description | {"images": _summary(tally)})
     # Last, because it marks the sample as finished.
     sums = [f"{_md5(folder / archive.name)}  {archive.name}\n" for archive in SAMPLE.archives]
-    write_whole(folder / CHECKSUMS, "".join(sums).encode())
+    write_bytes_atomically(folder / CHECKSUMS, "".join(sums).encode())
     return load(folder)
 
 
@@ -193,7 +193,7 @@ def _painted(shots: list[Shot], workers: int | None) -> Iterator[Iterator[_Pictu
         return
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
-    tasks = (shots[i : i + PICTURES_A_TASK] for i in range(0, len(shots), PICTURES_A_TASK))
+    tasks = (shots[i : i + PICTURES_PER_TASK] for i in range(0, len(shots), PICTURES_PER_TASK))
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         try:
             painted = map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
@@ -248,7 +248,7 @@ def _summary(tally: list[tuple[int, str]]) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _md5(path: Path) -> str:

@@ -16,12 +16,12 @@ from imnetlib import engines
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
-from imnetlib.files import file_crc32, write_atomically, write_whole
+from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
 from imnetlib.loader import Loader
 
 # The arrays are MXNet's.
 Arrays = Mapping[str, Any]
-Predictions = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+PredictedBatch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Epoch:
 class Checkpoint:
     """A network after ``len(history)`` epochs.
 
-    ``wnids``: the class of each output. ``shards``: the fingerprint of those it learned from.
+    ``wnids``: the class of each output. ``shards_fingerprint``: of those it learned from.
     ``position``: the state of the training set's loader. ``parameters``: weights as "arg:NAME",
     BatchNorm's running statistics as "aux:NAME". ``momentum``: by the weights' names.
     """
 
     recipe: Recipe
     wnids: tuple[str, ...]
-    shards: int
+    shards_fingerprint: int
     history: tuple[Epoch, ...]
     position: dict[str, Any]
     parameters: Arrays
@@ -71,7 +71,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     """
     name = checkpoint.recipe.network
     epoch = len(checkpoint.history)
-    write_whole(folder / f"{name}-symbol.json", checkpoint.symbol.tojson().encode())
+    write_bytes_atomically(folder / f"{name}-symbol.json", checkpoint.symbol.tojson().encode())
     files = {}
     for suffix, arrays in ((".params", checkpoint.parameters), (".momentum", checkpoint.momentum)):
         path = folder / f"{name}-{epoch:04}{suffix}"
@@ -81,12 +81,12 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     contents = {
         "recipe": dataclasses.asdict(checkpoint.recipe),
         "wnids": checkpoint.wnids,
-        "shards": checkpoint.shards,
+        "shards": checkpoint.shards_fingerprint,
         "history": [dataclasses.asdict(epoch) for epoch in checkpoint.history],
         "position": checkpoint.position,
         "files": files,
     }
-    write_whole(folder / f"{name}.json", json.dumps(contents, indent=1).encode())
+    write_bytes_atomically(folder / f"{name}.json", json.dumps(contents, indent=1).encode())
     for path in folder.glob(f"{name}-????.*"):
         if path.name not in files:
             path.unlink()
@@ -145,7 +145,7 @@ def set_parameters(executor: Any, parameters: Arrays) -> None:
         arrays[name][:] = array
 
 
-def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[Predictions]:
+def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[PredictedBatch]:
     """Probabilities, labels and ids of each batch, without its padding, as ``predict`` gives them.
 
     Binds the network anew: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the
@@ -163,7 +163,7 @@ def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[Predict
 
 def predict(
     checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2
-) -> Iterator[Predictions]:
+) -> Iterator[PredictedBatch]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 
     From the centre crop of each image, on one device. Memory: a device's part of a batch.

@@ -24,11 +24,11 @@ class BatchIter(mx.io.DataIter):  # type: ignore[misc]
         count = loader.batch_size
         transform = loader.transform
         super().__init__(count)
-        size = transform.size
-        shape = (size, size, 3) if transform.layout == "NHWC" else (3, size, size)
-        dtype = "uint8" if transform.mean is None else "float32"
+        shape = (count, *transform.shape)
         labels = (count,) if loader.label_width == 1 else (count, loader.label_width)
-        self.provide_data = [mx.io.DataDesc(data_name, (count, *shape), dtype, transform.layout)]
+        self.provide_data = [
+            mx.io.DataDesc(data_name, shape, transform.dtype.name, transform.layout)
+        ]
         self.provide_label = [mx.io.DataDesc(label_name, labels)]
         self._loader = loader
         self._start()

@@ -198,7 +198,7 @@ def _resume(recipe: Recipe, wnids: Sequence[str], shards: int, folder: Path) -> 
     ]
     if differ:
         raise ValueError(f"{path} was trained with {', '.join(differ)}: {way_out}")
-    if earlier.shards != shards:
+    if earlier.shards_fingerprint != shards:
         raise ValueError(f"{path} was trained from other shards: {way_out}")
     return earlier
 
