@@ -158,7 +158,7 @@ def classes() -> dict[str, ImageNetClass]:
     return table
 
 
-def label(wnid: str) -> str:
+def describe(wnid: str) -> str:
     """A class's name and, since names repeat, its wnid: ``valley (n09468604)``; or KeyError."""
     if wnid not in classes():
         raise KeyError(f"{wnid!r} is not one of ImageNet's classes; ids look like n09468604")

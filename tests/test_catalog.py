@@ -39,9 +39,9 @@ def test_giant_panda_is_n02510455():
 def test_names_repeat_so_labels_show_the_id():
     cranes = catalog.named("crane")
     assert [c.wnid for c in cranes if c.in_1k] == ["n02012849", "n03126707"]
-    assert len({catalog.label(c.wnid) for c in cranes}) == len(cranes)
+    assert len({catalog.describe(c.wnid) for c in cranes}) == len(cranes)
     assert [c.wnid for c in catalog.named("maillot") if c.in_1k] == ["n03710637", "n03710721"]
-    assert catalog.label("n09468604") == "valley (n09468604)"
+    assert catalog.describe("n09468604") == "valley (n09468604)"
 
 
 def test_unknown_names_and_ids():
@@ -49,7 +49,7 @@ def test_unknown_names_and_ids():
     with pytest.raises(
         KeyError, match="'valley' is not one of ImageNet's classes; ids look like n09468604"
     ):
-        catalog.label("valley")
+        catalog.describe("valley")
 
 
 def test_classes_of_another_root_are_named():

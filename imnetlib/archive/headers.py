@@ -16,8 +16,8 @@ Integers = npt.NDArray[np.int64]
 
 TAR_BLOCK = 512
 GZIP_MAGIC = b"\x1f\x8b"
-SIZE = slice(124, 136)
-TYPE = 156
+SIZE_FIELD = slice(124, 136)
+TYPE_OFFSET = 156
 LARGEST_SIZE = 1 << 60
 _CHECKSUM = slice(148, 156)
 # One long name makes the whole array of names as wide.

@@ -136,7 +136,7 @@ def _fits(index: TarIndex) -> bool:
                 return False
             # An extended header holds the rest of a long name, and the size where this one has 0.
             name = headers.ustar_name(header).removeprefix(b"./")[:99]
-            size = headers.parse_number(header[headers.SIZE])
+            size = headers.parse_number(header[headers.SIZE_FIELD])
             if name not in index.names[row] or size not in (index.sizes[row], 0):
                 return False
     return True

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from imnetlib.archive import headers
-from imnetlib.archive.headers import SIZE, TAR_BLOCK, TYPE, Integers, Names, TarTruncatedError
+from imnetlib.archive.headers import (
+    SIZE_FIELD,
+    TAR_BLOCK,
+    TYPE_OFFSET,
+    Integers,
+    Names,
+    TarTruncatedError,
+)
 
 # Asks for a number of bytes from an offset on; fewer are sent only at the end of the file.
 Requests = Generator[tuple[int, int], bytes, None]
@@ -111,12 +118,12 @@ class TarWalk:
                 if position == 0 or len(header) < TAR_BLOCK:
                     self._require_header(header, wanted, position)
                 position += TAR_BLOCK
-                size = headers.parse_number(header[SIZE])
+                size = headers.parse_number(header[SIZE_FIELD])
                 if size < 0:
                     raise self._invalid_header(position)
                 # Nearly all members; their checksums are verified with their batch.
                 if (
-                    header[TYPE] in _REGULAR
+                    header[TYPE_OFFSET] in _REGULAR
                     and not self._extended
                     and (wnid or header.find(b".tar", 0, 100) < 0)
                 ):
@@ -148,7 +155,7 @@ class TarWalk:
         """Take a header that ``walk`` leaves; returns the size of the data at ``position``."""
         if not headers.has_valid_checksum(header):
             raise self._invalid_header(position)
-        kind = chr(header[TYPE])
+        kind = chr(header[TYPE_OFFSET])
         if kind in "xgLK":
             yield from self._read_extended(kind, position, size)
             return size
@@ -160,7 +167,7 @@ class TarWalk:
         name = extended.get(b"path") or headers.ustar_name(header)
         if any(key.startswith(b"GNU.sparse") for key in extended):
             kind = "S"
-        if header[TYPE] not in _REGULAR or kind == "S":
+        if header[TYPE_OFFSET] not in _REGULAR or kind == "S":
             described = _REFUSED.get(kind, f"member of type {kind!r}")
             raise ValueError(
                 f"{self.tar} holds {name.decode('utf-8', 'replace')}, a {described}: "

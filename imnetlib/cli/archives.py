@@ -193,7 +193,6 @@ def _counts(done: Sorting) -> str:
 @click.option("--link", is_flag=True, help="Make hard links: the download stays as it is.")
 def organize_kaggle(download: Path, root: Path, link: bool) -> None:
     """Move Kaggle's unpacked DOWNLOAD into the course's folders under ROOT, on the same disk."""
-    from imnetlib.catalog import ILSVRC2012
     from imnetlib.course.root import Root
     from imnetlib.organize import adopt_kaggle
 

@@ -47,14 +47,14 @@ class Recipe:
         self.transform(training=True)
 
     @property
-    def part(self) -> int:
+    def images_per_device(self) -> int:
         """Images of a batch on each device."""
         return self.batch_size // self.devices
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of a device's part: images, channels, height, width."""
-        return self.part, 3, self.size, self.size
+        return self.images_per_device, 3, self.size, self.size
 
     def transform(self, *, training: bool) -> Transform:
         """Random crops, half of them mirrored, for ``training``; the centre for evaluation."""

@@ -143,10 +143,10 @@ def _numbered(
             f"{where} should hold {len(wnids)} images numbered from 1, one for each wnid; "
             f"it holds {len(names)}{ends}"
         )
-    occurring, numbers_of_class = np.unique(np.asarray(wnids), return_inverse=True)
+    occurring, class_of_image = np.unique(np.asarray(wnids), return_inverse=True)
     classes = occurring.tolist() if classes is None else classes
     labels = np.array(_positions(where, occurring.tolist(), classes), np.float32)
-    column = labels[numbers_of_class]
+    column = labels[class_of_image]
     return ImageList(np.arange(len(wnids)), column[:, None], np.array(names)[order], tuple(classes))
 
 

@@ -115,7 +115,7 @@ def load(classes: Sequence[str] | None = None) -> Hierarchy:
     wnids = catalog.wnids_21k() if classes is None else classes
     for wnid in classes or ():
         # For its KeyError.
-        catalog.label(wnid)
+        catalog.describe(wnid)
     words = catalog.data_file("hypernyms.tsv").read_text(encoding="ascii").split()[2:]
     return build(wnids, list(zip(words[::2], words[1::2], strict=True)))
 

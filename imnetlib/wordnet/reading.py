@@ -114,22 +114,22 @@ def prune(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Sequence[int]) 
     and the guarantee of ``diverse`` no longer holds.
     """
     kept = list(nodes)
-    in_line = _in_line(hierarchy, kept)
-    while in_line:
-        rests = [[node for node in kept if node != gone] for gone in in_line]
+    related = _related(hierarchy, kept)
+    while related:
+        rests = [[node for node in kept if node != gone] for gone in related]
         left = [expected_information(hierarchy, probabilities, rest) for rest in rests]
-        kept.remove(in_line[int(np.argmax(left))])
-        in_line = _in_line(hierarchy, kept)
+        kept.remove(related[int(np.argmax(left))])
+        related = _related(hierarchy, kept)
     return kept
 
 
-def _in_line(hierarchy: Hierarchy, nodes: Sequence[int]) -> list[int]:
+def _related(hierarchy: Hierarchy, nodes: Sequence[int]) -> list[int]:
     """Those of ``nodes`` that are above or below another of them, the general ones first."""
     general_first = np.array(sorted(nodes), np.int64)
     above = hierarchy.above(general_first[:, None], general_first)
     # Each is above itself, in its row and in its column.
-    in_line: list[int] = general_first[above.sum(axis=0) + above.sum(axis=1) > 2].tolist()
-    return in_line
+    related: list[int] = general_first[above.sum(axis=0) + above.sum(axis=1) > 2].tolist()
+    return related
 
 
 def accuracy_and_information(

@@ -107,7 +107,7 @@ def test_a_finished_training_is_left_alone(
 
 
 def test_all_devices_hold_the_same_weights_after_a_step(shards: list[Path]):
-    replicas = train.Replicas(train.initial(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
+    replicas = train.Replicas(train.untrained(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
     with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
         for batch in batches:
             probabilities = replicas.step(batch, 0.05)
@@ -117,7 +117,7 @@ def test_all_devices_hold_the_same_weights_after_a_step(shards: list[Path]):
     )
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(
-        first["fc1_weight"], train.initial(SMALL, WNIDS).parameters["arg:fc1_weight"]
+        first["fc1_weight"], train.untrained(SMALL, WNIDS).parameters["arg:fc1_weight"]
     )
 
 
@@ -129,7 +129,9 @@ def test_mxnet_alone_reads_a_checkpoint_and_predicts_the_same(
     module = mx.mod.Module(net)
     module.bind([("data", (8, 3, 64, 64))], [("softmax_label", (8,))], for_training=False)
     module.set_params(arguments, statistics)
-    with Loader(shards, SMALL.part, SMALL.transform(training=False), shuffle=False) as batches:
+    with Loader(
+        shards, SMALL.images_per_device, SMALL.transform(training=False), shuffle=False
+    ) as batches:
         batch = next(iter(batches))
         module.forward(mx.io.DataBatch([mx.nd.array(batch.images)]), is_train=False)
         expected = module.get_outputs()[0].asnumpy()
@@ -175,7 +177,7 @@ def test_two_devices_make_one_step_with_the_sum_of_their_gradients(shards: list[
     """Against each part's own gradients and two steps in NumPy, which show the momentum."""
     # Large enough to make a difference.
     recipe = dataclasses.replace(SMALL, weight_decay=0.1)
-    start = train.initial(recipe, WNIDS)
+    start = train.untrained(recipe, WNIDS)
     replicas = train.Replicas(start, [mx.cpu(0), mx.cpu(1)])
     with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
         first_two = list(batches)[:2]
@@ -213,7 +215,7 @@ def gradients(start: checkpoint.Checkpoint, weights: dict, batch: Batch, rows: s
 
 
 def test_the_statistics_are_the_mean_over_the_devices(shards: list[Path]):
-    replicas = train.Replicas(train.initial(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
+    replicas = train.Replicas(train.untrained(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
     with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
         replicas.step(next(iter(batches)), 0.05)
     mx.nd.waitall()

@@ -170,5 +170,5 @@ def predict(
     """
     recipe = checkpoint.recipe
     crop = recipe.transform(training=False)
-    with Loader(shards, recipe.part, crop, shuffle=False, threads=threads) as batches:
+    with Loader(shards, recipe.images_per_device, crop, shuffle=False, threads=threads) as batches:
         yield from predict_batches(checkpoint, batches)

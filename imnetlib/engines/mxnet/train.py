@@ -29,7 +29,7 @@ class DivergedError(ArithmeticError):
     """The loss is infinite or not a number."""
 
 
-def initial(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
+def untrained(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
     """The network before its first step, with weights after He et al. 2015 (chapter 7).
 
     They are drawn from the recipe's seed.
@@ -37,15 +37,17 @@ def initial(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint
     net = symbol(engines.network(recipe.network, len(wnids)))
     learned = parameter_shapes(net, recipe.shape)
     random = np.random.default_rng(recipe.seed)
-    parameters = {f"arg:{name}": _initial(name, shape, random) for name, shape in learned.items()}
+    parameters = {
+        f"arg:{name}": _initial_values(name, shape, random) for name, shape in learned.items()
+    }
     _, _, statistics = net.infer_shape(data=recipe.shape)
     for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
-        parameters[f"aux:{name}"] = _initial(name, shape, random)
+        parameters[f"aux:{name}"] = _initial_values(name, shape, random)
     momentum = {name: mx.nd.zeros(shape) for name, shape in learned.items()}
     return Checkpoint(recipe, tuple(wnids), shards, (), {}, parameters, momentum)
 
 
-def _initial(name: str, shape: Shape, random: np.random.Generator) -> Any:
+def _initial_values(name: str, shape: Shape, random: np.random.Generator) -> Any:
     if name.endswith("weight"):
         values = random.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
         return mx.nd.array(values)
@@ -86,7 +88,9 @@ class Replicas:
         and the highest.
         """
         for number, executor in enumerate(self.executors):
-            rows = slice(number * self.recipe.part, (number + 1) * self.recipe.part)
+            rows = slice(
+                number * self.recipe.images_per_device, (number + 1) * self.recipe.images_per_device
+            )
             executor.arg_dict["data"][:] = batch.images[rows]
             executor.arg_dict["softmax_label"][:] = batch.labels[rows]
             executor.forward(is_train=True)
@@ -169,7 +173,9 @@ def train(
     center = recipe.transform(training=False)
     with (
         Loader(train_shards, recipe.batch_size, crop, seed=recipe.seed, threads=threads) as batches,
-        Loader(validation_shards, recipe.part, center, shuffle=False, threads=threads) as held_out,
+        Loader(
+            validation_shards, recipe.images_per_device, center, shuffle=False, threads=threads
+        ) as held_out,
         progress(recipe.epochs * len(batches), "train", "batches") as bar,
     ):
         if current.history:
@@ -187,7 +193,7 @@ def _resume(recipe: Recipe, wnids: Sequence[str], shards: int, folder: Path) -> 
     """The checkpoint in ``folder``, or a network that has learned nothing yet."""
     path = folder / f"{recipe.network}.json"
     if not path.exists():
-        return initial(recipe, wnids, shards)
+        return untrained(recipe, wnids, shards)
     earlier = checkpoint.load(folder, recipe.network)
     catalog.verify_classes(earlier.wnids, wnids, path)
     way_out = "remove it, or train in another folder"
