@@ -65,34 +65,43 @@ def _file_rates(n_bytes: float, images: int) -> list[float]:
 
 def _random_hdd(claimed: Claimed) -> Finding:
     decimal = _hours(TB, HDD_4K / MIB * MB)
-    why = f"Right in binary units: 1 TiB at 0.43 MiB/s. In decimal ones it is {decimal:.0f} h."
-    return Finding(_hours(TIB, HDD_4K), f"{why} It charges a seek for every 4 KiB.")
+    why = (
+        f"Right in binary units: 1 TiB at 0.43 MiB/s. In decimal ones it is {decimal:.0f} h."
+        " It charges a seek for every 4 KiB."
+    )
+    return Finding(_hours(TIB, HDD_4K), why)
 
 
 def _random_ssd(claimed: Claimed) -> Finding:
     hours = _hours(TIB, SSD_4K)
     decimal = throughput.seconds_random(TB, SSD.iops) / HOUR
-    why = f"{hours:.2f} h in the units that give the hard disk's 677 h; from 10,000 reads/s and"
-    more = f"10^12 bytes {decimal:.2f} h. The printed figure looks like 677 / 100."
-    return Finding(hours, f"{why} {more}")
+    why = (
+        f"{hours:.2f} h in the units that give the hard disk's 677 h; from 10,000 reads/s and "
+        f"10^12 bytes {decimal:.2f} h. The printed figure looks like 677 / 100."
+    )
+    return Finding(hours, why)
 
 
 def _seek_per_file(claimed: Claimed) -> Finding:
     files = IMAGENET21K.train
     hdd, ssd = (throughput.hours_per_epoch(d, files, TB)["a seek per file"] for d in (HDD, SSD))
     seeks = files / HDD.iops / HOUR
-    why = f"A file costs one seek, then it is read in order: {seeks:.1f} h of seeks,"
-    more = f"{_hours(TB, HDD.sequential):.1f} h of transfer. On the SSD both take {ssd:.1f} h."
-    return Finding(hdd, f"{why} {more}")
+    why = (
+        f"A file costs one seek, then it is read in order: {seeks:.1f} h of seeks, "
+        f"{_hours(TB, HDD.sequential):.1f} h of transfer. On the SSD both take {ssd:.1f} h."
+    )
+    return Finding(hdd, why)
 
 
 def _packed_rate(claimed: Claimed) -> Finding:
     size = throughput.bytes_per_image(PACKED_BYTES, IMAGENET21K.train)
     rate = claimed["packed-rate"]
     bound = throughput.images_per_second(HDD.sequential, size)
-    why = f"An image has {size / 1_000:.1f} KB, so {rate:,.0f} a second are {rate * size / MB:.0f}"
-    share = f"MB/s: {rate / bound:.0%} of what the disk reads in order ({bound:,.0f} images/s)."
-    return Finding(bound, f"{why} {share}", bound >= rate)
+    why = (
+        f"An image has {size / 1_000:.1f} KB, so {rate:,.0f} a second are {rate * size / MB:.0f} "
+        f"MB/s: {rate / bound:.0%} of what the disk reads in order ({bound:,.0f} images/s)."
+    )
+    return Finding(bound, why, bound >= rate)
 
 
 def _raw_size(claimed: Claimed) -> Finding:
@@ -112,8 +121,9 @@ def _fewer_rounds(claimed: Claimed) -> Finding:
     passes = images / ILSVRC2012.train
     why = (
         f"Fewer rounds, but not fewer images: {images / 1e6:.1f} M, as many as {passes:.1f} passes"
+        " over the 1,000-class set."
     )
-    return Finding(passes, f"{why} over the 1,000-class set.")
+    return Finding(passes, why)
 
 
 def _memory(claimed: Claimed) -> Finding:
@@ -141,10 +151,13 @@ def _accuracy(claimed: Claimed) -> Finding:
     points = 100 * 1.96 * math.sqrt(0.683 * 0.317 / images)
     missing = set(validation_wnids()) - set(wnids_21k())
     lost = len(missing) * images // ILSVRC2012.classes
-    why = f"It needs the published weights and ImageNet; {images:,} images fix it to ±{points:.1f}"
-    return Finding(
-        None, f"{why} points. For {lost} of them, one class, the full set has no output."
+    why = (
+        f"It needs the published weights and ImageNet; {images:,} images fix it to ±{points:.1f}"
+        " points. For "
+        f"{lost}"
+        " of them, one class, the full set has no output."
     )
+    return Finding(None, why)
 
 
 def _download(claimed: Claimed) -> Finding:
@@ -156,20 +169,28 @@ def _pack_val(claimed: Claimed) -> Finding:
     rate = _packing_rate(claimed)
     minutes = ILSVRC2012.validation / rate / 60
     printed = ILSVRC2012.validation / (claimed["pack-val"] * 60)
-    why = f"{minutes:.1f} minutes at the rate of the training set on the same machine. Two minutes"
-    more = f"would be {printed:.0f} images/s, {printed / rate:.1f} times as many."
-    return Finding(minutes, f"{why} {more}")
+    why = (
+        f"{minutes:.1f} minutes at the rate of the training set on the same machine. Two minutes "
+        f"would be {printed:.0f} images/s, {printed / rate:.1f} times as many."
+    )
+    return Finding(minutes, why)
 
 
 def _pack_train(claimed: Claimed) -> Finding:
     rate = _packing_rate(claimed)
-    why = f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU."
-    return Finding(None, f"{why} The progress bars of chapter 4 show yours.")
+    why = (
+        f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU."
+        " The progress bars of chapter 4 show yours."
+    )
+    return Finding(None, why)
 
 
 def _resize(claimed: Claimed) -> Finding:
-    why = "No settings are given; a short edge of 480, customary then, enlarges a 500 × 375 photo"
-    return Finding(None, f"{why} {480 / 375} times. Chapter 4 measures sizes and quality.")
+    why = (
+        "No settings are given; a short edge of 480, customary then, enlarges a 500 × 375 photo"
+        f" {480 / 375} times. Chapter 4 measures sizes and quality."
+    )
+    return Finding(None, why)
 
 
 def _crop(claimed: Claimed) -> Finding:
@@ -179,17 +200,20 @@ def _crop(claimed: Claimed) -> Finding:
 def _deploy(claimed: Claimed) -> Finding:
     slow, fast = (throughput.seconds_sequential(SET_BYTES, rate * MIB) for rate in RATES)
     arrived = claimed["deploy"] * RATES[-1] * MIB / GB
-    why = f"It is there in seconds, but each block still comes from S3: 150 GB take {fast / 60:.0f}"
-    rates = f"to {slow / 60:.0f} minutes at the {RATES[1]} to {RATES[0]} MiB/s that can be ordered."
-    return Finding(
-        fast, f"{why} {rates} If a few seconds are ten, {arrived:.1f} GB arrive in them."
+    why = (
+        f"It is there in seconds, but each block still comes from S3: 150 GB take {fast / 60:.0f} "
+        f"to {slow / 60:.0f} minutes at the {RATES[1]} to {RATES[0]} MiB/s that can be ordered."
+        f" If a few seconds are ten, {arrived:.1f} GB arrive in them."
     )
+    return Finding(fast, why)
 
 
 def _rate_4k(iops: float, comment: str) -> Finding:
     rate = iops * PAGE
-    why = f"{iops:,.0f} × 4,096 bytes are {rate / MIB:.2f} MiB/s, or {rate / MB:.2f} MB/s."
-    return Finding(rate / MIB, f"{why} {comment}")
+    why = (
+        f"{iops:,.0f} × 4,096 bytes are {rate / MIB:.2f} MiB/s, or {rate / MB:.2f} MB/s. {comment}"
+    )
+    return Finding(rate / MIB, why)
 
 
 def _hdd_4k(claimed: Claimed) -> Finding:
@@ -205,22 +229,29 @@ def _in_order(claimed: Claimed) -> Finding:
     hdd, ssd = (_hours(TB, disk.sequential) for disk in (HDD, SSD))
     why = (
         "The rates of two products, which may be wrong, as the note itself says. The probe measures"
+        f" your disk. By them 1 TB takes {hdd:.1f} h and {ssd:.1f} h."
     )
-    return Finding(None, f"{why} your disk. By them 1 TB takes {hdd:.1f} h and {ssd:.1f} h.")
+    return Finding(None, why)
 
 
 def _much_faster(claimed: Claimed) -> Finding:
     hdd, ssd = (disk.sequential / (disk.iops * PAGE) for disk in (HDD, SSD))
-    why = f"{ssd:.0f} times on the SSD, {hdd:.0f} times on the hard disk, one random 4K read at a"
-    return Finding(ssd, f"{why} time. Much is taken as ten times.", ssd > claimed["much-faster"])
+    why = (
+        f"{ssd:.0f} times on the SSD, {hdd:.0f} times on the hard disk, one random 4K read at a"
+        " time. Much is taken as ten times."
+    )
+    return Finding(ssd, why, ssd > claimed["much-faster"])
 
 
 def _packing_bound(claimed: Claimed) -> Finding:
     hdd, ssd = _file_rates(TB, IMAGENET21K.train)
     cores = _packing_rate(claimed)
-    why = f"With a seek a file the hard disk gives {hdd:.0f} images/s; the article's 4 vCPU pack"
-    more = f"{cores:.0f}. The SSD gives {ssd:,.0f}: there the cores are the limit, up to"
-    return Finding(hdd / cores, f"{why} {more} {ssd / cores * 4:.0f} vCPU.", hdd < cores)
+    why = (
+        f"With a seek a file the hard disk gives {hdd:.0f} images/s; the article's 4 vCPU pack "
+        f"{cores:.0f}. The SSD gives {ssd:,.0f}: there the cores are the limit, up to"
+        f" {ssd / cores * 4:.0f} vCPU."
+    )
+    return Finding(hdd / cores, why, hdd < cores)
 
 
 def _longer_cycle(claimed: Claimed) -> Finding:
@@ -240,20 +271,28 @@ def _cheapest_disk(claimed: Claimed) -> Finding:
 
 def _gpu_stall(claimed: Claimed) -> Finding:
     hdd, ssd = _file_rates(TRAIN_BYTES, ILSVRC2012.train)
-    why = f"With a seek a file the note's hard disk gives {hdd:.0f} images/s; its four GPUs of 2015"
-    more = f"train {TRAINING_RATE}. Its SSD gives {ssd:,.0f}: enough for them."
-    return Finding(hdd / TRAINING_RATE, f"{why} {more}", hdd < TRAINING_RATE)
+    why = (
+        f"With a seek a file the note's hard disk gives {hdd:.0f} images/s; its four GPUs of 2015 "
+        f"train {TRAINING_RATE}. Its SSD gives {ssd:,.0f}: enough for them."
+    )
+    return Finding(hdd / TRAINING_RATE, why, hdd < TRAINING_RATE)
 
 
 def _threads(claimed: Claimed) -> Finding:
-    why = "Decoding gains up to the number of cores, waiting for a disk up to what it does at once."
-    return Finding(None, f"{why} Chapter 4 measures the one, the probe the other.")
+    why = (
+        "Decoding gains up to the number of cores, waiting for a disk up to what it does at once."
+        " Chapter 4 measures the one, the probe the other."
+    )
+    return Finding(None, why)
 
 
 def _backup_time(claimed: Claimed) -> Finding:
     send, read = (_hours(SET_BYTES, device.sequential) for device in (S3, SC1))
-    why = f"No figure is given. At {S3.sequential / MB:.0f} MB/s, one connection to S3, 150 GB take"
-    return Finding(None, f"{why} {send:.1f} h; to read them from 1 TiB of sc1 takes {read:.1f} h.")
+    why = (
+        f"No figure is given. At {S3.sequential / MB:.0f} MB/s, one connection to S3, 150 GB take"
+        f" {send:.1f} h; to read them from 1 TiB of sc1 takes {read:.1f} h."
+    )
+    return Finding(None, why)
 
 
 def _fine_tuning(claimed: Claimed) -> Finding:
@@ -262,8 +301,9 @@ def _fine_tuning(claimed: Claimed) -> Finding:
     minutes = passes * images / TRAINING_RATE / 60
     why = (
         f"No figure is given. Say {passes} passes over {images:,} images: {minutes:.0f} minutes at"
+        " 170 images/s. The small set saves as much as the few passes."
     )
-    return Finding(None, f"{why} 170 images/s. The small set saves as much as the few passes.")
+    return Finding(None, why)
 
 
 def _by_id(*judges: Judge) -> dict[str, Judge]:
