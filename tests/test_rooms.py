@@ -154,3 +154,12 @@ def test_every_path_that_a_guide_names_is_there():
         text = (CHECKOUT / guide).read_text(encoding="utf-8")
         named = re.findall(r"`((?:imnetlib|data|tests|tools|notebooks)/[\w./]+)`", text)
         assert [path for path in named if not (CHECKOUT / path).exists()] == [], guide
+
+
+def test_what_the_readme_imports_is_there():
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    taken = [found for block in blocks for found in imports(block)]
+    assert len(taken) >= 4
+    for module, name in taken:
+        assert hasattr(importlib.import_module(module), name), (module, name)
