@@ -98,7 +98,9 @@ def _missing(root: Path, paths: Names) -> Iterator[str]:
     for folder, members in groupby(parts, key=lambda part: part[0]):
         where = root / folder
         names = {entry.name for entry in os.scandir(where)} if where.is_dir() else set()
-        yield from (os.path.join(folder, name) for _, name in members if name not in names)  # noqa: PTH118
+        for _, name in members:
+            if name not in names:
+                yield os.path.join(folder, name)  # noqa: PTH118
 
 
 @dataclass(frozen=True, slots=True)

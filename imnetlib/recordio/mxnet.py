@@ -124,7 +124,8 @@ class MXIndexedRecordIO(MXRecordIO):
         self.idx: dict[Any, int] = {}
         self.keys: list[Any] = []
         if self.writable:
-            self._index = Path(self.idx_path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115
+            path = Path(self.idx_path)
+            self._index = path.open("w", encoding="utf-8", newline="\n")  # noqa: SIM115
         else:
             self.keys, offsets = self._read_index()
             self.idx = dict(zip(self.keys, offsets, strict=True))
