@@ -125,7 +125,7 @@ class MXIndexedRecordIO(MXRecordIO):
         self.keys: list[Any] = []
         if self.writable:
             path = Path(self.idx_path)
-            self._index = path.open("w", encoding="utf-8", newline="\n")  # noqa: SIM115
+            self._index = path.open("w", encoding="utf-8", newline="\n")
         else:
             self.keys, offsets = self._read_index()
             self.idx = dict(zip(self.keys, offsets, strict=True))
