@@ -23,12 +23,12 @@ MEGABYTES = click.FloatRange(min=0, min_open=True)
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
-@click.option("--size", type=int, help="The bytes of a file that is given by its address.")
-@click.option("--md5", help="The MD5 of a file that is given by its address.")
+@click.option("--size", type=int, help="Expected bytes; of one file that is given by its URL.")
+@click.option("--md5", help="Expected MD5; of one file that is given by its URL.")
 @click.option(
     "--credentials", type=EXISTING_FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY."
 )
-@click.option("--bandwidth", type=MEGABYTES, help="At most so many MB/s.")
+@click.option("--bandwidth", type=MEGABYTES, help="Limit, in MB/s.")
 def download(
     archives: tuple[str, ...],
     folder: Path,
@@ -82,7 +82,7 @@ def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tu
 
 @click.command()
 @click.argument("folder", type=EXISTING_FOLDER)
-@click.option("--index", is_flag=True, help="Leave the index of each whole tar beside it, too.")
+@click.option("--index", is_flag=True, help="Write the index of each whole tar beside it, too.")
 def verify_archives(folder: Path, index: bool) -> None:
     """Say which of ILSVRC2012's archives in FOLDER are whole, partial, damaged or missing."""
     from imnetlib.download import verify_archives

@@ -75,7 +75,7 @@ def doctor(root: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, help="Training images per class.")
 @click.option("--validation", default=50, help="Validation images per class.")
-@click.option("--classes", default=36, help="How many of its 36 classes.")
+@click.option("--classes", default=36, help="Number of classes, 1 to 36.")
 @click.option("--seed", default=0, help="Another seed gives other pictures.")
 def sample(folder: Path, train: int, validation: int, classes: int, seed: int) -> None:
     """Paint a miniature ImageNet into FOLDER, in the layout of the official archives."""

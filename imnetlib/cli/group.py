@@ -14,7 +14,7 @@ def main() -> None:
     """Train on ImageNet at its real size: the course's chapters, and its long jobs one by one.
 
     Run the same command again after a stop, and the job goes on from there. Exit status: 0 done, 1
-    failed, 2 wrong usage, 3 done except for what a report names as left out.
+    failed or found wrong, 2 wrong usage, 3 done, but something was left out: the output says what.
     """
 
 

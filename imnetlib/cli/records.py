@@ -86,7 +86,7 @@ def _listed(source: Path, labels: Path | None, classes: Path | None) -> ImageLis
 @click.argument("source", type=EXISTING)
 @click.argument("folder", type=FOLDER)
 @click.option("--name", help="The shards' name (default: that of LST).")
-@click.option("--shards", type=POSITIVE, default=1, help="How many files.")
+@click.option("--shards", type=POSITIVE, default=1, help="Number of shards.")
 @click.option("--resize", type=POSITIVE, help="Short edge in pixels; no image is enlarged.")
 @click.option("--upscale", is_flag=True, help="Enlarge smaller images too, as im2rec does.")
 @click.option("--quality", type=int, help="1-100 for .jpg (default 95), 0-9 for .png (default 3).")
@@ -95,8 +95,8 @@ def _listed(source: Path, labels: Path | None, classes: Path | None) -> ImageLis
 @click.option("--color", type=COLOR, default="1", help="1 RGB, 0 gray, -1 as stored.")
 @click.option("--pass-through", is_flag=True, help="Store the files' bytes as they are.")
 @click.option("--pack-label", is_flag=True, help="Store all labels of an image.")
-@click.option("--num-thread", type=POSITIVE, help="Threads (default: one a core; with --dask 1).")
-@click.option("--only", metavar="I::N", help="Shards I, I+N, I+2N, ...: one of N machines' part.")
+@click.option("--num-thread", type=POSITIVE, help="Threads (default: one per core; 1 with --dask).")
+@click.option("--only", metavar="I::N", help="Pack only shards I, I+N, ...: machine I of N.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Pack on this Dask cluster.")
 @click.option(
     "--on-error", type=ON_ERROR, default="report", help="Report bad images or stop at one."
@@ -271,8 +271,8 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 def salvage(rec: Path, out: Path) -> None:
     """Copy every sound record of a damaged REC to OUT, and name the bytes that are lost.
 
-    Records begin at multiples of four bytes: those that missing bytes have shifted by any other
-    number are lost.
+    Records begin at multiples of four bytes: a record that missing bytes have shifted by any other
+    number is lost.
     """
     from imnetlib import recordio
 

@@ -29,7 +29,7 @@ def probe(folder: Path, seconds: float) -> None:
 @click.argument("folder", type=FOLDER)
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 def backup(folder: Path, url: str) -> None:
-    """Send FOLDER to S3 with checksums, except what is there already, with boto3's credentials."""
+    """Upload FOLDER to S3 with checksums, skipping what is there; uses the credentials of boto3."""
     from imnetlib import cloud
 
     click.echo(_moved(cloud.back_up(folder, *_s3(url)), "sent"))

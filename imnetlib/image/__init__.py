@@ -1,4 +1,8 @@
-"""Encoded images and pixels: decoding, what a record stores, what a batch shows (chapter 4)."""
+"""Encoded images and pixels: decoding, what a record stores, what a batch shows (chapter 4).
+
+``decode`` and ``encode`` for any image, ``convert_image`` with ``Settings`` on the way into a
+record, ``decode_into`` with a ``Transform`` on the way into a batch.
+"""
 
 from imnetlib.image.codec import (
     MAX_PIXELS,

@@ -1,4 +1,9 @@
-"""Shards to batches: any number of readers share one shuffled order (chapters 4 and 7)."""
+"""Shards to batches: any number of readers share one shuffled order (chapters 4 and 7).
+
+with Loader(shards, 256, Transform(224, "random_resized", mirror=True)) as batches:
+    for batch in batches:
+        train(batch.images, batch.labels)
+"""
 
 from imnetlib.image import Transform
 from imnetlib.loader.batch import Batch

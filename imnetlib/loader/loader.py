@@ -66,10 +66,12 @@ class Loader:
 
     Raises ValueError where index, .rec and .json contradict each other; with "raise", LoadError (a
     ValueError) where the last record of a shard is cut. Warns where an index leaves out the end of
-    a shard. Memory: 16 bytes a record for the index; 8 for the order, 24 while it is made; prefetch
-    + 2 batches; where records are read in order, the encoded images of the windows (of Blocks, or
-    of a batch each) that those batches touch and of one more, and what lies between them, up to 4
-    MB each, where an index names only some of the records.
+    a shard.
+
+    Memory: 16 bytes a record for the index, 8 for the order (24 while it is made), and prefetch + 2
+    batches. Where records are read in order, also the encoded images of the windows (of Blocks, or
+    of a batch each) that those batches touch, and of one window more. Where an index names only
+    some of the records, what lies between them counts too, up to 4 MB each.
     """
 
     shards: Sequence[PathLike]

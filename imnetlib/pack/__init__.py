@@ -1,4 +1,10 @@
-"""Image lists, and shards made of them: restartable, and no image is lost unseen (chapter 4)."""
+"""Image lists, and shards made of them: restartable, and no image is lost unseen (chapter 4).
+
+    images = shuffle(list_folder(Path("train")), seed=100)
+    pack(images, Folder(Path("train")), Path("shards"), "train", shards=4)
+
+``Job``, ``ShardTask`` and ``pack_shard`` are for a scheduler of your own.
+"""
 
 from imnetlib.pack.lists import (
     ImageList,

@@ -46,7 +46,7 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a packed list share; ValueError for a name that no file can begin with."""
+    """What all shards of a packed list share; ValueError for values that make no sense."""
 
     folder: Path
     name: str
@@ -58,6 +58,8 @@ class Job:
     def __post_init__(self) -> None:
         is_name = bool(self.name) and Path(self.name).name == self.name
         require(is_name, "the shards' name is the beginning of a file name", self.name)
+        is_known = self.on_error in ("report", "stop")
+        require(is_known, "on_error is report or stop", self.on_error)
 
     def identity(self) -> dict[str, Any]:
         """What a .json must say for its shard to belong to this job."""

@@ -228,3 +228,9 @@ def test_after_an_error_no_further_shard_is_begun(photos: Path, tmp_path: Path):
     with pytest.raises(OSError, match="no space left"):
         pack(listed(photos), Folder(photos), tmp_path, "set", shards=4, executor=pool)
     assert [future.cancelled() for future in pool.futures] == [False, True, True, True]
+
+
+def test_another_way_with_bad_images_is_refused(photos: Path, tmp_path: Path):
+    """The loader's word, for one: a typing error would otherwise pass for "report"."""
+    with pytest.raises(ValueError, match="on_error is report or stop, not 'raise'"):
+        pack(listed(photos), Folder(photos), tmp_path, "set", shards=2, on_error="raise")
