@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import catalog, evaluate, image, pack, recordio
-from imnetlib.archive import open_index
+from imnetlib.archive import TarIndex, open_index
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
 from imnetlib.course.shared import validation_list
@@ -105,14 +105,15 @@ def _fetch(root: Root) -> None:
 
 
 def _pack(root: Root) -> None:
-    train = pack.list_archive(open_index(root.archives / catalog.TRAIN_TAR))
-    _pack_part(root, "train", pack.shuffle(train, SEED), catalog.TRAIN_TAR, SHARDS)
-    _pack_part(root, "validation", validation_list(root), catalog.VALIDATION_TAR, 1)
+    train = open_index(root.archives / catalog.TRAIN_TAR)
+    _pack_part(root, "train", pack.shuffle(pack.list_archive(train), SEED), train, SHARDS)
+    validation = open_index(root.archives / catalog.VALIDATION_TAR)
+    _pack_part(root, "validation", validation_list(root), validation, 1)
 
 
-def _pack_part(root: Root, part: Part, images: ImageList, archive: str, shards: int) -> None:
+def _pack_part(root: Root, part: Part, images: ImageList, index: TarIndex, shards: int) -> None:
     pack.write_lst(images, root.lists / f"{part}.lst")
-    source = pack.Tar(open_index(root.archives / archive))
+    source = pack.Tar(index)
     settings = image.Settings(resize=RESIZE, quality=QUALITY)
     pack.pack(images, source, root.records / RECORDS, part, shards=shards, settings=settings)
 
