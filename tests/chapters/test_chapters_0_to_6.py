@@ -60,10 +60,12 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["validation_records"] == 1800
     assert values["failures"] == 1
     assert values["read_by_mxnet"] == values["validation_records"]
-    assert values["iterated_by_mxnet"] == values["images_verified"] == 2519
+    # the slice: the first 2,000 of the list
     assert values["same_on_cluster"] is True
     assert values["each_once"] is True
-    assert values["fed_to_mxnet"] == 2519
+    trial = values["images_verified"]
+    assert values["iterated_by_mxnet"] == values["fed_to_mxnet"] == trial
+    assert trial in (1999, 2000)
     # the two that were hit
     assert values["salvaged"] == values["records_in_damaged_shard"] - 2
 
