@@ -53,18 +53,18 @@ def images_per_class(
 ) -> Figure:
     """Images of each class, strange ones on top, beside the expected number (chapter 2)."""
     by_size = sorted(counts, key=lambda wnid: (-counts[wnid], wnid))
-    odd = np.array([strange.get(wnid, 0) for wnid in by_size])
-    plain = np.array([counts[wnid] for wnid in by_size]) - odd
-    wanted = [expected[wnid] for wnid in by_size]
-    at = np.arange(len(by_size))
-    edges = [*(at - 0.5), at[-1] + 0.5]
+    every = np.array([counts[wnid] for wnid in by_size])
+    plain = every - [strange.get(wnid, 0) for wnid in by_size]
+    wanted = [expected.get(wnid, 0) for wnid in by_size]
+    edges = np.arange(len(by_size) + 1)
     figure, axis = plots.axes(height=3)
-    axis.bar(at, plain, width=0.9, color=plots.SKY, label="plain colour JPEG")
-    axis.bar(at, odd, bottom=plain, width=0.9, color=plots.RED, label="strange")
-    style = {"where": "post", "color": plots.BLACK, "linewidth": 1}
-    axis.step(edges, [*wanted, wanted[-1]], label="expected", **style)
+    # One outline each: 21,841 bars would take minutes to draw.
+    axis.stairs(plain, edges, fill=True, color=plots.SKY, label="plain colour JPEG")
+    few = f"strange ({sum(strange.values()):,})"
+    axis.stairs(every, edges, baseline=plain, fill=True, color=plots.RED, label=few)
+    axis.stairs(wanted, edges, color=plots.BLACK, linewidth=1, label="expected")
     axis.set(xlabel="classes, the largest first", ylabel="images")
-    axis.set_ylim(0, 1.12 * max(counts.values()))
+    axis.set_ylim(0, 1.12 * max(*counts.values(), *wanted))
     axis.set_title("Training images by class")
     axis.legend(loc="lower left", bbox_to_anchor=(0, -0.42), ncols=3)
     return figure

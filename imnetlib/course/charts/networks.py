@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from imnetlib import wordnet
 from imnetlib.course import plots
@@ -103,10 +104,10 @@ def learning_curve(history: Sequence[Any]) -> Figure:
         ("validation_top5", "validation, top-5", plots.GREEN, ":"),
     ):
         values = [100 * getattr(epoch, field) for epoch in history]
-        axis.plot(number, values, style, color=color, marker=".")
-        axis.text(number[-1] + 0.2, values[-1], label, color=color, va="center", fontsize=9)
-    axis.set(xlabel="epoch", ylabel="accuracy, %")
-    axis.set(xlim=(0.5, number[-1] * 1.3), ylim=(0, 102))
+        axis.plot(number, values, style, color=color, marker=".", label=label)
+    axis.set(xlabel="epoch", ylabel="accuracy, %", ylim=(0, 102))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     axis.set_title("The network learns")
     return figure
 
@@ -116,7 +117,7 @@ def top_k(
 ) -> Figure:
     """Top-k accuracy against k: ``ranks`` by number of outputs, and the note's (chapter 8)."""
     classes = max(ranks)
-    ks = np.arange(1, min(classes, 36) + 1)
+    ks = np.unique(np.geomspace(1, min(classes, 1000), 80).astype(np.int64))
     figure, axis = plots.axes(8.5, 3.8)
     lines = zip(ranks.items(), (plots.BLUE, plots.ORANGE), ("-", "--"), strict=False)
     for (outputs, rank), color, style in lines:
@@ -127,7 +128,10 @@ def top_k(
         axis.plot((1, 5, 20), percent, marker, color=color, label=f"note, {outputs:,} outputs")
     guessed = 100 * ks / classes
     axis.plot(ks, guessed, ":", color=plots.BLACK, label=f"guessing among {classes:,}")
-    axis.set(xlabel="k", ylabel="top-k accuracy, %", ylim=(0, 103))
+    axis.set(xscale="log", xlabel="k", ylabel="top-k accuracy, %", ylim=(0, 103))
+    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= ks[-1]]
+    axis.set_xticks(ticks, [f"{k:,}" for k in ticks])
+    axis.minorticks_off()
     axis.set_title("The true class is among the first k")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
@@ -151,14 +155,14 @@ def calibration(bins: Floats) -> Figure:
     count, confidence, right = bins.T
     limits = [wilson(round(r * c), int(c)) for r, c in zip(right, count, strict=True)]
     bars = np.abs(np.array(limits).T - right)
-    figure, axis = plots.axes(5.5, 4.5)
+    figure, axis = plots.axes(7.5, 4.5)
     axis.plot([0, 1], [0, 1], "--", color=plots.GRAY, label="calibrated")
     axis.errorbar(confidence, right, bars, fmt="o", capsize=3, label="measured, 95 % interval")
     for x, number in zip(confidence, count, strict=True):
         axis.text(x, -0.1, f"{number:,.0f}", ha="center", fontsize=8)
     axis.set(xlabel="mean confidence", ylabel="share that is right", ylim=(-0.13, 1.05))
     axis.set_title("Confidence against accuracy; below, the images per bin")
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 
