@@ -9,7 +9,7 @@ import gzip
 import io
 import itertools
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -92,12 +92,14 @@ def write_by_class(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
             _add(tar, f"{wnid}.tar", inner.getvalue())
 
 
-def write_devkit(path: Path, groups: dict[str, str], truth: Sequence[str], images: int) -> None:
+def write_devkit(
+    path: Path, groups: Mapping[str, str], truth: Sequence[str], images: Mapping[str, int]
+) -> None:
     """Write the development kit: a class table and the validation labels.
 
     ``groups`` gives for each class, in the order of the ids 1, 2, …, the inner synset it counts to;
-    ``truth`` the class of each validation image in file-name order; ``images`` the training images
-    of a class.
+    ``truth`` the class of each validation image in file-name order; ``images`` the number of
+    training images of each class.
     """
     ids = {wnid: number for number, wnid in enumerate(groups, start=1)}
     labels = "".join(f"{ids[wnid]}\n" for wnid in truth)
@@ -111,7 +113,9 @@ def write_devkit(path: Path, groups: dict[str, str], truth: Sequence[str], image
         _add(tar, f"{DEVKIT_FOLDER}/data/meta.mat", _class_table(ids, groups, images))
 
 
-def _class_table(ids: dict[str, int], groups: dict[str, str], images: int) -> bytes:
+def _class_table(
+    ids: dict[str, int], groups: Mapping[str, str], images: Mapping[str, int]
+) -> bytes:
     """meta.mat: a struct array ``synsets`` with the official fields, classes first, then groups."""
     # A worker, which paints only, need not wait for it.
     from scipy.io import savemat
@@ -133,7 +137,7 @@ def _class_table(ids: dict[str, int], groups: dict[str, str], images: int) -> by
             float(len(children)),
             np.array(children, np.float64).reshape(1, -1),
             float(bool(children)),
-            0.0 if children else float(images),
+            0.0 if children else float(images[wnid]),
         )
     out = io.BytesIO()
     savemat(out, {"synsets": synsets}, do_compression=True)  # type: ignore[arg-type]

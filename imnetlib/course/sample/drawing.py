@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Dataset
+from imnetlib.catalog import DEVKIT, SAMPLE, TRAIN_TAR, VALIDATION_TAR, Archive, Dataset
 from imnetlib.course.sample import archives, scenes
 from imnetlib.course.sample.plan import Settings, Shot, id_order, plan_shots, sample_wnids
 from imnetlib.files import require_space, write_bytes_atomically
@@ -109,14 +109,13 @@ def draw(
         archives.write_by_class(folder / TRAIN_TAR, itertools.islice(files, len(train)))
         archives.write_flat(folder / VALIDATION_TAR, files)
     _write_json(folder / DESCRIPTION, description | {"images": _summary(tally)})
-    # Last, because it marks the sample as finished.
-    sums = [f"{_md5(folder / archive.name)}  {archive.name}\n" for archive in SAMPLE.archives]
-    write_bytes_atomically(folder / CHECKSUMS, "".join(sums).encode())
-    return load(folder)
+    return finish(folder, [archive.name for archive in SAMPLE.archives])
 
 
 def load(folder: Path) -> Dataset:
     """The finished sample in ``folder``, with the sizes and MD5 sums of its archives (chapter 1).
+
+    Or a miniature of another set, under that set's name.
 
     FileNotFoundError when there is none, or one whose drawing was stopped.
     """
@@ -125,24 +124,47 @@ def load(folder: Path) -> Dataset:
             f"{folder} holds no finished sample ({CHECKSUMS} or a file that it lists is missing): "
             "draw it with imnetlib.course.sample.draw"
         )
+    published = tuple(
+        Archive(name, (folder / name).stat().st_size, md5) for name, md5 in _checksums(folder)
+    )
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    if "dataset" in description:
+        return Dataset(**description["dataset"], archives=published)
     settings = _read_settings(folder)
-    published = []
-    for line in (folder / CHECKSUMS).read_text(encoding="ascii").splitlines():
-        md5, name = line.split("  ", 1)
-        size = (folder / name).stat().st_size
-        published.append(replace(SAMPLE.archive(name), size=size, md5=md5))
     return replace(
         SAMPLE,
         classes=settings.classes,
         train=settings.train,
         validation=settings.validation,
-        archives=tuple(published),
+        archives=published,
     )
 
 
+def finish(
+    folder: Path, names: Sequence[str], described: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Mark a sample as finished, by the checksums of its archives ``names``; then ``load`` it.
+
+    ``described``: name and counts of the set, where it is not the painted sample.
+    """
+    if described is not None:
+        _write_json(folder / DESCRIPTION, {"dataset": dict(described)})
+    sums = [f"{_md5(folder / name)}  {name}\n" for name in names]
+    write_bytes_atomically(folder / CHECKSUMS, "".join(sums).encode())
+    return load(folder)
+
+
+def _checksums(folder: Path) -> list[tuple[str, str]]:
+    """The archives' names and MD5 sums; empty where a sample is not finished."""
+    path = folder / CHECKSUMS
+    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    sums = (line.split("  ", 1) for line in lines)
+    return [(name, md5) for md5, name in sums]
+
+
 def _is_finished(folder: Path) -> bool:
-    names = (CHECKSUMS, DESCRIPTION, *(archive.name for archive in SAMPLE.archives))
-    return all((folder / name).exists() for name in names)
+    names = [name for name, _ in _checksums(folder)]
+    return bool(names) and all((folder / name).exists() for name in (DESCRIPTION, *names))
 
 
 def _is_drawn(folder: Path, settings: Settings) -> bool:
@@ -181,7 +203,8 @@ def _write_devkit(path: Path, validation: Iterable[Shot], settings: Settings) ->
     order = id_order(settings.wnids, settings.seed)
     groups = {wnid: scenes.motifs()[wnid].group for wnid in order}
     truth = [shot.wnid for shot in sorted(validation, key=lambda shot: shot.file)]
-    archives.write_devkit(path, groups, truth, settings.train_per_class)
+    counts = dict.fromkeys(groups, settings.train_per_class)
+    archives.write_devkit(path, groups, truth, counts)
 
 
 @contextmanager
