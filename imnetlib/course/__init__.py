@@ -17,14 +17,14 @@ from imnetlib.course.shared import (
     mxnet,
     scratch_folder,
     validation_images,
-    validation_list,
 )
 from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
+from imnetlib.course.ways import Part, training_and_validation
 
 __all__ = [
-    "Cloud", "Root", "check", "claims_of", "class_names", "copy_as_kaggle",
+    "Cloud", "Part", "Root", "check", "claims_of", "class_names", "copy_as_kaggle",
     "most_instructive", "mxnet", "open_cloud", "open_root", "predict", "predicted", "prepare",
     "psnr", "publication", "record", "repeat", "resident_bytes", "scratch_folder",
-    "shard_folder", "shards", "site", "table", "trained", "validation_images",
-    "validation_list", "verdicts",
+    "shard_folder", "shards", "site", "table", "trained", "training_and_validation",
+    "validation_images", "verdicts",
 ]  # fmt: skip

@@ -30,14 +30,14 @@ class Cloud:
 
 @contextmanager
 def open_cloud(root: Root, region: str, bucket: str) -> Iterator[Cloud]:
-    """Clients for ``root``: of an imitation for the sample, else of your AWS account.
+    """Clients for ``root``: of an imitation for a miniature, else of your AWS account.
 
     The imitation has an empty ``bucket``, and forgets everything at the end. Elsewhere boto3 finds
     the keys in its usual places, and the bucket must exist.
     """
     import boto3
 
-    if not root.is_sample:
+    if not root.is_miniature:
         session = boto3.session.Session(region_name=region)
         yield Cloud(session.client("s3"), session.client("ec2"), f"AWS, {region}")
         return

@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imnetlib import catalog, image, organize
-from imnetlib.archive import TarReader, open_index
+from imnetlib import catalog, image, recordio
 from imnetlib.course.claims import recompute
 from imnetlib.course.report import verdicts
 from imnetlib.course.root import Root
 from imnetlib.image import Pixels
-from imnetlib.pack import ImageList, list_archive
 
 
 def scratch_folder(root: Root, chapter: int) -> Path:
@@ -33,21 +31,26 @@ def class_names(wnids: Iterable[str]) -> list[str]:
     return [catalog.classes()[wnid].names[0] for wnid in wnids]
 
 
-def validation_list(root: Root) -> ImageList:
-    """The validation images in the order of their numbers, labelled by the development kit."""
-    index = open_index(root.archives / catalog.VALIDATION_TAR)
-    return list_archive(index, organize.labels_from_devkit(root.archives / catalog.DEVKIT))
-
-
 def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:
-    """The pixels of validation images from the archive, by the ids of the course's lists.
+    """The pixels of validation images by their ids, from the first folder of shards that has them.
 
-    Ids count from 0, the names of the files from 1.
+    FileNotFoundError where there are no such shards, KeyError for an id that is not in them.
     """
-    index = open_index(root.archives / catalog.VALIDATION_TAR)
-    with TarReader(index) as reader:
-        files = [reader.read_name(organize.validation_name(int(number) + 1)) for number in ids]
-    return [image.decode(data) for data in files]
+    shards = sorted(root.records.glob("*/validation-*.rec"))
+    own = [shard for shard in shards if shard.parent == shards[0].parent]
+    if not own:
+        raise FileNotFoundError(f"{root.records} holds no validation images: run chapter 4 first")
+    place: dict[int, tuple[Path, int]] = {}
+    for shard in own:
+        keys, offsets = recordio.read_index(shard.with_suffix(".idx"))
+        place |= {key: (shard, offset) for key, offset in zip(keys, offsets, strict=True)}
+    pixels = []
+    for number in ids:
+        shard, offset = place[int(number)]
+        with recordio.RecordReader(shard) as reader:
+            _, encoded = recordio.unpack(reader.read_at(offset))
+        pixels.append(image.decode(encoded))
+    return pixels
 
 
 def claims_of(chapter: int) -> Any:

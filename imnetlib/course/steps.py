@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import catalog, evaluate, image, pack, recordio
-from imnetlib.archive import TarIndex, open_index
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
-from imnetlib.course.shared import validation_list
+from imnetlib.course.ways import Part, training_and_validation
 from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import write_atomically
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from imnetlib.engines.mxnet.checkpoint import Checkpoint
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
-Part = Literal["train", "validation"]
-PARTS: tuple[Part, Part] = ("train", "validation")
+PARTS = ("train", "validation")
 
 # The defaults of chapter 7's parameters.
 RECIPE = Recipe()
@@ -50,15 +48,15 @@ def prepare(root: str, needs: Step) -> Root:
     opened = open_root(root)
     if opened.is_sample:
         _build(opened, needs)
-    if needs == "archives":
-        for archive in opened.dataset.archives:
+    if needs == "archives" and opened.way == "archives":
+        _require(opened.training_archive, chapter=1)
+        for archive in opened.dataset.archives[1:]:
             _require(opened.archives / archive.name, chapter=1)
     if needs in ("records", "checkpoint", "predictions"):
         _require(opened.records, chapter=4)
-        for part in PARTS:
-            path = opened.lists / f"{part}.lst"
-            if path.exists():
-                pack.verify_labels(pack.read_lst(path), opened.wnids, path)
+        path = opened.lists / "train.lst"
+        if path.exists():
+            pack.verify_labels(pack.read_lst(path), opened.wnids, path)
     if needs in ("checkpoint", "predictions"):
         _require(opened.checkpoints, chapter=7)
     if needs == "predictions":
@@ -105,17 +103,17 @@ def _fetch(root: Root) -> None:
 
 
 def _pack(root: Root) -> None:
-    train = open_index(root.archives / catalog.TRAIN_TAR)
-    _pack_part(root, "train", pack.shuffle(pack.list_archive(train), SEED), train, SHARDS)
-    validation = open_index(root.archives / catalog.VALIDATION_TAR)
-    _pack_part(root, "validation", validation_list(root), validation, 1)
+    train, validation = training_and_validation(root)
+    shuffled = Part(pack.shuffle(train.images, SEED), train.source)
+    _pack_part(root, "train", shuffled, SHARDS)
+    _pack_part(root, "validation", validation, 1)
 
 
-def _pack_part(root: Root, part: Part, images: ImageList, index: TarIndex, shards: int) -> None:
-    pack.write_lst(images, root.lists / f"{part}.lst")
-    source = pack.Tar(index)
+def _pack_part(root: Root, name: str, part: Part, shards: int) -> None:
+    pack.write_lst(part.images, root.lists / f"{name}.lst")
     settings = image.Settings(resize=RESIZE, quality=QUALITY)
-    pack.pack(images, source, root.records / RECORDS, part, shards=shards, settings=settings)
+    folder = root.records / RECORDS
+    pack.pack(part.images, part.source, folder, name, shards=shards, settings=settings)
 
 
 def _default_records(root: Root) -> str:
@@ -123,7 +121,7 @@ def _default_records(root: Root) -> str:
     return RECORDS if (root.records / RECORDS).exists() else ""
 
 
-def shards(root: Root, part: Part, records: str = "") -> list[Path]:
+def shards(root: Root, part: str, records: str = "") -> list[Path]:
     """The .rec files of a set, in the folder ``records`` or in the only one there is.
 
     FileNotFoundError where there are none, ValueError where one is missing, where labels mean other
@@ -139,7 +137,7 @@ def shards(root: Root, part: Part, records: str = "") -> list[Path]:
     return paths
 
 
-def _finished_shards(folder: Path, part: Part) -> list[Path]:
+def _finished_shards(folder: Path, part: str) -> list[Path]:
     """All shards of a set; an empty list where one is missing or not finished."""
     paths = sorted(folder.glob(f"{part}-?????-of-?????.rec"))
     for path in paths:
@@ -256,8 +254,9 @@ def predicted(root: Root) -> Predictions:
     is_here = bool(_read_description(root, network))
     if is_here and not predictions.source.startswith(_network_source(root, network)):
         raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
-    if all((root.archives / name).exists() for name in (catalog.VALIDATION_TAR, catalog.DEVKIT)):
-        rows_in(predictions, validation_list(root), root.predictions)
+    path = root.lists / "validation.lst"
+    if path.exists():
+        rows_in(predictions, pack.read_lst(path), root.predictions)
     return predictions
 
 

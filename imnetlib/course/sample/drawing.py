@@ -119,7 +119,7 @@ def load(folder: Path) -> Dataset:
 
     FileNotFoundError when there is none, or one whose drawing was stopped.
     """
-    if not _is_finished(folder):
+    if not is_finished(folder):
         raise FileNotFoundError(
             f"{folder} holds no finished sample ({CHECKSUMS} or a file that it lists is missing): "
             "draw it with imnetlib.course.sample.draw"
@@ -162,7 +162,8 @@ def _checksums(folder: Path) -> list[tuple[str, str]]:
     return [(name, md5) for md5, name in sums]
 
 
-def _is_finished(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
+    """Whether ``folder`` holds a finished sample, or a miniature of another set."""
     names = [name for name, _ in _checksums(folder)]
     return bool(names) and all((folder / name).exists() for name in (DESCRIPTION, *names))
 
@@ -175,7 +176,7 @@ def _is_drawn(folder: Path, settings: Settings) -> bool:
                 raise _foreign(folder / archive.name)
         return False
     drawn = _read_settings(folder)
-    if not _is_finished(folder):
+    if not is_finished(folder):
         return False
     if drawn != settings:
         raise FileExistsError(
