@@ -153,7 +153,7 @@ def train(
 
     A stop costs the epoch it falls into. On CPUs the result has the same bits with and without it,
     and in every run with the same recipe, shards and kind of processor. DivergedError when the loss
-    is not a number any more.
+    is not a number any more; LoadError for a label to learn that is no position in ``wnids``.
 
     Args:
         recipe: The network and how it learns.
@@ -172,7 +172,14 @@ def train(
     crop = recipe.transform(training=True)
     center = recipe.transform(training=False)
     with (
-        Loader(train_shards, recipe.batch_size, crop, seed=recipe.seed, threads=threads) as batches,
+        Loader(
+            train_shards,
+            recipe.batch_size,
+            crop,
+            seed=recipe.seed,
+            threads=threads,
+            classes=len(wnids),
+        ) as batches,
         Loader(
             validation_shards, recipe.images_per_device, center, shuffle=False, threads=threads
         ) as held_out,
