@@ -11,9 +11,16 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
+from imnetlib.arguments import PathLike
+
 WNID = re.compile(r"n\d{8}")
+_FIRST_WNID = re.compile(rf"{WNID.pattern}(?!\S)")
+_CLASSES_EXPECTED = (
+    "give a synset.txt, Kaggle's LOC_synset_mapping.txt, or one name a line in the labels' order"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,39 +190,73 @@ def wnids_21k() -> tuple[str, ...]:
     return tuple(c.wnid for c in classes().values() if c.in_21k)
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """The wnid of label 0, 1, …: the first word of each line of ``path`` (chapter 2).
+def read_classes(path: PathLike) -> tuple[str, ...]:
+    """The class of label 0, 1, …: one a line of the text file ``path`` (chapter 2).
 
-    It is a ``synset.txt`` or Kaggle's LOC_synset_mapping.txt. ValueError names a line that begins
-    with no wnid or with that of an earlier line, and a file that is empty or no text.
+    Where the lines begin with wnids, as in a ``synset.txt`` or Kaggle's LOC_synset_mapping.txt, the
+    wnids are the classes; where none does, the whole lines are, without spaces at their ends. Empty
+    lines at the end and a byte order mark are passed over. ValueError names the first line that
+    differs from line 1 in this, is empty, or has the class of an earlier one; and a file that is
+    empty or no text.
     """
-    line_of: dict[str, int] = {}
+    return _parse_classes(Path(path).read_bytes(), path)
+
+
+def _parse_classes(data: bytes, path: PathLike) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no text: give a synset.txt or Kaggle's LOC_synset_mapping.txt"
-        ) from error
-    for number, line in enumerate(lines, 1):
-        wnid = line.partition(" ")[0]
-        if not WNID.fullmatch(wnid):
-            raise ValueError(
-                f"{path}, line {number}: {line[:40]!r} begins with no wnid, like n02510455"
-            )
-        if wnid in line_of:
-            raise ValueError(f"{path}, line {number}: {wnid} stands in line {line_of[wnid]} too")
-        line_of[wnid] = number
-    if not line_of:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError(f"{path} is no text: {_CLASSES_EXPECTED}")
+    if not text.strip():
         raise ValueError(f"{path} names no class: it is empty")
+    lines = text.rstrip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    has_wnids = bool(_FIRST_WNID.match(lines[0].strip()))
+    line_of: dict[str, int] = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        where = f"{path}, line {number}"
+        if not line:
+            raise ValueError(f"{where} is empty: {_CLASSES_EXPECTED}")
+        wnid = _FIRST_WNID.match(line)
+        if bool(wnid) != has_wnids:
+            begins = "a wnid, and line 1 with none" if wnid else "no wnid, like n02510455"
+            raise ValueError(f"{where}: {line[:40]!r} begins with {begins}")
+        name = wnid[0] if wnid else line
+        if name in line_of:
+            raise ValueError(f"{where}: {name} stands in line {line_of[name]} too")
+        line_of[name] = number
     return tuple(line_of)
 
 
-def verify_classes(actual: Sequence[str], expected: Sequence[str], path: Path) -> None:
+def encode_classes(classes: Sequence[str], path: PathLike) -> bytes:
+    """What ``path`` must hold for ``read_classes`` to give ``classes``, a line each (chapter 4).
+
+    ValueError for what it would not give back: a name with a line break or with a space at an end,
+    a wnid with more behind it, wnids beside other names, and a name twice.
+    """
+    data = "".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape")
+    try:
+        kept = _parse_classes(data, path)
+    except ValueError as error:
+        raise ValueError(f"these classes cannot be kept: {error}: rename them") from error
+    for name, there in zip_longest(classes, kept):
+        if name != there:
+            raise ValueError(f"the class {name!r} cannot stand in {path}: rename it")
+    return data
+
+
+def verify_classes(
+    actual: Sequence[str],
+    expected: Sequence[str],
+    path: PathLike,
+    remedy: str = "make it again, or take the one that belongs here",
+) -> None:
     """ValueError unless the file ``path`` has the ``expected`` classes, in order (chapter 8).
 
     A label is a position: the same number would mean another class, and nothing else would show it.
+    ``remedy`` ends the sentence.
     """
-    remedy = "make it again, or take the one that belongs here"
     if len(actual) != len(expected):
         raise ValueError(f"{path} has {len(actual):,} classes, not {len(expected):,}: {remedy}")
     for position, (there, here) in enumerate(zip(actual, expected, strict=True)):

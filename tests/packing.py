@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,19 @@ def many(photos: Path, count: int) -> ImageList:
     return ImageList(
         np.arange(count), np.resize(images.labels, (count, 1)), np.resize(images.paths, count)
     )
+
+
+def put(folder: Path, names: Iterable[str]) -> Path:
+    """Files of these names below ``folder``, each with its name in it."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def rows(images: ImageList) -> list[tuple[int, list[float], str]]:
+    columns = images.ids.tolist(), images.labels.tolist(), images.paths.tolist()
+    return [(number, labels, path.decode()) for number, labels, path in zip(*columns, strict=True)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

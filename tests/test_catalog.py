@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from imnetlib import catalog
 
@@ -64,6 +66,88 @@ def test_classes_of_another_root_are_named():
         ValueError, match=r"synset\.txt: class 1 is n11620673 there, n09468604 here: make it"
     ):
         catalog.verify_classes((here[0], here[2], here[1]), here, where)
+
+
+WNID_LINES = [
+    "n01440764 tench, Tinca tinca\nn02510455 giant panda\n",
+    "n01440764\ttench\nn02510455\tgiant panda",
+    "\ufeffn01440764\r\nn02510455\r\n",
+    " n01440764 \nn02510455\n\n  \n",
+    "n01440764\rn02510455\r",
+]
+NAME_LINES = [
+    "golden retriever\nn02099601-golden_retriever\n0\nÄhre\n",
+    "\ufeff golden retriever\t\r\nn02099601-golden_retriever\r\n0\r\nÄhre\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("text", WNID_LINES)
+def test_lines_that_begin_with_wnids_name_those(tmp_path: Path, text: str):
+    (tmp_path / "synset.txt").write_bytes(text.encode())
+    assert catalog.read_classes(tmp_path / "synset.txt") == ("n01440764", "n02510455")
+
+
+@pytest.mark.parametrize("text", NAME_LINES)
+def test_of_other_lines_the_whole_is_the_class(tmp_path: Path, text: str):
+    (tmp_path / "names.txt").write_bytes(text.encode())
+    classes = ("golden retriever", "n02099601-golden_retriever", "0", "Ähre")
+    assert catalog.read_classes(str(tmp_path / "names.txt")) == classes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "synset.txt names no class: it is empty"),
+        ("\ufeff\r\n \n", "synset.txt names no class: it is empty"),
+        ("n01440764 a\nmaillot\n", "line 2: 'maillot' begins with no wnid, like n02510455"),
+        ("crane\ndog\nn01440764 a\n", "line 3: 'n01440764 a' begins with a wnid, and line 1 with"),
+        ("n01440764 tench\n\nn02510455\n", "line 2 is empty: give a synset.txt, Kaggle's LOC_syn"),
+        ("\ncrane\n", "line 1 is empty: give"),
+        ("n01440764\nn02012849\nn01440764\n", "line 3: n01440764 stands in line 1 too"),
+        ("crane\ndog\n crane\n", "line 3: crane stands in line 1 too"),
+        ("crane\ndog".encode("utf-16").decode("latin1"), "synset.txt is no text: give"),
+        ("crane\0\n", "synset.txt is no text: give"),
+    ],
+)
+def test_classes_that_are_none_are_refused_by_line(tmp_path: Path, text: str, message: str):
+    data = text.encode("latin1") if text.startswith("\xff\xfe") else text.encode()
+    (tmp_path / "synset.txt").write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        catalog.read_classes(tmp_path / "synset.txt")
+
+
+@given(st.lists(st.text(max_size=6), min_size=1, max_size=4))
+@example(["n01440764", "n02510455"])
+@example(["golden retriever", "0", "Ähre"])
+def test_what_is_written_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+):
+    path = tmp_path_factory.getbasetemp() / "names.txt"
+    try:
+        path.write_bytes(catalog.encode_classes(names, path))
+    except ValueError:
+        plain = all(re.fullmatch(r"\w+", name) for name in names)
+        wnids = [bool(catalog.WNID.fullmatch(name)) for name in names]
+        assert not plain or len(set(names)) < len(names) or len(set(wnids)) > 1
+    else:
+        assert catalog.read_classes(path) == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b "], "the class 'b ' cannot stand in x.txt: rename it"),
+        (["a\nb"], r"the class 'a\\nb' cannot stand in x.txt: rename it"),
+        (["a\rb"], r"the class 'a\\rb' cannot stand in x.txt: rename it"),
+        (["n01440764 tench"], "the class 'n01440764 tench' cannot stand in x.txt: rename it"),
+        (["n01440764", "sky"], "these classes cannot be kept: x.txt, line 2: 'sky' begins with no"),
+        (["a", "a"], "these classes cannot be kept: x.txt, line 2: a stands in line 1 too: rename"),
+        (["\udcff"], "these classes cannot be kept: x.txt is no text"),
+    ],
+)
+def test_names_that_would_not_be_read_again_are_not_written(names: list[str], message: str):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        catalog.encode_classes(names, "x.txt")
 
 
 def test_odd_files_belong_to_the_set():

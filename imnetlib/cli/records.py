@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
 from imnetlib.cli.common import EXISTING, EXISTING_FILE, FOLDER, LEFT_OUT, PATH, POSITIVE, REC
 
 if TYPE_CHECKING:
+    from imnetlib.archive import TarIndex
     from imnetlib.image import Settings
     from imnetlib.pack import ImageList
 
+Unknown: TypeAlias = Literal["refuse", "keep", "omit"]
+
 SEED = click.IntRange(min=0)
 RATIO = click.FloatRange(0, 1, min_open=True, max_open=True)
+UNKNOWN = click.Choice(["refuse", "keep", "omit"])
 ENCODING = click.Choice([".jpg", ".png"])
 ON_ERROR = click.Choice(["report", "stop"])
 COLOR = click.Choice(["-1", "0", "1"])
@@ -30,7 +34,14 @@ COLOR = click.Choice(["-1", "0", "1"])
 @click.option(
     "--labels", type=EXISTING_FILE, help="Labels of flat images: the devkit or Kaggle's .csv."
 )
-@click.option("--classes", type=EXISTING_FILE, help="The order of the labels.")
+@click.option("--classes", type=EXISTING_FILE, help="The class of label 0, 1, ..., one a line.")
+@click.option(
+    "--unknown",
+    type=UNKNOWN,
+    default="refuse",
+    help="Images of other classes: keep with label -1, or omit.",
+)
+@click.option("--extensions", metavar=".A,.B", help="Take these files (default: .jpeg,.jpg,.png).")
 @click.option("--seed", type=SEED, help="Shuffle with this seed.")
 @click.option("--train-ratio", type=RATIO, help="Split each class into NAME_train and NAME_val.")
 def list_(
@@ -38,23 +49,23 @@ def list_(
     lst: Path,
     labels: Path | None,
     classes: Path | None,
+    unknown: Unknown,
+    extensions: str | None,
     seed: int | None,
     train_ratio: float | None,
 ) -> None:
-    """Write LST, an image list of SOURCE.
+    """Write LST, an image list of SOURCE, and its classes into synset.txt beside it.
 
-    SOURCE is a folder of class folders or of flat images, or an archive's .npz index. For the order
-    of the labels give a synset.txt or Kaggle's LOC_synset_mapping.txt as --classes.
+    SOURCE is a folder of class folders or of flat images, or an archive's .npz index. Labels number
+    the classes in natural order: 10 comes after 9. For another order give a file of their names as
+    --classes, such as a synset.txt or Kaggle's LOC_synset_mapping.txt.
     """
-    import numpy as np
-
     from imnetlib import pack
 
     if lst.suffix != ".lst":
         raise click.UsageError(f"{lst} is no name for a list: it ends in .lst")
-    images = _listed(source, labels, classes)
-    present = len(np.unique(images.labels[:, 0]))
-    click.echo(f"{present:,} of {len(images.classes):,} classes have images")
+    images = _listed(source, labels, classes, unknown, extensions)
+    _describe(images, classes)
     if seed is not None:
         images = pack.shuffle(images, seed)
     parts = {lst: images}
@@ -68,17 +79,60 @@ def list_(
         click.echo(f"{len(part):,} images: {path}")
 
 
-def _listed(source: Path, labels: Path | None, classes: Path | None) -> ImageList:
+def _listed(
+    source: Path,
+    labels: Path | None,
+    classes: Path | None,
+    unknown: Unknown,
+    extensions: str | None,
+) -> ImageList:
     from imnetlib import catalog, organize, pack
-    from imnetlib.archive import TarIndex
 
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
     if not source.is_dir():
-        return pack.list_archive(TarIndex.load(source), wnids, order)
+        if extensions is not None:
+            raise click.UsageError("--extensions is for folders: of an archive, all is listed")
+        return pack.list_archive(_tar_index(source), wnids, order, unknown=unknown)
+    taken = pack.EXTENSIONS if extensions is None else extensions.split(",")
     if wnids is not None:
-        return pack.list_flat_folder(source, wnids, order)
-    return pack.list_folder(source, order)
+        return pack.list_flat_folder(source, wnids, order, extensions=taken, unknown=unknown)
+    return pack.list_folder(source, order, extensions=taken, unknown=unknown)
+
+
+def _describe(images: ImageList, classes: Path | None) -> None:
+    """Say what the labels mean, and how many of them occur."""
+    import numpy as np
+
+    names = images.classes
+    _show_labels(names, f"the order of {classes}" if classes else "classes in natural order")
+    plain = sorted(names)
+    if classes is None and list(names) != plain:
+        label = next(label for label, name in enumerate(plain) if name != names[label])
+        click.echo(
+            f"in plain order, that of torchvision's ImageFolder, {label} would be {plain[label]}: "
+            "for it give a file of the names in that order as --classes"
+        )
+    present = np.unique(images.labels[:, 0])
+    click.echo(f"{np.count_nonzero(present >= 0):,} of {len(names):,} classes have images")
+
+
+def _show_labels(names: Sequence[str], origin: str) -> None:
+    shown = [f"{label} is {name}" for label, name in enumerate(names)]
+    if len(shown) > 4:
+        shown[2:-1] = ["…"]
+    click.echo(f"labels: {', '.join(shown)} ({origin})")
+
+
+def _tar_index(source: Path) -> TarIndex:
+    from imnetlib.archive import TarIndex, index_path
+
+    if source.suffix != ".npz":
+        raise click.UsageError(
+            f"{source} is neither a folder nor an .npz index: if it is an archive, give its index, "
+            f"{index_path(source)}; imnet index {source} makes it"
+        )
+    return TarIndex.load(source)
 
 
 @click.command()
@@ -118,22 +172,25 @@ def pack(
     SOURCE is the images' folder, or an archive's .npz index.
     """
     from imnetlib import pack
-    from imnetlib.archive import TarIndex
 
     # The working directory of a cluster's worker is another one.
     source = source.absolute()
     folder = folder.absolute()
     name = name or lst.stem
-    part = _part(only) if only else None
+    part = _part(only, shards) if only else None
     chosen = _settings(**settings)
     if Path(name).name != name:
         raise click.UsageError(f"--name is the beginning of a file name, not {name}")
-    if part and part[0] >= shards:
-        click.echo(f"--only {only}: of {shards:,} shards none is this machine's part")
+    images = pack.read_lst(lst)
+    beside = lst.with_name(pack.CLASSES)
+    if images.classes:
+        _show_labels(images.classes, str(beside))
+    elif not (folder / pack.CLASSES).exists():
+        click.echo(f"no class is known by name: list them in the labels' order in {beside}")
     with _cluster(dask) as executor:
         done = pack.pack(
-            pack.read_lst(lst),
-            pack.Folder(source) if source.is_dir() else pack.Tar(TarIndex.load(source)),
+            images,
+            pack.Folder(source) if source.is_dir() else pack.Tar(_tar_index(source)),
             folder,
             name,
             shards=shards,
@@ -154,10 +211,15 @@ def pack(
         sys.exit(LEFT_OUT)
 
 
-def _part(text: str) -> tuple[int, int]:
+def _part(text: str, shards: int) -> tuple[int, int]:
     start, _, step = text.partition("::")
-    if not (start.isdigit() and step.isdigit() and int(start) < int(step)):
+    if not (start.isdecimal() and step.isdecimal() and int(start) < int(step)):
         raise click.UsageError(f"--only is I::N, machine I of N, from 0 to N - 1, not {text}")
+    if int(step) > shards:
+        raise click.UsageError(
+            f"--only {text} leaves machines without a part: --shards, the number of all shards, "
+            f"is {shards}, and should be {step} or more"
+        )
     return int(start), int(step)
 
 

@@ -168,7 +168,7 @@ def shard_folder(root: Root, records: str = "") -> Path:
         raise FileNotFoundError(
             f"{classes} is missing: run chapter 4 again, or write the wnid of each label there"
         )
-    catalog.verify_classes(classes.read_text(encoding="utf-8").splitlines(), root.wnids, classes)
+    catalog.verify_classes(catalog.read_classes(classes), root.wnids, classes)
     return classes.parent
 
 

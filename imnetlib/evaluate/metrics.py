@@ -97,7 +97,8 @@ class TopK(NamedTuple):
 def top_k_accuracy(rank: ArrayLike, ks: Sequence[int] = (1, 5, 20)) -> list[TopK]:
     """The top-k accuracy for each of ``ks``: the share of images of ``rank`` below k (chapter 8).
 
-    ``rank``: of ``ranks``. ValueError for no images. ``best_columns`` gives the classes themselves.
+    ``rank``: of ``ranks``, where an image of label -1 is a miss for every k. ValueError for no
+    images. ``best_columns`` gives the classes themselves.
     """
     rank = np.asarray(rank)
     accuracies = []
@@ -128,8 +129,8 @@ def wilson(hits: int, images: int) -> tuple[float, float]:
 def confusions(labels: Integers, chosen: Integers) -> Integers:
     """Which class is taken for which: rows (true, chosen, images), most images first (chapter 8).
 
-    ``chosen``: the first of ``best_columns``. Memory grows with the images, not with the square of
-    the classes.
+    ``chosen``: the first of ``best_columns``. Images of label -1, whose class has no column, are
+    left out. Memory grows with the images, not with the square of the classes.
     """
     wrong = (labels != chosen) & (labels >= 0)
     pairs = np.stack([labels[wrong], chosen[wrong]], axis=1)

@@ -6,25 +6,18 @@
 ``Job``, ``ShardTask`` and ``pack_shard`` are for a scheduler of your own.
 """
 
-from imnetlib.pack.lists import (
-    ImageList,
-    list_archive,
-    list_flat_folder,
-    list_folder,
-    select,
-    shuffle,
-    split,
-    verify_labels,
-)
+from imnetlib.pack.classes import CLASSES
+from imnetlib.pack.listing import EXTENSIONS, list_archive, list_flat_folder, list_folder
+from imnetlib.pack.lists import ImageList, select, shuffle, split, verify_labels
 from imnetlib.pack.lst import read_lst, write_lst
-from imnetlib.pack.run import CLASSES, estimate_shards, failures_path, pack, shard_tasks
+from imnetlib.pack.run import estimate_shards, failures_path, pack, shard_tasks
 from imnetlib.pack.shard import Failure, Job, PackError, ShardTask, Summary, pack_shard
 from imnetlib.pack.sources import Files, Folder, OnError, Tar
 from imnetlib.pack.survey import ShardSurvey, Unreadable, survey_shard
 
 __all__ = [
-    "CLASSES", "Failure", "Files", "Folder", "ImageList", "Job", "OnError", "PackError",
-    "ShardSurvey", "ShardTask", "Summary", "Tar", "Unreadable", "estimate_shards",
+    "CLASSES", "EXTENSIONS", "Failure", "Files", "Folder", "ImageList", "Job", "OnError",
+    "PackError", "ShardSurvey", "ShardTask", "Summary", "Tar", "Unreadable", "estimate_shards",
     "failures_path", "list_archive", "list_flat_folder", "list_folder", "pack", "pack_shard",
     "read_lst", "select", "shard_tasks", "shuffle", "split", "survey_shard", "verify_labels",
     "write_lst",

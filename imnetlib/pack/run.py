@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from imnetlib.arguments import require
-from imnetlib.catalog import verify_classes
+from imnetlib.arguments import PathLike, require, require_type, whole_number
 from imnetlib.files import write_bytes_atomically
 from imnetlib.image import DEFAULTS, Settings
+from imnetlib.pack.classes import keeping_classes
 from imnetlib.pack.lists import ImageList
 from imnetlib.pack.shard import (
     COUNTS,
@@ -33,8 +33,8 @@ from imnetlib.pack.shard import (
 from imnetlib.pack.sources import Folder, OnError, Tar
 from imnetlib.progress import progress
 
-# Beside the shards: the class of each label, one a line.
-CLASSES = "synset.txt"
+# What reads an index takes the number after it for one that is larger still.
+_LARGEST_ID = 2**63 - 2
 
 
 def estimate_shards(total_bytes: int, target_bytes: int) -> int:
@@ -47,17 +47,20 @@ def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[Shard
 
     Raises ValueError for a list that does not fit, and what ``source`` raises for missing files.
     """
+    require_type(images, ImageList, "images are an ImageList (read_lst reads one)")
+    require_type(source, (Folder, Tar), "source is a Folder or a Tar")
     count = len(images)
     possible = 1 <= job.shards <= count
     require(possible, f"a list of {count:,} images makes 1 to {count:,} shards", job.shards)
     ordered = np.sort(images.ids)
     repeated = ordered[1:][np.diff(ordered) == 0]
-    if ordered[0] < 0 or len(repeated):
-        problem = f"{repeated[0]} appears twice" if len(repeated) else f"{ordered[0]} is negative"
-        raise ValueError(
-            "the list's ids must be distinct and not negative, as they are the keys of the index: "
-            f"{problem}"
-        )
+    rule = "the list's ids must be distinct and not negative, as they are the keys of the index"
+    if len(repeated):
+        raise ValueError(f"{rule}: {repeated[0]} appears twice")
+    if ordered[0] < 0:
+        raise ValueError(f"{rule}: {ordered[0]} is negative")
+    if ordered[-1] > _LARGEST_ID:
+        raise ValueError(f"{rule}, and at most {_LARGEST_ID}: {ordered[-1]} is too large")
     width = images.labels.shape[1]
     if width > 1 and not job.settings.pack_label:
         raise ValueError(
@@ -76,7 +79,7 @@ def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[Shard
 def pack(
     images: ImageList,
     source: Folder | Tar,
-    folder: Path,
+    folder: PathLike,
     name: str,
     *,
     shards: int,
@@ -113,22 +116,19 @@ def pack(
             shards are finished.
     """
     started = time.perf_counter()
-    first, step = only or (0, 1)
-    require(0 <= first < step, "only is (i, n), machine i of n, with i from 0 to n - 1", only)
-    threads = threads or (1 if executor else os.cpu_count() or 1)
+    folder = Path(folder)
+    first, step = _require_part(only or (0, 1))
+    if threads is None:
+        threads = 1 if executor else os.cpu_count() or 1
     job = Job(folder, name, shards, settings, threads, on_error)
     tasks = shard_tasks(images, source, job)[first::step]
     for sidecar in sorted(folder.glob(f"{glob.escape(name)}-?????-of-?????.json")):
         read_matching_sidecar(sidecar, job.identity())
-    classes = folder / CLASSES
-    if images.classes and classes.exists():
-        verify_classes(classes.read_text(encoding="utf-8").splitlines(), images.classes, classes)
 
-    with progress(sum(len(task.ids) for task in tasks), f"pack {name}", "images") as bar:
+    images_here = sum(len(task.ids) for task in tasks)
+    with keeping_classes(images, folder), progress(images_here, f"pack {name}", "images") as bar:
         done = _run(tasks, executor, _progress_with_rate(bar))
 
-    if images.classes and not classes.exists():
-        write_bytes_atomically(classes, "".join(f"{name}\n" for name in images.classes).encode())
     failures = tuple(failure for shard in done for failure in shard.failures)
     _write_report(failures_path(folder, name, only), failures)
     return Summary(
@@ -137,6 +137,15 @@ def pack(
         shards_skipped=sum(shard.shards_skipped for shard in done),
         seconds=time.perf_counter() - started,
     )
+
+
+def _require_part(only: tuple[int, int]) -> tuple[int, int]:
+    rule = "only is (i, n), machine i of n, with i from 0 to n - 1"
+    require_type(only, (tuple, list), rule)
+    require(len(only) == 2, rule, only)
+    first, step = (whole_number("a number of only", number) for number in only)
+    require(0 <= first < step, rule, only)
+    return first, step
 
 
 def _progress_with_rate(bar: tqdm[Any]) -> Advance:
@@ -186,10 +195,10 @@ def _run(tasks: Sequence[ShardTask], executor: Executor | None, advance: Advance
     return [future.result() for future in futures]
 
 
-def failures_path(folder: Path, name: str, only: tuple[int, int] | None = None) -> Path:
+def failures_path(folder: PathLike, name: str, only: tuple[int, int] | None = None) -> Path:
     """Where ``pack`` reports the images that it left out."""
     part = "" if only is None else f"-{only[0]}-of-{only[1]}"
-    return folder / f"{name}-failures{part}.tsv"
+    return Path(folder, f"{name}-failures{part}.tsv")
 
 
 def _write_report(path: Path, failures: Sequence[Failure]) -> None:

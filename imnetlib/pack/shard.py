@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import __version__, recordio
-from imnetlib.arguments import require
+from imnetlib.arguments import PathLike, require, require_type, whole_number
 from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
 from imnetlib.image import DEFAULTS, Action, ImageError, Settings, convert_image, versions
 from imnetlib.pack.sources import Files, Integers, OnError, Read
@@ -46,9 +46,9 @@ class PackError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all shards of a packed list share; ValueError for values that make no sense."""
+    """What all shards of a packed list share; ValueError or TypeError for what makes no sense."""
 
-    folder: Path
+    folder: PathLike
     name: str
     shards: int
     settings: Settings = DEFAULTS
@@ -60,6 +60,11 @@ class Job:
         require(is_name, "the shards' name is the beginning of a file name", self.name)
         is_known = self.on_error in ("report", "stop")
         require(is_known, "on_error is report or stop", self.on_error)
+        require_type(self.settings, Settings, "settings are image.Settings")
+        for field in ("shards", "threads"):
+            number = whole_number(field, getattr(self, field))
+            object.__setattr__(self, field, number)
+        require(self.threads >= 1, "threads are 1 or more", self.threads)
 
     def identity(self) -> dict[str, Any]:
         """What a .json must say for its shard to belong to this job."""
@@ -79,7 +84,7 @@ class ShardTask:
     def path(self, suffix: str) -> Path:
         """The shard's file with this suffix."""
         name = f"{self.job.name}-{self.number:05d}-of-{self.job.shards:05d}{suffix}"
-        return self.job.folder / name
+        return Path(self.job.folder, name)
 
     def identity(self) -> dict[str, Any]:
         """The job's, with the number and a checksum of this part of the list."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.archive import TarIndex, TarReader
+from imnetlib.arguments import PathLike, require_type
 from imnetlib.files import listed_names
 
 Names = npt.NDArray[np.bytes_]
@@ -72,7 +73,7 @@ class Files:
 class Folder:
     """Images in files under ``root``; the list's paths are relative to it, or absolute."""
 
-    root: Path
+    root: PathLike
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
         """Find the files, with one listing of each folder.
@@ -80,16 +81,17 @@ class Folder:
         Missing ones raise FileNotFoundError; with "report" that becomes a warning, unless all are
         missing.
         """
-        missing = list(_missing(self.root, paths))
+        root = Path(self.root)
+        missing = list(_missing(root, paths))
         if missing:
             problem = (
-                f"{len(missing):,} of the list's {len(paths):,} files are not under {self.root}: "
+                f"{len(missing):,} of the list's {len(paths):,} files are not under {root}: "
                 f"{listed_names(missing)}"
             )
             if on_error == "stop" or len(missing) == len(paths):
                 raise FileNotFoundError(problem)
             warnings.warn(problem, stacklevel=2)
-        return Files(self.root, paths)
+        return Files(root, paths)
 
 
 def _missing(root: Path, paths: Names) -> Iterator[str]:
@@ -108,6 +110,9 @@ class Tar:
     """Images inside a tar, or a tar of tars, read in place."""
 
     index: TarIndex
+
+    def __post_init__(self) -> None:
+        require_type(self.index, TarIndex, "index is a TarIndex (archive.open_index gives one)")
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
         """Find the members. Missing ones raise ValueError: the list belongs to another archive."""

@@ -213,18 +213,3 @@ def test_the_verbs(download: Path, tmp_path: Path):
     output = imnet("organize", "validation", images / "val", table, images / "val")
     assert "12 images put in place" in output
     assert images_in(images / "val") == SORTED
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "names no class: it is empty"),
-        ("n01440764 tench\nmaillot\n", "line 2: 'maillot' begins with no wnid, like n02510455"),
-        ("n01440764 tench\n\n", "line 2: '' begins with no wnid"),
-        ("n01440764\nn02012849\nn01440764\n", "line 3: n01440764 stands in line 1 too"),
-    ],
-)
-def test_a_table_of_classes_that_is_none(tmp_path: Path, text: str, message: str):
-    (tmp_path / "synset.txt").write_text(text)
-    with pytest.raises(ValueError, match=rf"synset\.txt.* ?{message}"):
-        catalog.read_classes(tmp_path / "synset.txt")

@@ -91,7 +91,7 @@ def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
         pack(images, Folder(photos), tmp_path, "set", shards=3, settings=worse)
     with pytest.raises(ValueError, match="shards=3, not 4"):
         pack(images, Folder(photos), tmp_path, "set", shards=4, settings=SMALL)
-    other = ImageList(images.ids, images.labels + 1, images.paths)
+    other = ImageList(images.ids, 1 - images.labels, images.paths)
     another_list = r"set-00000-of-00003.json was packed with list_crc32=\d+, not"
     with pytest.raises(ValueError, match=another_list):
         pack(other, Folder(photos), tmp_path, "set", shards=3, settings=SMALL)

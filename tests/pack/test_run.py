@@ -103,6 +103,11 @@ def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
     below = ImageList(images.ids - 4, images.labels, images.paths)
     with pytest.raises(ValueError, match=r"distinct and not negative, .*: -1 is negative"):
         pack(below, Folder(photos), tmp_path, "set", shards=1)
+    largest = ImageList([2**63 - 2, 2**63 - 1], images.labels[:2], images.paths[:2])
+    with pytest.raises(
+        ValueError, match=r"index, and at most 9223372036854775806: 9223372036854775807 is"
+    ):
+        pack(largest, Folder(photos), tmp_path, "set", shards=1)
     for name in ("", "a/b"):
         with pytest.raises(ValueError, match=f"beginning of a file name, not '{name}'"):
             pack(images, Folder(photos), tmp_path, name, shards=1)
@@ -117,6 +122,59 @@ def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
         with pytest.raises(ValueError, match="not "):
             Settings(**wrong)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            {"images": "set.lst"},
+            r"images are an ImageList \(read_lst reads one\), not 'set.lst' \(str",
+        ),
+        ({"source": Path("photos")}, r"source is a Folder or a Tar, not PosixPath\('photos'\)"),
+        ({"settings": {}}, r"settings are image\.Settings, not {} \(dict\)"),
+        ({"shards": 2.0}, r"shards is a whole number, not 2\.0 \(float\)"),
+        ({"shards": True}, r"shards is a whole number, not True \(bool\)"),
+        ({"threads": "2"}, r"threads is a whole number, not '2' \(str\)"),
+        ({"only": 1}, r"only is \(i, n\), machine i of n, .*, not 1 \(int\)"),
+        ({"only": (0, 2.0)}, r"a number of only is a whole number, not 2\.0 \(float\)"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(
+    photos: Path, tmp_path: Path, argument: dict[str, object], message: str
+):
+    sound = {"images": listed(photos), "source": Folder(photos), "shards": 2}
+    with pytest.raises(TypeError, match=message):
+        pack(folder=tmp_path, name="set", **sound | argument)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"threads": 0}, "threads are 1 or more, not 0"),
+        ({"threads": -1}, "threads are 1 or more, not -1"),
+        ({"only": (1,)}, r"only is \(i, n\), machine i of n, .*, not \(1,\)"),
+        ({"only": (-1, 2)}, r"only is \(i, n\), machine i of n, .*, not \(-1, 2\)"),
+    ],
+)
+def test_an_argument_of_no_sense_is_named(
+    photos: Path, tmp_path: Path, argument: dict[str, object], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        pack(listed(photos), Folder(photos), tmp_path, "set", shards=2, **argument)
+
+
+def test_numbers_of_numpy_and_text_paths_are_taken(photos: Path, tmp_path: Path):
+    pack(listed(photos), Folder(photos), tmp_path / "one", "set", shards=3, settings=SMALL)
+    numbers = {"shards": np.int64(3), "threads": np.int32(2), "settings": SMALL}
+    out = str(tmp_path / "other")
+    for part in (0, 1):
+        only = (np.int64(part), np.uint8(2))
+        pack(listed(photos), Folder(str(photos)), out, "set", only=only, **numbers)
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    report = packing.failures_path(out, "set", (np.int64(1), 2))
+    assert report == tmp_path / "other" / "set-failures-1-of-2.tsv"
 
 
 def test_estimated_shards():

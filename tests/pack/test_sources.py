@@ -40,6 +40,13 @@ def test_from_the_archive_as_from_the_folder(photos: Path, tmp_path: Path):
         pack(strangers, source, tmp_path / "c", "t", shards=2, settings=SMALL)
 
 
+def test_a_path_is_no_index(tmp_path: Path):
+    with pytest.raises(
+        TypeError, match=r"index is a TarIndex \(archive\.open_index gives one\), not"
+    ):
+        Tar(tmp_path / "train.tar")
+
+
 def test_absolute_paths_in_a_list_are_taken_as_they_are(photos: Path, tmp_path: Path):
     images = listed(photos)
     absolute = np.array([f"{photos}/{path.decode()}".encode() for path in images.paths])

@@ -1,0 +1,51 @@
+"""The classes of labels, kept beside lists and shards in ``synset.txt`` (chapter 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from imnetlib import catalog
+from imnetlib.files import write_bytes_atomically
+from imnetlib.pack.lists import ImageList
+
+# The class of each label, one a line. In a folder it holds for all lists and shards.
+CLASSES = "synset.txt"
+_REMEDY = "take another folder, or remove this file if nothing beside it needs it"
+
+
+def with_classes(images: ImageList, folder: Path) -> ImageList:
+    """The list with the classes kept in ``folder``; as it is where there are none.
+
+    ValueError where the list's own classes differ from them, or its labels do not fit.
+    """
+    path = folder / CLASSES
+    if not path.exists():
+        return images
+    kept = catalog.read_classes(path)
+    if images.classes:
+        catalog.verify_classes(kept, images.classes, path, _REMEDY)
+        return images
+    try:
+        return replace(images, classes=kept)
+    except ValueError as error:
+        raise ValueError(f"{error} (those of {path}): {_REMEDY}") from error
+
+
+@contextmanager
+def keeping_classes(images: ImageList, folder: Path) -> Iterator[None]:
+    """Write the list's classes into ``folder`` once what needs them is there (chapter 4).
+
+    Thus a stop leaves no file beside classes that are not its own. Raises what ``with_classes``
+    raises, and ValueError for names that cannot be kept, before anything is written.
+    """
+    path = folder / CLASSES
+    with_classes(images, folder)
+    kept = catalog.encode_classes(images.classes, path) if images.classes else b""
+    yield
+    # Another process may have written them by now.
+    with_classes(images, folder)
+    if kept and not path.exists():
+        write_bytes_atomically(path, kept)
