@@ -112,13 +112,14 @@ SAMPLE = Dataset(
 
 def published(name: str) -> tuple[str, Archive]:
     """URL and facts of an archive that image-net.org offers; ValueError lists the names."""
-    names = []
-    for dataset in (ILSVRC2012, WINTER21):
-        for archive in (*dataset.archives, *dataset.others):
-            if archive.name == name:
-                return dataset.url + name, archive
-            names.append(archive.name)
-    raise ValueError(f"ImageNet has no archive {name!r}; it has {', '.join(names)}")
+    offered = {
+        archive.name: (dataset.url + archive.name, archive)
+        for dataset in (ILSVRC2012, WINTER21)
+        for archive in (*dataset.archives, *dataset.others)
+    }
+    if name not in offered:
+        raise ValueError(f"ImageNet has no archive {name!r}; it has {', '.join(offered)}")
+    return offered[name]
 
 
 PNG_CALLED_JPEG = frozenset({"n02105855_2933.JPEG"})

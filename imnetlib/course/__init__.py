@@ -11,20 +11,21 @@ from imnetlib.course.measure import psnr, repeat, resident_bytes
 from imnetlib.course.readings import most_instructive
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
-from imnetlib.course.shared import (
-    claims_of,
-    class_names,
-    mxnet,
-    scratch_folder,
-    validation_images,
-)
+from imnetlib.course.shared import claims_of, class_names, mxnet, scratch_folder, validation_images
 from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
-from imnetlib.course.ways import Part, training_and_validation
+from imnetlib.course.ways import (
+    Part,
+    lesson_archives,
+    surveys,
+    to_fetch,
+    training_and_validation,
+    unpack_archive,
+)
 
 __all__ = [
     "Cloud", "Part", "Root", "check", "claims_of", "class_names", "copy_as_kaggle",
-    "most_instructive", "mxnet", "open_cloud", "open_root", "predict", "predicted", "prepare",
-    "psnr", "publication", "record", "repeat", "resident_bytes", "scratch_folder",
-    "shard_folder", "shards", "site", "table", "trained", "training_and_validation",
-    "validation_images", "verdicts",
+    "lesson_archives", "most_instructive", "mxnet", "open_cloud", "open_root", "predict",
+    "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
+    "scratch_folder", "shard_folder", "shards", "site", "surveys", "table", "to_fetch", "trained",
+    "training_and_validation", "unpack_archive", "validation_images", "verdicts",
 ]  # fmt: skip

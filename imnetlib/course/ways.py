@@ -6,14 +6,24 @@ folders, or a list: each gives the same two lists, with the source to read the i
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from imnetlib import catalog, organize, pack
-from imnetlib.archive import open_index
-from imnetlib.course.root import Root
+from imnetlib.archive import TarIndex, gunzip_tar, index_path, open_index
+from imnetlib.catalog import Archive
+from imnetlib.course import sample
+from imnetlib.course.root import DATASETS, Root, publication
+from imnetlib.organize import FolderSurvey, StrangeFile
 from imnetlib.pack import Folder, ImageList, Tar
+from imnetlib.progress import progress
 
 Source: TypeAlias = Folder | Tar
 
@@ -29,6 +39,12 @@ class Part:
     images: ImageList
     source: Source
 
+    def read(self, rows: Iterable[int]) -> list[bytes]:
+        """The files of some images, as they lie there."""
+        few = pack.select(self.images, np.array(list(rows), np.int64))
+        with self.source.locate(few.paths, "stop").open() as read:
+            return [read(row) for row in range(len(few))]
+
 
 def training_and_validation(root: Root) -> tuple[Part, Part]:
     """The two sets of ``root`` by the way that it has (chapter 4).
@@ -42,9 +58,8 @@ def training_and_validation(root: Root) -> tuple[Part, Part]:
     classes = len(found[0].images.classes)
     expected = root.dataset.classes
     if expected and classes != expected:
-        problem = (
-            f"{root.root}: there are {classes:,} classes; {root.dataset.name} has {expected:,}"
-        )
+        name = root.dataset.name
+        problem = f"{root.root} has images of {classes:,} classes; {name} has {expected:,}"
         if root.way == "archives":
             raise ValueError(f"{problem}: is it the archive of another set?")
         warnings.warn(problem, stacklevel=2)
@@ -91,3 +106,95 @@ def _held_out(images: ImageList, source: Source) -> tuple[Part, Part]:
     shares = (1 - HELD_OUT, HELD_OUT)
     training, validation = pack.split(images, shares, seed=0, stratified=True)
     return Part(training, source), Part(validation, source)
+
+
+def to_fetch(root: Root) -> tuple[Archive, ...]:
+    """The archives to download (chapter 1): none where the images are here already, in a line.
+
+    An archive that nobody offers any more must be there: FileNotFoundError says where.
+    """
+    if root.source is not None:
+        train, validation = training_and_validation(root)
+        counts = f"{len(train.images):,} training and {len(validation.images):,} validation images"
+        print(f"nothing to fetch: {counts} in {root.source}")
+        return ()
+    offered = []
+    for archive in publication(root).archives:
+        if root.is_miniature or archive.name != catalog.IMAGENET21K.archives[0].name:
+            offered.append(archive)
+        elif not (root.archives / archive.name).exists():
+            raise FileNotFoundError(
+                f"{archive.name} is no longer offered: put yours into {root.archives}"
+            )
+    return tuple(offered)
+
+
+def unpack_archive(root: Root) -> list[TarIndex]:
+    """Unpack and index a training archive that came as a .tar.gz; its index, or none (chapter 1).
+
+    In one pass; the archive stays. Takes as much disk again.
+    """
+    if root.source is not None:
+        return []
+    packed = root.archives / root.dataset.archives[0].name
+    if packed.suffix != ".gz" or root.training_archive.exists():
+        return []
+    with progress(packed.stat().st_size, f"unpack {packed.name}", "B") as bar:
+        index = gunzip_tar(packed, root.training_archive, bar.update)
+    index.save(index_path(root.training_archive))
+    return [index]
+
+
+def lesson_archives(root: Root) -> Root:
+    """A root with archives to unpack: this one, or a small painted one beside it (chapter 2)."""
+    if root.way == "archives":
+        return root
+    lesson = Root(root.root / ".lesson", DATASETS["sample"])
+    sample.draw(lesson.archives, train_per_class=10, validation_per_class=10)
+    print("The archives of the lesson are those of a small painted sample.")
+    return lesson
+
+
+def surveys(root: Root) -> list[FolderSurvey]:
+    """What is in the training set, and in a validation set of class folders (chapter 2)."""
+    if root.way in ("list", "parquet"):
+        return [_survey(part, root.there) for part in training_and_validation(root)]
+    found = [organize.survey_folders(root.class_folders, _expected_counts(root))]
+    if root.way == "archives":
+        wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
+        found.append(organize.survey_folders(root.validation, Counter(wnids)))
+    elif root.way == "folders":
+        for name in _VALIDATION_FOLDERS:
+            if (root.there / name).is_dir() and root.there != root.class_folders:
+                found.append(organize.survey_folders(root.there / name))
+    return found
+
+
+def _expected_counts(root: Root) -> dict[str, int] | None:
+    if root.way == "archives":
+        return organize.train_counts_from_index(open_index(root.training_archive))
+    stated = root.there / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt"
+    return organize.train_counts(stated) if stated.exists() else None
+
+
+def _survey(part: Part, where: Path) -> FolderSurvey:
+    """Count the classes of a list, and look at each file once, in the order of the list."""
+    images = part.images
+    counts = np.bincount(images.labels[images.labels[:, 0] >= 0, 0].astype(np.int64))
+    strange = []
+    total = 0
+    files = part.source.locate(images.paths, "report")
+    with files.open() as read, progress(len(images), f"survey {where.name}", "images") as bar:
+        for row, path in enumerate(images.paths.tolist()):
+            try:
+                data = read(row)
+                kind = organize.kind_of(data)
+            except OSError as error:
+                data = b""
+                kind = f"unreadable: {error.strerror}"
+            total += len(data)
+            if kind:
+                strange.append(StrangeFile(where / os.fsdecode(path), kind))
+            bar.update(1)
+    named = dict(zip(images.classes, counts.tolist(), strict=False))
+    return FolderSurvey(where, named, None, tuple(strange), total)
