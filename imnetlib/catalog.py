@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imnetlib.arguments import PathLike
+# It needs NumPy, which this table of facts does without.
+if TYPE_CHECKING:
+    from imnetlib.arguments import PathLike
 
 WNID = re.compile(r"n\d{8}")
 _FIRST_WNID = re.compile(rf"{WNID.pattern}(?!\S)")

@@ -181,6 +181,7 @@ def pack(
     chosen = _settings(**settings)
     if Path(name).name != name:
         raise click.UsageError(f"--name is the beginning of a file name, not {name}")
+    files = pack.Folder(source) if source.is_dir() else pack.Tar(_tar_index(source))
     images = pack.read_lst(lst)
     beside = lst.with_name(pack.CLASSES)
     if images.classes:
@@ -190,7 +191,7 @@ def pack(
     with _cluster(dask) as executor:
         done = pack.pack(
             images,
-            pack.Folder(source) if source.is_dir() else pack.Tar(_tar_index(source)),
+            files,
             folder,
             name,
             shards=shards,

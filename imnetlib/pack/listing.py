@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib.archive import TarIndex
-from imnetlib.arguments import PathLike, require, require_type
+from imnetlib.arguments import PathLike, require, require_several, require_type
 from imnetlib.files import listed_names
 from imnetlib.pack.lists import NO_CLASS, ImageList, class_names, select
 
@@ -207,9 +207,9 @@ def _labelled(
 def _require_extensions(extensions: Sequence[str]) -> tuple[str, ...]:
     """In small letters."""
     rule = "extensions are a sequence such as ('.jpg', '.webp'), each with a dot before it"
-    require_type(extensions, (tuple, list), rule)
+    require_several("extensions", extensions)
     sound = all(len(extension) > 1 and extension.startswith(".") for extension in extensions)
-    require(sound and len(extensions) > 0, rule, extensions)
+    require(sound and len(extensions) > 0, rule, list(extensions))
     return tuple(extension.lower() for extension in extensions)
 
 

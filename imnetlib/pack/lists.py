@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike, require, require_type, whole_number
+from imnetlib.arguments import PathLike, require, require_several, whole_number, whole_numbers
 from imnetlib.order import shuffled_positions
 
 # Rows of a list that are turned into Python objects or strings at a time.
@@ -36,7 +35,8 @@ class ImageList:
     ``/``. ``classes``: the class name of each label, if known; the first label of an image is then
     a position in it, or -1 for an image of none of them. Other arrays and sequences become these.
     Raises TypeError for those that hold something else, and ValueError where the arrays disagree,
-    for labels that are not finite, whole ones that float32 does not have, and those of no class.
+    for ids beyond int64, labels that are not finite, whole ones that float32 does not have, and
+    those of no class.
     """
 
     ids: Integers
@@ -45,7 +45,7 @@ class ImageList:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = _as_ids(self.ids)
+        ids = whole_numbers("ids", self.ids)
         labels = np.asarray(self.labels)
         paths = _as_paths(self.paths)
         rows = labels.shape[:1]
@@ -71,20 +71,9 @@ class ImageList:
 
 
 def class_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple; TypeError for a single text, such as the path of a file of them."""
-    if isinstance(classes, str | bytes | Path):
-        rule = "classes are names in the order of the labels (catalog.read_classes reads a file)"
-        require_type(classes, tuple, rule)
+    """The names as a tuple; TypeError for a single one, such as the path of a file of them."""
+    require_several("classes", classes)
     return classes if isinstance(classes, tuple) else tuple(map(str, classes))
-
-
-def _as_ids(ids: ArrayLike) -> Integers:
-    given = np.asarray(ids)
-    if given.dtype.kind not in "iu" and given.size:
-        raise TypeError(f"ids are whole numbers, int64, not {given.dtype}")
-    if given.dtype == np.uint64 and given.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(f"ids are int64, which has no {given.max()}")
-    return given.astype(np.int64, copy=False)
 
 
 def _as_paths(paths: ArrayLike) -> NDArray[np.bytes_]:

@@ -88,7 +88,9 @@ def test_other_extensions_may_be_taken(tmp_path: Path):
 def test_extensions_that_are_none_are_refused(tmp_path: Path, extensions: list[str]):
     with pytest.raises(ValueError, match=r"extensions are a sequence such as \('.jpg', '.webp'\)"):
         pack.list_folder(tmp_path, extensions=extensions)
-    with pytest.raises(TypeError, match=r"extensions are a sequence .*, not '.jpg' \(str\)"):
+    with pytest.raises(
+        TypeError, match=r"extensions are several, in a list or a tuple, not '\.jpg'"
+    ):
         pack.list_folder(tmp_path, extensions=".jpg")
 
 
@@ -291,7 +293,7 @@ def test_what_leaves_no_image_or_is_no_choice_is_refused(tmp_path: Path):
 
 def test_types_that_would_be_misread_are_refused(tmp_path: Path):
     put(tmp_path, ["x/1.jpg"])
-    with pytest.raises(TypeError, match=r"read_classes reads a file\), not 'synset.txt' \(str\)"):
+    with pytest.raises(TypeError, match="classes are several, in a list or a tuple, not 'synset"):
         pack.list_folder(tmp_path, "synset.txt")
     with pytest.raises(
         TypeError, match=r"index is a TarIndex \(archive\.open_index gives one\), not"

@@ -154,7 +154,7 @@ def train(
 
     A stop costs the epoch it falls into. On CPUs the result has the same bits with and without it,
     and in every run with the same recipe, shards and kind of processor. DivergedError when the loss
-    is not a number any more; LoadError for a label to learn that is no position in ``wnids``.
+    is not a number any more.
 
     Args:
         recipe: The network and how it learns.
