@@ -104,7 +104,7 @@ def _fetch(root: Root) -> None:
 
 def _pack(root: Root) -> None:
     train, validation = training_and_validation(root)
-    shuffled = Part(pack.shuffle(train.images, SEED), train.source)
+    shuffled = Part(train.shuffled(SEED), train.source)
     _pack_part(root, "train", shuffled, SHARDS)
     _pack_part(root, "validation", validation, 1)
 

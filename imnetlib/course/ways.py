@@ -22,10 +22,10 @@ from imnetlib.catalog import Archive
 from imnetlib.course import sample
 from imnetlib.course.root import DATASETS, Root, publication
 from imnetlib.organize import FolderSurvey, StrangeFile
-from imnetlib.pack import Folder, ImageList, Tar
+from imnetlib.pack import Folder, ImageList, Parquet, Tar
 from imnetlib.progress import progress
 
-Source: TypeAlias = Folder | Tar
+Source: TypeAlias = Folder | Tar | Parquet
 
 # Where class folders have no validation set, this share of each class is held out.
 HELD_OUT = 0.1
@@ -38,6 +38,12 @@ class Part:
 
     images: ImageList
     source: Source
+
+    def shuffled(self, seed: int) -> ImageList:
+        """The images in random order: of parquet files, which are read in groups, group by group."""
+        if isinstance(self.source, Parquet):
+            return pack.shuffle_parquet(self.images, self.source, seed)
+        return pack.shuffle(self.images, seed)
 
     def read(self, rows: Iterable[int]) -> list[bytes]:
         """The files of some images, as they lie there."""
@@ -53,7 +59,13 @@ def training_and_validation(root: Root) -> tuple[Part, Part]:
     label -1, and a warning counts and names them. FileNotFoundError for what is missing, ValueError
     for what does not fit.
     """
-    by_way = {"archives": _archives, "kaggle": _kaggle, "folders": _folders, "list": _list}
+    by_way = {
+        "archives": _archives,
+        "kaggle": _kaggle,
+        "parquet": _parquet,
+        "folders": _folders,
+        "list": _list,
+    }
     found = by_way[root.way](root)
     classes = len(found[0].images.classes)
     expected = root.dataset.classes
@@ -82,6 +94,21 @@ def _kaggle(root: Root) -> tuple[Part, Part]:
     wnids = organize.labels_from_kaggle(root.there / organize.KAGGLE_LABELS)
     validation = pack.list_flat_folder(images / "val", wnids, classes, unknown="keep")
     return Part(training, Folder(images / "train")), Part(validation, Folder(images / "val"))
+
+
+def _parquet(root: Root) -> tuple[Part, Part]:
+    sets = []
+    for name in ("train", "validation"):
+        files = sorted(root.there.glob(f"**/{name}-*.parquet"))
+        if not files:
+            raise FileNotFoundError(
+                f"{root.there} has no {name}-….parquet: fetch ILSVRC/imagenet-1k whole"
+            )
+        sets.append(pack.open_parquet(files))
+    train, held_out = sets
+    training = pack.list_parquet(train)
+    validation = pack.list_parquet(held_out, training.classes)
+    return Part(training, train), Part(validation, held_out)
 
 
 def _folders(root: Root) -> tuple[Part, Part]:

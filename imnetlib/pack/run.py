@@ -19,6 +19,7 @@ from imnetlib.files import write_bytes_atomically
 from imnetlib.image import DEFAULTS, Settings
 from imnetlib.pack.classes import keeping_classes
 from imnetlib.pack.lists import ImageList
+from imnetlib.pack.parquet import Parquet
 from imnetlib.pack.shard import (
     COUNTS,
     Advance,
@@ -42,13 +43,13 @@ def estimate_shards(total_bytes: int, target_bytes: int) -> int:
     return max(1, round(total_bytes / target_bytes))
 
 
-def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[ShardTask]:
+def shard_tasks(images: ImageList, source: Folder | Tar | Parquet, job: Job) -> list[ShardTask]:
     """The tasks that together pack the list (chapter 4).
 
     Raises ValueError for a list that does not fit, and what ``source`` raises for missing files.
     """
     require_type(images, ImageList, "images are an ImageList (read_lst reads one)")
-    require_type(source, (Folder, Tar), "source is a Folder or a Tar")
+    require_type(source, (Folder, Tar, Parquet), "source is a Folder, a Tar or a Parquet")
     count = len(images)
     possible = 1 <= job.shards <= count
     require(possible, f"a list of {count:,} images makes 1 to {count:,} shards", job.shards)
@@ -78,7 +79,7 @@ def shard_tasks(images: ImageList, source: Folder | Tar, job: Job) -> list[Shard
 
 def pack(
     images: ImageList,
-    source: Folder | Tar,
+    source: Folder | Tar | Parquet,
     folder: PathLike,
     name: str,
     *,

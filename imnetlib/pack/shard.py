@@ -27,6 +27,7 @@ from imnetlib import __version__, recordio
 from imnetlib.arguments import PathLike, require, require_type, whole_number
 from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
 from imnetlib.image import DEFAULTS, Action, ImageError, Settings, convert_image, versions
+from imnetlib.pack.parquet import ParquetImages
 from imnetlib.pack.sources import Files, Integers, OnError, Read
 from imnetlib.parallel import map_ahead
 
@@ -79,7 +80,7 @@ class ShardTask:
     number: int
     ids: Integers
     labels: npt.NDArray[np.float32]
-    files: Files
+    files: Files | ParquetImages
 
     def path(self, suffix: str) -> Path:
         """The shard's file with this suffix."""

@@ -1,0 +1,252 @@
+"""Parquet files of images, listed and packed in place (chapter 4).
+
+As ILSVRC/imagenet-1k comes: a column ``image``, a struct of the file's ``bytes`` and its ``path``,
+and a column ``label``. Needs pyarrow, which is imported on first use.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imnetlib.arguments import PathLike, require_several
+from imnetlib.files import listed_names
+from imnetlib.order import Blocks, order_of
+from imnetlib.pack.lists import ImageList, select
+from imnetlib.pack.sources import Integers, Names, OnError, Read
+
+# In the names of ILSVRC/imagenet-1k, n01440764_10026_n01440764.JPEG.
+_WNID_AT_END = re.compile(rb"_(n\d{8})\.\w+$")
+# Bytes of images that are mixed at a time.
+_MIXED_BYTES = 1 << 27
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parquet:
+    """Images in parquet files, n of them, in m row groups; ``open_parquet`` makes it.
+
+    ``names``: bytes (n,), in stored order. ``labels``: int64 (n,). ``groups``: int64 (m, 4), for
+    each row group the file's place in ``files``, its own place there, its first image and its
+    bytes.
+    """
+
+    files: tuple[Path, ...]
+    names: Names
+    labels: Integers
+    groups: Integers
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def locate(self, paths: Names, on_error: OnError) -> ParquetImages:
+        """Find the rows; ValueError for names that are in none of the files."""
+        order = np.argsort(self.names, kind="stable")
+        rows = order[np.minimum(np.searchsorted(self.names, paths, sorter=order), len(self) - 1)]
+        missing = paths[self.names[rows] != paths]
+        if len(missing):
+            listed = listed_names(name.decode("utf-8", "replace") for name in missing.tolist())
+            raise ValueError(
+                f"{len(missing):,} of the list's {len(paths):,} images are not in "
+                f"{self.files[0].parent}: {listed}"
+            )
+        return ParquetImages(self.files, paths, rows, self.groups)
+
+
+def open_parquet(files: Sequence[PathLike]) -> Parquet:
+    """Read names and labels of parquet files, not the images (chapter 4).
+
+    A second for 1.28 million images. ValueError names a file that is no parquet file or has other
+    columns, and names that repeat.
+    """
+    require_several("files", files)
+    paths = tuple(map(Path, files))
+    if not paths:
+        raise ValueError("there is no parquet file to read")
+    names = []
+    labels = []
+    groups = []
+    first = 0
+    for number, path in enumerate(paths):
+        with _opened(path) as file:
+            table = file.read(columns=["image.path", "label"])
+            names += table["image"].combine_chunks().field("path").to_pylist()
+            labels += table["label"].to_pylist()
+            for group in range(file.num_row_groups):
+                about = file.metadata.row_group(group)
+                groups.append((number, group, first, about.total_byte_size))
+                first += about.num_rows
+    nameless = [row for row, name in enumerate(names) if not name]
+    if nameless:
+        raise ValueError(f"{paths[0].parent}: {len(nameless):,} images have no name (image.path)")
+    stored = np.char.encode(np.array(names), "utf-8")
+    repeated = len(names) - len(set(names))
+    if repeated:
+        raise ValueError(f"{paths[0].parent}: {repeated:,} names of images repeat")
+    return Parquet(paths, stored, np.array(labels, np.int64), np.array(groups, np.int64))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file; ValueError where it is none of these, or is damaged."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("parquet files need pyarrow: pip install pyarrow") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = set(file.schema_arrow.names)
+            image = file.schema_arrow.field("image").type if "image" in columns else pa.null()
+            parts = {part.name for part in image} if pa.types.is_struct(image) else set()
+            if not {"bytes", "path"} <= parts:
+                raise ValueError(
+                    f"{path} has the columns {', '.join(sorted(columns))}; expected are image "
+                    "(a struct of bytes and path) and label, as in ILSVRC/imagenet-1k"
+                )
+            if "label" not in columns:
+                raise ValueError(f"{path} has no column label: is it of the test set?")
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, pa.ArrowException) and error.errno:
+            raise
+        raise ValueError(f"{path} cannot be read as parquet ({error}): fetch it again") from error
+
+
+def list_parquet(images: Parquet, classes: Sequence[str] | None = None) -> ImageList:
+    """List the images in the order in which they are stored (chapter 4).
+
+    The class of a label is read from the names, which end with the wnid; the labels then become
+    positions in ``classes``, or else stay as they are. ValueError where a label has two classes,
+    or none.
+    """
+    wnids = _wnid_of_label(images)
+    own = tuple(wnids[label] for label in range(len(wnids)))
+    order = own if classes is None else tuple(classes)
+    unknown = set(own) - set(order)
+    if unknown:
+        where = images.files[0].parent
+        raise ValueError(f"{where} has classes that have no label: {listed_names(unknown)}")
+    positions = np.array([order.index(wnid) for wnid in own], np.float32)
+    column = positions[images.labels]
+    return ImageList(np.arange(len(images)), column[:, None], images.names, order)
+
+
+def _wnid_of_label(images: Parquet) -> dict[int, str]:
+    where = images.files[0].parent
+    found: dict[int, str] = {}
+    for name, label in zip(images.names.tolist(), images.labels.tolist(), strict=True):
+        match = _WNID_AT_END.search(name)
+        if match is None or label < 0:
+            raise ValueError(
+                f"{where}: {name.decode('utf-8', 'replace')} with label {label} names no class; "
+                "expected are names like n01440764_10026_n01440764.JPEG"
+            )
+        wnid = match[1].decode()
+        if found.setdefault(label, wnid) != wnid:
+            raise ValueError(f"{where}: label {label} is {found[label]} and {wnid}")
+    if sorted(found) != list(range(len(found))) or len(set(found.values())) != len(found):
+        raise ValueError(f"{where}: the labels do not number the classes from 0 without a gap")
+    return found
+
+
+def shuffle_parquet(listed: ImageList, images: Parquet, seed: int) -> ImageList:
+    """``listed``, as ``list_parquet`` gives it, in random order by row groups (chapter 4).
+
+    A row group is read whole, so a full shuffle would read each as often as it has images. Here the
+    groups come in random order, and some neighbours are mixed. The publisher has stored the
+    training images in random order already.
+    """
+    sizes = np.diff(np.append(images.groups[:, 2], len(images)))
+    order = order_of(sizes, Blocks(int(sizes.max()), _window(images.groups)), seed, 0)
+    return select(listed, order)
+
+
+def _window(groups: Integers) -> int:
+    """How many row groups are mixed, and twice as many kept."""
+    largest = max(1, int(groups[:, 3].max()))
+    return max(1, min(8, _MIXED_BYTES // largest))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParquetImages:
+    """The places of images in parquet files: the row of each, in stored order."""
+
+    files: tuple[Path, ...]
+    paths: Names
+    rows: Integers
+    groups: Integers
+
+    @property
+    def base(self) -> Path:
+        """The folder of the files."""
+        return self.files[0].parent
+
+    def part(self, start: int, stop: int) -> ParquetImages:
+        """The images from ``start`` to ``stop``."""
+        return replace(self, paths=self.paths[start:stop], rows=self.rows[start:stop])
+
+    def sizes_crc32(self, rows: Integers) -> int | None:
+        """None: the sizes of the images are known only with their bytes."""
+        return None
+
+    @contextmanager
+    def open(self) -> Iterator[Read]:
+        """Give read(row), the bytes of an image; any number of threads may call it.
+
+        Memory: some row groups, twice as many as ``shuffle_parquet`` mixes.
+        """
+        cache = _GroupCache(self, 2 * _window(self.groups) + 1)
+        try:
+            yield cache.read
+        finally:
+            cache.close()
+
+
+@dataclass(slots=True, eq=False)
+class _GroupCache:
+    """The row groups that were read last, whichever thread asked for them."""
+
+    images: ParquetImages
+    most: int
+    _kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
+    _files: dict[int, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read(self, row: int) -> bytes:
+        place = int(self.images.rows[row])
+        group = int(np.searchsorted(self.images.groups[:, 2], place, side="right")) - 1
+        # One group at a time is read: the threads decode and encode meanwhile.
+        with self._lock:
+            column = self._kept.pop(group, None)
+            if column is None:
+                column = self._read_group(group)
+            self._kept[group] = column
+            while len(self._kept) > self.most:
+                self._kept.popitem(last=False)
+        data: bytes = column[place - int(self.images.groups[group, 2])].as_py()
+        return data
+
+    def _read_group(self, group: int) -> Any:
+        number, inside = self.images.groups[group, :2].tolist()
+        path = self.images.files[number]
+        if number not in self._files:
+            from pyarrow import parquet
+
+            self._files[number] = parquet.ParquetFile(path)
+        try:
+            table = self._files[number].read_row_group(inside, columns=["image.bytes"])
+        except OSError as error:
+            raise OSError(error.errno, f"{path}, row group {inside}: {error}") from error
+        return table["image"].combine_chunks().field("bytes")
+
+    def close(self) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
