@@ -40,7 +40,7 @@ class Part:
     source: Source
 
     def shuffled(self, seed: int) -> ImageList:
-        """The images in random order: of parquet files, which are read in groups, group by group."""
+        """The images in random order; of parquet files, which are read in groups, by groups."""
         if isinstance(self.source, Parquet):
             return pack.shuffle_parquet(self.images, self.source, seed)
         return pack.shuffle(self.images, seed)
