@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import SupportsIndex, TypeAlias
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -27,3 +29,12 @@ def whole_number(name: str, value: SupportsIndex) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")
     return int(value)
+
+
+def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
+    """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
+    # A text is a sequence too: of its characters.
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | os.PathLike)
+    if not is_list:
+        raise TypeError(f"{name} is a list of paths, not {values!r} ({type(values).__name__})")
+    return [Path(value) for value in values]
