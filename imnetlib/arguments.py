@@ -35,21 +35,19 @@ def require_several(name: str, values: object) -> None:
         raise TypeError(f"{name} are several, in a list or a tuple, not {values!r}")
 
 
+def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
+    """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
+    require_several(name, values)
+    require_type(values, Iterable, f"{name} are paths, in a list or a tuple")
+    return [Path(value) for value in values]
+
+
 def whole_number(name: str, value: SupportsIndex) -> int:
     """``value`` as an int: NumPy's integers too, and no bool; else TypeError names the argument."""
     # To Python a bool is an integer too, but size=True is a mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")
     return int(value)
-
-
-def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
-    """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
-    # A text is a sequence too: of its characters.
-    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | os.PathLike)
-    if not is_list:
-        raise TypeError(f"{name} is a list of paths, not {values!r} ({type(values).__name__})")
-    return [Path(value) for value in values]
 
 
 def real_number(name: str, value: SupportsFloat) -> float:

@@ -179,7 +179,7 @@ def test_what_is_no_whole_number_is_refused(shards: list[Path], name: str, wrong
     [
         *(("transform", wrong, r"transform is a Transform\(…\)") for wrong in (224, None, {})),
         *(("shuffle", wrong, "shuffle is True, False or Blocks") for wrong in ("no", 1, Blocks)),
-        *(("shards", wrong, "shards is a list of paths") for wrong in ("a", Path("a"), b"a", 5)),
+        ("shards", 5, "shards are paths, in a list or a tuple"),
         ("images_only", "no", "images_only is True or False"),
         ("index", 5, "expected str"),
     ],
@@ -190,6 +190,12 @@ def test_another_type_is_named_with_the_right_one(
     given = {"shards": shards, "batch_size": 4, "transform": TRAIN} | {name: wrong}
     with pytest.raises(TypeError, match=f"^{told}.*{type(wrong).__name__}"):
         Loader(**given)
+
+
+@pytest.mark.parametrize("one", ["a.rec", b"a.rec", Path("a.rec")])
+def test_one_path_is_no_list_of_shards(one: object):
+    with pytest.raises(TypeError, match="shards are several, in a list or a tuple, not "):
+        Loader(one, 4, TRAIN)
 
 
 def test_numbers_of_numpy_and_paths_as_text_are_as_good(shards: list[Path]):
