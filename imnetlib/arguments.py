@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import SupportsFloat, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -31,6 +33,13 @@ def require_several(name: str, values: object) -> None:
     """
     if isinstance(values, str | bytes | os.PathLike):
         raise TypeError(f"{name} are several, in a list or a tuple, not {values!r}")
+
+
+def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
+    """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
+    require_several(name, values)
+    require_type(values, Iterable, f"{name} are paths, in a list or a tuple")
+    return [Path(value) for value in values]
 
 
 def whole_number(name: str, value: SupportsIndex) -> int:

@@ -102,7 +102,11 @@ def test_stopped_and_resumed_every_record_comes_once(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"position": -8}, {"position": "8"}, {"epoch": -1}, {"epoch": None}]
+    "wrong",
+    [
+        *({"position": position} for position in (-8, "8", 1.0, True)),
+        *({"epoch": epoch} for epoch in (-1, None, np.bool_(True))),
+    ],
 )
 def test_a_position_that_is_none_is_refused(shards: list[Path], wrong: dict[str, object]):
     loader = Loader(shards, 4, TRAIN, seed=np.int64(3))
@@ -143,6 +147,12 @@ def test_something_else_than_a_saved_position_is_refused(shards: list[Path], sta
         match=r"not a saved position of a loader: it lacks "
         r".*position, records, records_crc32, seed, shuffle",
     ):
+        Loader(shards, 4, TRAIN).load_state_dict(state)
+
+
+@pytest.mark.parametrize("state", [None, 5, "epoch", [("epoch", 0)]])
+def test_what_is_no_dict_is_refused(shards: list[Path], state: object):
+    with pytest.raises(TypeError, match="a saved position is a dict, as state_dict gives it, not"):
         Loader(shards, 4, TRAIN).load_state_dict(state)
 
 
