@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making import tar_of
-from tars import CLASSES, as_rows, by_tarfile, write_archive
+from tars import BYPRODUCTS, CLASSES, as_rows, by_tarfile, write_archive
 
 from imnetlib.archive import TarIndex, TarReader, index, index_path, index_tar, open_index
 
@@ -62,6 +62,33 @@ def test_a_damaged_index_is_no_index_whatever_byte_is_wrong(nested: Path):
             TarIndex.load(index_path(nested))
         except (ValueError, FileNotFoundError) as error:
             assert "npz is" in str(error)  # noqa: PT017
+
+
+def test_an_index_of_an_earlier_version(tmp_path: Path):
+    names = [f"train/{wnid}/{i}.JPEG" for wnid in ("b", "a") for i in range(2)]
+    path = write_archive(tmp_path, tar_of(dict.fromkeys(names, b"")))
+    index = index_tar(path)
+    index.save(index_path(path))
+    with np.load(index_path(path)) as stored:
+        columns = dict(stored)
+    assert columns.pop("left_out") == 0
+    columns |= {"classes": np.full(4, -1, np.int32), "class_names": np.array([])}
+    np.savez(index_path(path), **columns)
+    again = TarIndex.load(index_path(path))
+    assert again.class_names == ("a", "b")
+    assert again.classes.tolist() == [1, 1, 0, 0]
+
+
+def test_the_count_of_what_is_left_out_is_kept(tmp_path: Path):
+    path = write_archive(tmp_path, tar_of({"a": b"1", **BYPRODUCTS}))
+    assert open_index(path).left_out == len(BYPRODUCTS)
+    assert TarIndex.load(index_path(path)).left_out == len(BYPRODUCTS)
+
+
+def test_an_index_kept_elsewhere_is_opened_by_its_own_path(tmp_path: Path, nested: Path):
+    index_tar(nested).save(tmp_path / "elsewhere" / "my.npz")
+    assert open_index(str(tmp_path / "elsewhere" / "my.npz")).path == nested
+    assert not index_path(nested).exists()
 
 
 def test_an_index_without_its_archive(tmp_path: Path, nested: Path):
