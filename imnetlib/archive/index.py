@@ -87,9 +87,8 @@ class TarIndex:
                     left_out=int(stored.get("left_out", 0)),
                     **{column: stored[column] for column in _COLUMNS},
                 )
-                # Earlier versions knew no class folders.
-                if "left_out" not in stored and not index.class_names:
-                    index = _with_class_folders(index)
+                if "left_out" not in stored:
+                    index = _upgraded(index)
         except FileNotFoundError:
             raise
         # NumPy and zipfile raise errors of a dozen kinds for a damaged file.
@@ -137,6 +136,15 @@ class TarIndex:
                 f"{len(missing):,} of {len(wanted):,} names are not in {self.path}: {first}"
             )
         return positions
+
+
+def _upgraded(index: TarIndex) -> TarIndex:
+    """An index of an earlier version, which knew neither by-products nor class folders."""
+    is_member = [not headers.is_byproduct(name) for name in index.names.tolist()]
+    left_out = is_member.count(False)
+    if left_out:
+        index = replace(index.select(np.flatnonzero(is_member)), left_out=left_out)
+    return index if index.class_names else _with_class_folders(index)
 
 
 def _fits(index: TarIndex) -> bool:
@@ -209,7 +217,8 @@ def index_of(members: Members) -> TarIndex:
     """The index of all members; ValueError if there are none, or a name occurs twice."""
     path = members.path
     if not members.names:
-        raise ValueError(f"{path} holds no file at all")
+        others = f" but {members.left_out:,} of macOS or Windows" if members.left_out else ""
+        raise ValueError(f"{path} holds no file at all{others}")
 
     class_names = tuple(sorted(members.class_names))
     ranks = {name: rank for rank, name in enumerate(class_names)} | {"": -1}

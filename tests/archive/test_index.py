@@ -64,19 +64,22 @@ def test_a_damaged_index_is_no_index_whatever_byte_is_wrong(nested: Path):
             assert "npz is" in str(error)  # noqa: PT017
 
 
-def test_an_index_of_an_earlier_version(tmp_path: Path):
+@pytest.mark.parametrize("byproducts", [[], [".DS_Store", "train/b/._0.JPEG"]], ids=len)
+def test_an_index_of_an_earlier_version(tmp_path: Path, byproducts: list[str]):
+    """It had by-products among the members, and no class folders."""
     names = [f"train/{wnid}/{i}.JPEG" for wnid in ("b", "a") for i in range(2)]
-    path = write_archive(tmp_path, tar_of(dict.fromkeys(names, b"")))
-    index = index_tar(path)
-    index.save(index_path(path))
-    with np.load(index_path(path)) as stored:
-        columns = dict(stored)
-    assert columns.pop("left_out") == 0
-    columns |= {"classes": np.full(4, -1, np.int32), "class_names": np.array([])}
+    path = write_archive(tmp_path, tar_of(dict.fromkeys([*byproducts, *names], b"")))
+    rows = by_tarfile(path)
+    columns = dict(zip(("names", "offsets", "sizes"), zip(*rows, strict=True), strict=True))
+    columns["names"] = np.array([name.encode() for name in columns["names"]])
+    columns |= {"classes": np.full(len(rows), -1, np.int32), "class_names": np.array([])}
+    columns |= {"archive": np.array("a.tar"), "archive_bytes": np.array(path.stat().st_size)}
     np.savez(index_path(path), **columns)
     again = TarIndex.load(index_path(path))
+    assert as_rows(again) == rows[len(byproducts) :]
     assert again.class_names == ("a", "b")
     assert again.classes.tolist() == [1, 1, 0, 0]
+    assert again.left_out == len(byproducts)
 
 
 def test_the_count_of_what_is_left_out_is_kept(tmp_path: Path):

@@ -100,6 +100,8 @@ def test_what_is_no_tar(tmp_path: Path):
         index_tar(write_archive(tmp_path, b"<!DOCTYPE html><title>Please log in</title>" * 40))
     with pytest.raises(ValueError, match="holds no file"):
         index_tar(write_archive(tmp_path, tar_of({})))
+    with pytest.raises(ValueError, match="holds no file at all but 6 of macOS or Windows"):
+        index_tar(write_archive(tmp_path, tar_of(BYPRODUCTS)))
 
 
 def test_progress_adds_up(nested: Path):
