@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, FOLDER
 if TYPE_CHECKING:
     from imnetlib.organize import Sorting
 
+FILE = click.Path(path_type=Path, dir_okay=False)
 MEGABYTES = click.FloatRange(min=0, min_open=True)
 
 
@@ -98,34 +100,71 @@ def verify_archives(folder: Path, index: bool) -> None:
 
 @click.command()
 @click.argument("file", metavar="TAR|REC", type=EXISTING_FILE)
-def index(file: Path) -> None:
-    """Index TAR, or a tar of tars, as TAR.npz, from which list and pack read its images in place.
+@click.option(
+    "--to", "kept", metavar="FILE.npz", type=FILE, help="The index (default: TAR.npz beside TAR)."
+)
+def index(file: Path, kept: Path | None) -> None:
+    """Index TAR, from which list and pack then read its images in place.
 
-    A .tar.gz or .tgz is unpacked beside itself and indexed, in one pass. For a REC, write its
-    missing .idx.
+    TAR holds class tars, class folders or flat images. A .tar.gz or .tgz is unpacked beside itself
+    and indexed, in one pass. For a REC, write its missing .idx.
     """
+    if kept is not None and (kept.suffix != ".npz" or file.suffix.lower() == ".rec"):
+        raise click.UsageError("--to is a FILE.npz for the index of a TAR")
     if file.suffix.lower() == ".rec":
         _index_records(file)
     else:
-        _index_tar(file)
+        _index_tar(file, kept)
 
 
-def _index_tar(tar: Path) -> None:
+def _index_tar(tar: Path, kept: Path | None) -> None:
     from imnetlib.archive import gunzip_tar, index_path, index_tar, is_gzip
     from imnetlib.progress import progress
 
     target = tar
     if is_gzip(tar):
-        target = tar.with_suffix("" if tar.suffix == ".gz" else ".tar")
+        target = tar.with_suffix("" if tar.suffix.lower() == ".gz" else ".tar")
         if target != tar and target.exists():
             click.echo(f"{target} is there already")
             tar = target
+    if target != tar:
+        _require_writable(
+            target, f"unpack it elsewhere: gunzip -c {tar} > /ELSEWHERE/{target.name}"
+        )
+    kept = kept or index_path(target)
+    _require_writable(kept, "name another place with --to FILE.npz")
     with progress(tar.stat().st_size, f"index {tar.name}", "B") as bar:
         advance = bar.update
         index = index_tar(tar, advance) if target == tar else gunzip_tar(tar, target, advance)
-    index.save(index_path(target))
-    classes = f" in {len(index.class_names):,} classes" if index.class_names else ""
-    click.echo(f"{len(index):,} files{classes}: {index_path(target)}")
+    index.save(kept)
+    classes = f" in {_counted(len(index.class_names), 'class')}" if index.class_names else ""
+    click.echo(f"{_counted(len(index), 'file')}{classes}: {kept}")
+    _echo_left_out(index.left_out)
+    loose = index.names[index.classes < 0].tolist() if classes else []
+    if loose:
+        click.echo(f"{_counted(len(loose), 'file')} of no class, the first {loose[0].decode()}")
+
+
+def _require_writable(path: Path, remedy: str) -> None:
+    """Find out before a long pass whether ``path`` can be written after it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise click.ClickException(
+            f"{path} cannot be written ({error.strerror}): {remedy}"
+        ) from error
+
+
+def _echo_left_out(count: int) -> None:
+    if count:
+        click.echo(f"left out: {_counted(count, 'file')} of macOS or Windows (._NAME and the like)")
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{plural * (count != 1)}"
 
 
 def _index_records(rec: Path) -> None:
@@ -140,7 +179,7 @@ def _index_records(rec: Path) -> None:
     with progress(rec.stat().st_size, f"index {rec.name}", "B") as bar:
         keys, offsets = recordio.rebuild_index(rec, bar.update)
     recordio.write_index(index, keys, offsets)
-    click.echo(f"{len(keys):,} records: {index}")
+    click.echo(f"{_counted(len(keys), 'record')}: {index}")
 
 
 @click.group()
@@ -152,12 +191,13 @@ def organize() -> None:
 @click.argument("tar", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
 def organize_train(tar: Path, folder: Path) -> None:
-    """Unpack the training archive TAR into FOLDER, with a folder for each class."""
+    """Unpack the training archive TAR, or its .npz, into FOLDER, with a folder for each class."""
     from imnetlib.organize import extract_train
 
     done = extract_train(tar, folder)
-    files = f"{done.written:,} files written, {done.skipped:,} were there"
-    click.echo(f"{done.classes:,} classes, {files}")
+    files = f"{_counted(done.written, 'file')} written, {done.skipped:,} were there"
+    click.echo(f"{_counted(done.classes, 'class')}, {files}")
+    _echo_left_out(done.left_out)
 
 
 @organize.command("validation")
@@ -169,7 +209,8 @@ def organize_validation(source: Path, labels: Path, folder: Path, link: bool) ->
     """Sort the validation images of SOURCE into class folders in FOLDER.
 
     SOURCE is their archive, which is first unpacked into FOLDER, or a folder of the flat files
-    (FOLDER itself will do). LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv.
+    (FOLDER itself will do). LABELS is the devkit .tar.gz or Kaggle's LOC_val_solution.csv, as it is
+    or without its compression.
     """
     from imnetlib.organize import extract_validation, read_labels, sort_validation
 
@@ -177,14 +218,14 @@ def organize_validation(source: Path, labels: Path, folder: Path, link: bool) ->
     wnids = read_labels(labels)
     flat = source
     if not source.is_dir():
-        extract_validation(source, folder)
+        _echo_left_out(extract_validation(source, folder).left_out)
         flat = folder
     click.echo(_counts(sort_validation(folder, wnids, link=link, flat=flat)))
 
 
 def _counts(done: Sorting) -> str:
-    images = f"{done.moved:,} images put in place, {done.in_place:,} were there"
-    return f"{done.classes:,} classes, {images}"
+    images = f"{_counted(done.moved, 'image')} put in place, {done.in_place:,} were there"
+    return f"{_counted(done.classes, 'class')}, {images}"
 
 
 @organize.command("kaggle")
@@ -208,7 +249,7 @@ def organize_undo(folder: Path) -> None:
     from imnetlib.organize import undo_validation
 
     done = undo_validation(folder)
-    click.echo(f"{done.moved:,} images taken back")
+    click.echo(f"{_counted(done.moved, 'image')} taken back")
     for name in done.missing:
         click.echo(f"{name} is gone")
     sys.exit(LEFT_OUT if done.missing else 0)
