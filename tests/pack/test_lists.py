@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import runpy
-import sys
 import tarfile
 from pathlib import Path
 
@@ -13,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packing import im2rec
 
 from imnetlib import order, pack, recordio
 from imnetlib.archive import index_tar
-from imnetlib.engines.mxnet import mx
 from imnetlib.pack import ImageList, lst
 
 FILES = [
@@ -56,17 +53,6 @@ def put(folder: Path, names: list[str]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     return folder
-
-
-def im2rec(*arguments: str | Path) -> None:
-    """Run the tool that MXNet 1.9.1 brings along, here: another process would import MXNet anew."""
-    tool = str(Path(mx.__file__).parent / "tools" / "im2rec.py")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [tool, *map(str, arguments)])
-        patch.setattr(sys, "path", sys.path[:])
-        runpy.run_path(tool, run_name="__main__")
-    # It leaves its files open until its variables are collected.
-    gc.collect()
 
 
 @pytest.fixture(scope="module")
