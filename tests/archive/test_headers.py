@@ -173,7 +173,7 @@ ONE = member(b"a", b"1")
             "a global pax header that renames members",
         ),
         (
-            gzip.compress(ONE + END),
+            gzip.compress(ONE + END, mtime=0),
             "is gzip-compressed: imnet index unpacks and indexes it; then give the .tar",
         ),
     ],
