@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from making import encoded
 from PIL import Image
 
@@ -63,14 +59,3 @@ def records(folder: Path) -> list[tuple[recordio.IRHeader, bytes]]:
 
 def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def im2rec(*arguments: str | Path) -> None:
-    """Run the tool that MXNet 1.9.1 brings along, here: another process would import MXNet anew."""
-    tool = str(Path(mx.__file__).parent / "tools" / "im2rec.py")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [tool, *map(str, arguments)])
-        patch.setattr(sys, "path", sys.path[:])
-        runpy.run_path(tool, run_name="__main__")
-    # It leaves its files open until its variables are collected.
-    gc.collect()

@@ -18,8 +18,6 @@ CLASSES = {
     "n03": {"n03_5.JPEG": b"five"},
 }
 
-END = bytes(1024)
-
 _PART = st.text(
     st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1
 ).filter(lambda part: part not in {".", ".."} and not part.endswith(".tar"))
@@ -47,6 +45,10 @@ def tar_of_entries(*entries: tarfile.TarInfo) -> bytes:
         for info in entries:
             tar.addfile(info, io.BytesIO(bytes(info.size)))
     return out.getvalue()
+
+
+# What every archive ends with.
+END = bytes(1024)
 
 
 def with_checksum(header: bytearray) -> bytes:

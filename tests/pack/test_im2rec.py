@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from im2rec_tool import im2rec
 from making import encoded, imnet, photo, put
-from packing import im2rec
 
 from imnetlib import recordio
 from imnetlib.image import Transform

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packing import im2rec
+from im2rec_tool import im2rec
 
 from imnetlib import order, pack, recordio
 from imnetlib.archive import index_tar
