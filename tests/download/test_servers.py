@@ -59,7 +59,7 @@ def test_a_redirect_to_itself_ends(target: Path):
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    with answering(redirect) as url, pytest.raises(DownloadError, match="TooManyRedirects"):
+    with answering(redirect) as url, pytest.raises(DownloadError, match=r"set\.tar.*[Rr]edirects"):
         download.download(url, target, attempts=2)
     assert names_beside(target) == []
 
@@ -135,7 +135,7 @@ def test_a_server_that_goes_down_and_comes_back(
         result = download.download(base + NAME, target)
     assert target.read_bytes() == new
     assert names_beside(target) == [NAME]
-    assert "the server takes no connection" in result.notes[1]
+    assert [note[:27] for note in result.notes[:2]] == ["broken off at byte 300,000:"] * 2
     assert result.restarts == replaced
     assert (result.bytes_fetched == len(DATA)) == (not replaced)
     assert len(result.notes) == (3 if replaced else 2)

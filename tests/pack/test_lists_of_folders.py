@@ -38,6 +38,7 @@ def natural_key(path: str) -> list[tuple[int, str]]:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*other files are left out")
 @settings(max_examples=60, deadline=None)
 @given(classes=folders)
 def test_the_images_and_labels_of_torchvision_in_the_order_of_timm(
