@@ -59,6 +59,46 @@ def tar_of_entries(*entries: tarfile.TarInfo) -> bytes:
     return out.getvalue()
 
 
+# What every archive ends with.
+END = bytes(1024)
+
+
+def with_checksum(header: bytearray) -> bytes:
+    """The header with the checksum that it should have."""
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def member(
+    name: bytes,
+    data: bytes = b"",
+    kind: bytes = b"0",
+    *,
+    size: bytes = b"",
+    magic: bytes = b"ustar  \0",
+    prefix: bytes = b"",
+) -> bytes:
+    """A member with any name and type; ``size`` is the field as it stands, else that of data."""
+    header = bytearray(entry("x", len(data)).tobuf(tarfile.GNU_FORMAT))
+    header[:100] = name.ljust(100, b"\0")
+    header[124 : 124 + len(size)] = size
+    header[156:157] = kind
+    header[257:265] = magic
+    header[345 : 345 + len(prefix)] = prefix
+    return with_checksum(header) + data + bytes(-len(data) % 512)
+
+
+def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
+    """A pax header with these records."""
+    data = b""
+    for key, value in records:
+        length = len(key) + len(value) + 3
+        length += len(str(length + len(str(length))))
+        data += b"%d %s=%s\n" % (length, key, value)
+    return member(b"pax", data, kind)
+
+
 def write_archive(folder: Path, data: bytes, name: str = "a.tar") -> Path:
     """Write an archive and return its path."""
     path = folder / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")
 _SOURCE = "source.txt"
 # Written last: the sign that all is there.
 _WNIDS = "synset.txt"
+# What NumPy raises for a damaged .npy, whose header is the text of a Python dictionary.
+_DAMAGE = (ValueError, EOFError, SyntaxError, TokenError, TypeError)
 # NumPy 1.26 has no types for it.
 _npy: Any = np.lib.format
 
@@ -83,7 +86,7 @@ class Predictions:
             source = path.read_text(encoding="utf-8")
             path = folder
             return cls(arrays[0], np.array(arrays[1]), np.array(arrays[2]), wnids, source)
-        except (ValueError, EOFError, FileNotFoundError) as error:
+        except (FileNotFoundError, *_DAMAGE) as error:
             remedy = f"remove {folder} and make the predictions again (chapter 8)"
             raise ValueError(f"{path}: {error}: {remedy}") from error
 

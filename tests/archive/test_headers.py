@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 from making import tar_of
-from tars import as_rows, by_tarfile, entry, index_by_scanner, tar_of_entries, write_archive
+from tars import (
+    END,
+    as_rows,
+    by_tarfile,
+    entry,
+    index_by_scanner,
+    member,
+    pax,
+    tar_of_entries,
+    with_checksum,
+    write_archive,
+)
 
 from imnetlib.archive import TarIndex, index_tar
 
@@ -76,12 +87,6 @@ def test_refused_members_are_named(
         index_tar(write_archive(tmp_path, data))
 
 
-def with_checksum(header: bytearray) -> bytes:
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -118,25 +123,6 @@ def test_a_flipped_byte_in_a_header_never_passes(tmp_path: Path, nested: Path):
     assert passed <= 2
 
 
-def member(name: bytes, data: bytes = b"", kind: bytes = b"0") -> bytes:
-    """A member with any name."""
-    header = bytearray(entry("x", len(data)).tobuf(tarfile.GNU_FORMAT))
-    header[:100] = name.ljust(100, b"\0")
-    header[156:157] = kind
-    return with_checksum(header) + data + bytes(-len(data) % 512)
-
-
-def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
-    """A pax header with these records."""
-    data = b""
-    for key, value in records:
-        length = len(key) + len(value) + 3
-        length += len(str(length + len(str(length))))
-        data += b"%d %s=%s\n" % (length, key, value)
-    return member(b"pax", data, kind)
-
-
-END = bytes(1024)
 ONE = member(b"a", b"1")
 
 
@@ -193,15 +179,15 @@ ONE = member(b"a", b"1")
             "a global pax header that renames members",
         ),
         (
-            gzip.compress(ONE + END),
+            gzip.compress(ONE + END, mtime=0),
             "a.tar is gzip-compressed: call it .tar.gz, then imnet index unpacks and indexes it",
         ),
         (
-            member(b"n1.tar", gzip.compress(ONE + END)) + END,
+            member(b"n1.tar", gzip.compress(ONE + END, mtime=0)) + END,
             "in n1.tar, is gzip-compressed: class tars must not be packed themselves; unpack the",
         ),
         (
-            member(b"n1.tar.gz", gzip.compress(ONE + END)) + END,
+            member(b"n1.tar.gz", gzip.compress(ONE + END, mtime=0)) + END,
             "a.tar holds n1.tar.gz: class tars must not be packed themselves; unpack the archive "
             "and each of them, then tar the class folders",
         ),
