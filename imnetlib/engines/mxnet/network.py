@@ -12,9 +12,6 @@ from imnetlib.engines.mxnet import mx
 Symbol = Any
 Shape = tuple[int, ...]
 
-# The arguments of a network that are not learned.
-INPUTS = ("data", "softmax_label")
-
 
 def symbol(network: Network) -> Symbol:
     """``network`` from "data" (n, 3, height, width) to a softmax, trained on "softmax_label" (n,).
@@ -32,18 +29,26 @@ def symbol(network: Network) -> Symbol:
 
 
 def parameter_shapes(net: Symbol, data: Shape) -> dict[str, Shape]:
-    """The shape of each parameter that ``net`` learns from pictures of the shape ``data``, by name.
+    """The shape of each array that ``net`` needs for pictures of the shape ``data``, by its name.
 
-    BatchNorm's gammas are among them, though they stay 1; its running statistics are not.
+    The names are those of MXNet's files: "arg:NAME" for what it learns, "aux:NAME" for BatchNorm's
+    running statistics. BatchNorm's gammas are among the former, also where they stay 1.
     """
-    shapes, _, _ = net.infer_shape(data=data)
-    named = zip(net.list_arguments(), shapes, strict=True)
-    return {name: shape for name, shape in named if name not in INPUTS}
+    learned, _, statistics = net.infer_shape(data=data)
+    shapes = {
+        f"arg:{name}": shape
+        for name, shape in zip(net.list_arguments(), learned, strict=True)
+        if name != "data" and not name.endswith("label")
+    }
+    for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
+        shapes[f"aux:{name}"] = shape
+    return shapes
 
 
 def parameter_count(net: Symbol, size: int) -> int:
     """How many numbers ``net`` learns from pictures of ``size`` pixels a side (chapter 6)."""
-    return sum(map(math.prod, parameter_shapes(net, (1, 3, size, size)).values()))
+    shapes = parameter_shapes(net, (1, 3, size, size))
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))
 
 
 def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) -> Symbol:
