@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imnetlib import catalog
@@ -64,6 +65,15 @@ def test_classes_of_another_root_are_named():
         ValueError, match=r"synset\.txt: class 1 is n11620673 there, n09468604 here: make it"
     ):
         catalog.verify_classes((here[0], here[2], here[1]), here, where)
+
+
+def test_a_label_of_one_list_becomes_that_of_another():
+    found = catalog.positions(["n3", "n1", "n9", "n3"], among=np.array(["n1", "n2", "n3"]))
+    assert found == (2, 0, -1, 2)
+    # The only class that ILSVRC2012 has and the full set has not.
+    columns = catalog.positions(catalog.wnids_1k(), among=catalog.wnids_21k())
+    assert [w for w, c in zip(catalog.wnids_1k(), columns, strict=True) if c < 0] == ["n04399382"]
+    assert catalog.wnids_21k()[columns[7]] == catalog.wnids_1k()[7]
 
 
 def test_odd_files_belong_to_the_set():

@@ -20,7 +20,7 @@ from imnetlib import catalog
 from imnetlib.arguments import PathLike, require, require_several, whole_number
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.checkpoint import Arrays, PredictedBatch
-from imnetlib.engines.mxnet.network import Shape, Symbol, parameter_shapes
+from imnetlib.engines.mxnet.network import Shape, Symbol, infer_shapes, parameter_shapes, reason
 from imnetlib.files import file_crc32, listed_names
 from imnetlib.image import Transform
 
@@ -64,7 +64,7 @@ def load(
 
     ``epoch``: the newest that is there unless given. ``transform``: NCHW, of the size that the
     network takes. FileNotFoundError says what is missing; ValueError names a file that is damaged
-    or does not fit the others. Memory: twice the weights, 270 MB for the network of 21,841 classes.
+    or does not fit the others. Memory: the weights, 135 MB for 21,841 classes.
     """
     folder = Path(folder)
     require(transform.layout == "NCHW", "the layout of the transform is NCHW", transform.layout)
@@ -78,7 +78,7 @@ def load(
     symbol = _load_symbol(graph, shape)
     parameters = _load_parameters(weights, parameter_shapes(symbol, shape), graph)
     wnids = catalog.read_classes(classes)
-    _, [(_, outputs)], _ = symbol.infer_shape(data=shape)
+    _, [(_, outputs)], _ = infer_shapes(symbol, shape)
     if len(wnids) != outputs:
         raise ValueError(
             f"{classes} names {len(wnids):,} classes, {graph.name} has {outputs:,} outputs: "
@@ -107,19 +107,18 @@ def _load_symbol(path: Path, shape: Shape) -> Symbol:
     """The graph as its MXNet understood it; ValueError where it does not take ``shape``."""
     try:
         graph = json.loads(path.read_bytes())
-        for node in graph["nodes"]:
-            # From 0.9 on they are called "attr", then "attrs".
-            if "param" in node:
-                node["param"] = UNNAMED_BEFORE_0_9.get(node["op"], {}) | node["param"]
+        # Written from 0.9 on.
+        if "mxnet_version" not in graph.get("attrs", {}):
+            for node in graph["nodes"]:
+                node["param"] = UNNAMED_BEFORE_0_9.get(node["op"], {}) | node.get("param", {})
         symbol = mx.sym.load_json(json.dumps(graph))
-        # Unlike infer_shape it prints nothing where it fails.
-        _, outputs, _ = symbol.infer_shape_partial(data=shape)
+        _, outputs, _ = infer_shapes(symbol, shape)
         if [len(output) for output in outputs] != [2]:
             raise ValueError(f"its outputs are {outputs}, not one probability a class")
-    except (KeyError, TypeError, ValueError, mx.base.MXNetError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, mx.base.MXNetError) as error:
         raise ValueError(
-            f"{path} is no network for pictures of {shape[-1]} pixels ({_reason(error)}): "
-            "take it anew from its archive, or name its size in transform"
+            f"{path} is no network that predicts ({reason(error)}): take it anew from its archive, "
+            "or name the size of its pictures in transform"
         ) from error
     return symbol
 
@@ -132,7 +131,7 @@ def _load_parameters(path: Path, expected: dict[str, Shape], graph: Path) -> Arr
             raise ValueError("its arrays have no names")
     except (ValueError, mx.base.MXNetError) as error:
         raise ValueError(
-            f"{path} holds no weights ({_reason(error)}): take it anew from its archive"
+            f"{path} holds no weights ({reason(error)}): take it anew from its archive"
         ) from error
     lacking = expected.keys() - parameters.keys()
     surplus = parameters.keys() - expected.keys()
@@ -150,13 +149,6 @@ def _load_parameters(path: Path, expected: dict[str, Shape], graph: Path) -> Arr
     return parameters
 
 
-def _reason(error: Exception) -> str:
-    """What an error says, without the trace of MXNet's C++ code that goes before it."""
-    lines = str(error).splitlines()
-    said = [line for line in lines if not line.startswith(("Traceback", "  File"))]
-    return " ".join(" ".join(said).removeprefix("MXNetError: ").split())[:200]
-
-
 def relabel(
     batches: Iterable[PredictedBatch], wnids: Sequence[str], columns: Sequence[str]
 ) -> Iterator[PredictedBatch]:
@@ -168,9 +160,8 @@ def relabel(
     """
     require_several("wnids", wnids)
     require_several("columns", columns)
-    column_of = {wnid: column for column, wnid in enumerate(columns)}
     # The last item is that of label -1.
-    table = np.array([*(column_of.get(wnid, -1) for wnid in wnids), -1], np.int64)
+    table = np.array([*catalog.positions(wnids, among=columns), -1])
     if table.max() < 0:
         raise ValueError(f"none of the {len(wnids):,} classes is among those of the network")
     for probabilities, labels, ids in batches:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imnetlib import catalog, engines
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require_several
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import checkpoint, mx
 from imnetlib.engines.mxnet.checkpoint import Checkpoint, Epoch
@@ -33,8 +33,9 @@ class DivergedError(ArithmeticError):
 def untrained(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
     """The network before its first step, with weights after He et al. 2015 (chapter 7).
 
-    They are drawn from the recipe's seed.
+    They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
     """
+    require_several("wnids", wnids)
     net = symbol(engines.network(recipe.network, len(wnids)))
     shapes = parameter_shapes(net, recipe.shape)
     random = np.random.default_rng(recipe.seed)
@@ -164,6 +165,8 @@ def train(
             with another recipe, other classes or other shards.
         threads: Threads that decode images.
     """
+    require_several("train_shards", train_shards)
+    require_several("validation_shards", validation_shards)
     folder = Path(folder)
     shards = fingerprint([Path(shard) for shard in (*train_shards, *validation_shards)])
     current = _resume(recipe, wnids, shards, folder)
