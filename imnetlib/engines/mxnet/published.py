@@ -1,4 +1,4 @@
-"""Networks as others published them, from MXNet 0.5 of 2015 to 1.9, ready to predict (chapter 8).
+"""Networks as others published them, from 2015 on, made ready to predict (chapter 8).
 
 ``inception-21k.tar.gz`` of *Training Deep Net on 14 Million Images by Using A Single Machine* holds
 three files: the graph ``Inception-symbol.json``, the weights after nine rounds
@@ -40,10 +40,10 @@ WAY_OUT = "take all files from one archive"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """A published network, for ``checkpoint.predict``; its fields are those of ``Checkpoint``.
+    """A published network, for ``checkpoint.predict``.
 
-    ``wnids``: the class of each output, in the publisher's order. ``source``: the name of the
-    weights and their checksum, to know predictions by.
+    ``parameters`` as in ``Checkpoint``. ``wnids``: the class of each output, in the publisher's
+    order. ``source``: the name of the weights and their checksum, to know predictions by.
     """
 
     symbol: Symbol
@@ -144,7 +144,7 @@ def _load_parameters(path: Path, expected: dict[str, Shape], graph: Path) -> Arr
         if parameters[name].shape != shape:
             raise ValueError(
                 f"{path}: {name} is {parameters[name].shape}, in {graph.name} it is {shape}: "
-                f"{WAY_OUT}"
+                f"{WAY_OUT}, or name the size of its pictures in transform"
             )
     return parameters
 
