@@ -15,6 +15,7 @@ from imnetlib.catalog import ILSVRC2012, Archive, published
 from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, FOLDER, LEFT_OUT, PATH
 
 if TYPE_CHECKING:
+    from imnetlib.download import Result
     from imnetlib.organize import Sorting
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -49,7 +50,7 @@ def download(
 
     if (size or md5) and not (len(archives) == 1 and "://" in archives[0]):
         raise click.UsageError("--size and --md5 are of one file that is given by its address")
-    unindexed = False
+    incomplete = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
         address, archive = _source(name, url, size, md5)
         is_tar = archive.name.endswith(".tar")
@@ -58,17 +59,26 @@ def download(
             folder / archive.name,
             size=archive.size,
             md5=archive.md5,
-            bandwidth=round(bandwidth * 1e6) if bandwidth else None,
+            bandwidth=bandwidth * 1e6 if bandwidth else None,
             credentials=credentials,
             index=is_tar,
         )
-        proof = "as stated" if archive.md5 else "which nobody has stated: compare it"
-        click.echo(f"{archive.name}: fetched, MD5 {done.md5}, {proof}")
+        click.echo(f"{archive.name}: {_outcome(done)}")
         click.echo(f"{done.bytes_fetched:,} bytes fetched in {done.seconds:.0f} s")
         if done.index is not None:
             click.echo(f"indexed: {done.index}")
-        unindexed |= is_tar and done.index is None
-    sys.exit(LEFT_OUT if unindexed else 0)
+        incomplete |= done.verified == "unverified" or (is_tar and done.index is None)
+    sys.exit(LEFT_OUT if incomplete else 0)
+
+
+def _outcome(done: Result) -> str:
+    """Whether the file came or was there, and how far it is known to be the right one."""
+    if done.verified == "md5":
+        return f"{'there' if done.was_there else 'fetched'}, MD5 {done.md5}, as stated"
+    md5 = f"MD5 {done.md5}, which nobody has stated: compare it"
+    if done.verified == "unverified":
+        return f"there, unverified ({done.notes[-1]}), {md5}"
+    return f"{'there, of the right size' if done.was_there else 'fetched'}, {md5}"
 
 
 def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tuple[str, Archive]:
@@ -94,8 +104,11 @@ def verify_archives(folder: Path, index: bool) -> None:
         size = f"{state.bytes:,} bytes"
         if state.state == "wrong size":
             size += f", not {ILSVRC2012.archive(state.name).size:,}"
+        elif state.state == "unverified":
+            size += ", no MD5 is stated"
         click.echo(f"{state.name}: {state.state} ({size})")
-    sys.exit(any(state.state != "whole" for state in states))
+    found = {state.state for state in states}
+    sys.exit(1 if found - {"whole", "unverified"} else LEFT_OUT if "unverified" in found else 0)
 
 
 @click.command()

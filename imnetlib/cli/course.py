@@ -17,20 +17,29 @@ DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real s
 @click.argument("chapters", nargs=-1)
 @click.option("--root", type=FOLDER, help="The run's folder (default: the checkout's data/sample).")
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
+@click.option("--out", type=FOLDER, help="Folder of the executed notebooks and figures.")
 @click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
 def run(
-    chapters: tuple[str, ...], root: Path | None, given: tuple[tuple[str, str], ...], store: bool
+    chapters: tuple[str, ...],
+    root: Path | None,
+    given: tuple[tuple[str, str], ...],
+    out: Path | None,
+    store: bool,
 ) -> None:
-    """Run CHAPTERS (numbers or names; default: all) and print the result of each."""
+    """Run CHAPTERS (numbers or names; default: all) and print the result of each.
+
+    Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
+    """
     from imnetlib.course import runner
 
     parameters = dict(given)
     if root:
         parameters["root"] = str(root.absolute())
-    if store and parameters:
+    if store and (parameters or out):
         raise click.UsageError(
-            "--store runs the chapters as they are: it takes no --root and no -p"
+            "--store runs the chapters as they are: it takes no --root, no -p and no --out"
         )
+    folder = (out or runner.BUILD).absolute()
     typed: dict[Path, dict[str, Any]] = {}
     try:
         for path in runner.find_chapters(chapters):
@@ -44,14 +53,14 @@ def run(
         click.echo(f"{path.stem:24}", nl=False)
         try:
             if store:
-                outcome = runner.store_chapter(path, runner.BUILD)
+                outcome = runner.store_chapter(path, folder)
             else:
-                outcome = runner.run_chapter(path, values, runner.BUILD)
+                outcome = runner.run_chapter(path, values, folder)
             click.echo(f"{outcome.seconds:6.1f} s  {outcome.values.get('showed', '')}")
         except runner.ChapterFailedError as error:
             failures += 1
             click.echo(f"FAILED  {error}")
-    click.echo(f"Executed notebooks and figures: {runner.BUILD}")
+    click.echo(f"Executed notebooks and figures: {folder}")
     if failures:
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
 

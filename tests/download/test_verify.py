@@ -15,11 +15,11 @@ def test_verify_archives(site: Path):
         "whole": MD5,
         "wrong MD5": "0" * 32,
         "wrong size": MD5,
-        "unchecked": None,
+        "unverified": None,
         "missing": MD5,
         "partial": MD5,
     }
-    data = {"whole": DATA, "wrong MD5": DATA, "wrong size": DATA[:-1], "unchecked": DATA}
+    data = {"whole": DATA, "wrong MD5": DATA, "wrong size": DATA[:-1], "unverified": DATA}
     for name, content in data.items():
         (site / name).write_bytes(content)
     (site / "partial.part").write_bytes(b"12345")

@@ -12,12 +12,15 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -191,28 +194,58 @@ def _painted(shots: list[Shot], workers: int | None) -> Iterator[Iterator[_Pictu
     if workers == 1:
         yield map(_paint, shots)
         return
+    tasks = (shots[i : i + PICTURES_PER_TASK] for i in range(0, len(shots), PICTURES_PER_TASK))
+    try:
+        with _worker_pool(workers) as pool:
+            yield itertools.chain.from_iterable(
+                map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
+            )
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a process that paints was killed (was the memory used up?): run this again"
+        ) from None
+
+
+@contextmanager
+def _worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes that end at once, whatever they do, when it is left."""
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
-    tasks = (shots[i : i + PICTURES_PER_TASK] for i in range(0, len(shots), PICTURES_PER_TASK))
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
-        try:
-            painted = map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
-            yield itertools.chain.from_iterable(painted)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    watched, held = spawn.Pipe(duplex=False)
+    # Its thread is waited for: it closes a pipe, to which Python writes at exit otherwise.
+    pool = ProcessPoolExecutor(
+        workers, mp_context=spawn, initializer=_begin_worker, initargs=(watched,)
+    )
+    with watched, pool, held:
+        with _ctrl_c_blocked():
+            for _ in range(workers):
+                pool.submit(int)
+        yield pool
 
 
-def _begin_worker() -> None:
-    """Use one core, and end when the parent is killed: an idle worker would wait for ever."""
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Ctrl-C goes to all processes of a terminal; those started in here leave it to this one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker(watched: Connection) -> None:
+    """Use one core, and end with the parent or its pool: an idle worker would wait for ever."""
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_when_closed, args=(watched,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_when_closed(watched: Connection) -> None:
+    # By the parent, or by its death.
+    watched.poll(None)
+    os._exit(1)
 
 
 def _paint(shot: Shot) -> _Picture:
