@@ -2,7 +2,7 @@
 
 Pure functions of a ``wordnet.Hierarchy`` of N classes and of probabilities in its order: (n, N) for
 many images, (N,) for one. A node says "one of the classes under me"; its mass is the probability
-that this is right. All raise ValueError for other shapes and for NaN.
+that this is right. All raise ValueError for other shapes and for what are no probabilities.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integ
 
 
 def _mass_blocks(hierarchy: Hierarchy, probabilities: ArrayLike) -> Iterator[tuple[slice, Floats]]:
-    rows_of_images = np.asarray(probabilities)
-    shape = rows_of_images.shape
+    shape = np.shape(probabilities)
     require(len(shape) == 2 and shape[0] > 0, "give a row for each image, (n, N)", shape)
-    for rows, block in evaluate.row_blocks(rows_of_images):
+    for rows, block in evaluate.probability_blocks(probabilities):
         yield rows, hierarchy.mass(block)
 
 
