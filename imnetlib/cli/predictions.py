@@ -192,17 +192,16 @@ def _echo_accuracies(
     own = set(wnids)
     strangers = Counter(wnid for wnid in truth if wnid not in own)
     if strangers:
-        names = _some(wnid for wnid in strangers if wnid)
-        click.echo(
-            f"{strangers.total():,} images have no column of their class and count as wrong: "
-            f"{names or 'label -1'}"
-        )
+        named = _some(wnid for wnid in strangers if wnid) or "label -1"
+        without = "images without a column of their class, counted as wrong"
+        click.echo(f"{without}: {strangers.total():,} ({named})")
     _echo_top_k(f"{len(wnids):,} classes of the network", judged.ranks[0], len(wnids))
     if small:
         ilsvrc = set(catalog.wnids_1k())
         lacking = ilsvrc - own
         if lacking:
-            click.echo(f"the network lacks {len(lacking):,} classes of ILSVRC: {_some(lacking)}")
+            lacks = f"of ILSVRC's {len(ilsvrc):,} classes the network lacks"
+            click.echo(f"{lacks} {len(lacking):,}: {_some(lacking)}")
         of_them = np.array([wnid in ilsvrc or not wnid for wnid in truth])
         if of_them.any():
             _echo_top_k(f"{len(small):,} classes of ILSVRC", judged.ranks[1][of_them], len(small))
@@ -233,7 +232,9 @@ def _echo_errors(judged: Judgement, labels: NDArray[np.int64], wnids: Sequence[s
         predicted = hierarchy.classes[judged.chosen[wrong]]
         shares = wordnet.relation_shares(hierarchy, predicted, hierarchy.classes[labels[wrong]])
         related = [f"{kind} {shares[kind]:.1%}" for kind in wordnet.RELATIONS[1:]]
-        click.echo(f"{len(predicted):,} wrong answers to the truth: {', '.join(related)}")
+        click.echo(
+            f"relation of {len(predicted):,} wrong answers to the truth: {', '.join(related)}"
+        )
     right = judged.ranks[0] == 0
     table = evaluate.calibration(judged.confidence, right)
     gap = np.nansum(table[:, 0] * np.abs(table[:, 1] - table[:, 2])) / len(labels)

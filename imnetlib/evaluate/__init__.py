@@ -7,6 +7,7 @@ from imnetlib.evaluate.metrics import (
     best_columns,
     calibration,
     confusions,
+    labels_for,
     ranks,
     top_k_accuracy,
     wilson,
@@ -17,7 +18,7 @@ from imnetlib.evaluate.scores import probability_blocks, require_probabilities, 
 
 __all__ = [
     "NEVER", "Judgement", "Outputs", "Predictions", "TopK", "align", "best_columns",
-    "calibration", "confusions", "judge", "permutation_suspected", "probability_blocks", "ranks",
-    "read_outputs", "require_probabilities", "row_blocks", "save_predictions", "softmax",
-    "top_k_accuracy", "wilson",
+    "calibration", "confusions", "judge", "labels_for", "permutation_suspected",
+    "probability_blocks", "ranks", "read_outputs", "require_probabilities", "row_blocks",
+    "save_predictions", "softmax", "top_k_accuracy", "wilson",
 ]  # fmt: skip

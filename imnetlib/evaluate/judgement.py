@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib.arguments import require_several
-from imnetlib.evaluate.metrics import count_pairs, labels_for, ranks
+from imnetlib.evaluate.metrics import count_pairs, labelled, labels_for, ranks
 from imnetlib.evaluate.scores import (
     Floats,
     Integers,
@@ -101,18 +101,14 @@ def permutation_suspected(labels: ArrayLike, chosen: ArrayLike) -> float | None:
     that confuses little or takes several classes for one doesn't either. The columns are given
     greedily, most images first. 50,000 images in 21,841 classes: 0.2 s, 10 MB.
     """
-    truth = np.asarray(labels, np.int64)
-    choice = np.asarray(chosen, np.int64)
-    known = np.flatnonzero(truth >= 0)
-    order = known[np.argsort(truth[known], kind="stable")]
-    truth = truth[order]
-    choice = choice[order]
-    matched = np.empty(len(order), np.bool_)
+    pairs = labelled(labels, chosen)
+    truth, choice = pairs[np.argsort(pairs[:, 0], kind="stable")].T
+    matched = np.empty(len(truth), np.bool_)
     for half in (0, 1):
         column = _matching(truth[half::2], choice[half::2])
         others = slice(1 - half, None, 2)
-        pairs = zip(truth[others].tolist(), choice[others].tolist(), strict=True)
-        matched[others] = [column.get(label) == taken for label, taken in pairs]
+        known = zip(truth[others].tolist(), choice[others].tolist(), strict=True)
+        matched[others] = [column.get(label) == taken for label, taken in known]
     classes, class_of_image, sizes = np.unique(truth, return_inverse=True, return_counts=True)
     # Each class counts alike, or one choice for all images would be right for a frequent class.
     weights = 1 / (len(classes) * sizes[class_of_image])

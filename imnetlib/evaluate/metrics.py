@@ -6,7 +6,7 @@ Needs NumPy and the standard library only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,10 +41,10 @@ def ranks(scores: ArrayLike, labels: ArrayLike, columns: ArrayLike | None = None
     return rank
 
 
-def labels_for(matrix: NDArray[Any], labels: ArrayLike) -> Integers:
-    """``labels`` as int64 (n,): columns of ``matrix``, or -1; ValueError for any others."""
+def labels_for(scores: ArrayLike, labels: ArrayLike) -> Integers:
+    """``labels`` as int64 (n,): columns of ``scores``, or -1; ValueError for any others."""
     truth = whole_numbers("labels", labels)
-    images, classes = matrix.shape
+    images, classes = as_matrix(scores).shape
     largest = truth.max(initial=0)
     if truth.shape != (images,) or truth.min(initial=-1) < -1 or largest >= classes:
         raise ValueError(f"labels {truth.shape} up to {largest} for {images, classes} outputs")
@@ -148,13 +148,17 @@ def confusions(labels: ArrayLike, chosen: ArrayLike) -> Integers:
 
 def count_pairs(labels: ArrayLike, chosen: ArrayLike) -> Integers:
     """The rows (true, chosen, images), sorted, of the images that have a label."""
+    distinct, images = np.unique(labelled(labels, chosen), axis=0, return_counts=True)
+    return np.column_stack([distinct, images]).astype(np.int64)
+
+
+def labelled(labels: ArrayLike, chosen: ArrayLike) -> Integers:
+    """The rows (true, chosen) of the images that have a label; ValueError if not as many."""
     truth = whole_numbers("labels", labels)
     choice = whole_numbers("chosen columns", chosen)
     if truth.ndim != 1 or truth.shape != choice.shape:
         raise ValueError(f"labels {truth.shape} and chosen columns {choice.shape} are (n,) each")
-    pairs = np.stack([truth, choice], axis=1)[truth >= 0]
-    distinct, images = np.unique(pairs, axis=0, return_counts=True)
-    return np.column_stack([distinct, images]).astype(np.int64)
+    return np.stack([truth, choice], axis=1)[truth >= 0]
 
 
 def calibration(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> NDArray[np.float64]:

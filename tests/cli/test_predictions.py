@@ -66,10 +66,10 @@ def test_figures_of_both_label_spaces(folder: Path):
     assert shares(done.output) == expected
     assert f"among 8 classes of the network, {N} images: " in done.output
     assert f"among 5 classes of ILSVRC, {N} images: " in done.output
-    assert "the network lacks 995 classes of ILSVRC: " in done.output
+    assert "of ILSVRC's 1,000 classes the network lacks 995: " in done.output
     wrong = int(np.sum(p.argmax(axis=1) != truth))
     assert re.search(
-        rf"{wrong} wrong answers to the truth: ancestor .*sibling .*other", done.output
+        rf"relation of {wrong} wrong answers to the truth: ancestor .*sibling .*other", done.output
     )
     confidence = f"confidence {p.max(axis=1).mean():.1%}, right {np.mean(p.argmax(1) == truth):.1%}"
     assert f"{confidence}: expected calibration error " in done.output
@@ -104,7 +104,7 @@ def test_labels_in_the_npz_are_columns_or_wnids(folder: Path):
         assert done.exit_code == 0, done.output
         results.append(shares(done.output))
     assert results[0][:2] == results[1][:2]
-    assert "3 images have no column of their class and count as wrong: " in done.output
+    assert "images without a column of their class, counted as wrong: 3 (" in done.output
 
 
 def test_ids_say_which_images_the_rows_are(folder: Path):
@@ -158,7 +158,7 @@ def test_the_validation_set_by_devkit_and_what_has_no_column(mirror: Path, tmp_p
     done = judged(tmp_path, "p.npy", "--labels", mirror / catalog.DEVKIT)
     assert done.exit_code == 0, done.output
     absent = catalog.describe(own[0])
-    assert f"2 images have no column of their class and count as wrong: {absent}" in done.output
+    assert f"without a column of their class, counted as wrong: 2 ({absent})" in done.output
     assert shares(done.output)[0] == f"top-1 {70 / 72:.1%}"
     np.save(tmp_path / "p.npy", p[:-1])
     done = judged(tmp_path, "p.npy", "--labels", mirror / catalog.DEVKIT)
@@ -173,7 +173,7 @@ def test_fifty_thousand_rows_are_the_validation_images(tmp_path: Path):
     np.save(tmp_path / "p.npy", np.eye(2, dtype=np.float16)[truth])
     done = judged(tmp_path)
     assert "labels: those of ILSVRC2012's 50,000 validation images, in order" in done.output
-    assert "49,900 images have no column of their class" in done.output
+    assert "without a column of their class, counted as wrong: 49,900 (" in done.output
     assert shares(done.output) == [f"top-1 {100 / 50_000:.1%}"]
 
 

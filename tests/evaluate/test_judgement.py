@@ -120,3 +120,13 @@ def test_among_21841_columns_as_among_the_classes_of_the_images():
 @pytest.mark.parametrize("labels", [[], [-1, -1], [0], list(range(500))])
 def test_too_few_images_tell_nothing(labels: list[int]):
     assert evaluate.permutation_suspected(labels, labels[::-1]) is None
+
+
+def test_labels_and_choices_are_whole_and_as_many():
+    for function in (evaluate.permutation_suspected, evaluate.confusions):
+        with pytest.raises(ValueError, match=r"labels \(2,\) and chosen columns \(3,\) are \(n,\)"):
+            function([0, 1], [0, 1, 2])
+        with pytest.raises(
+            ValueError, match=r"chosen columns are whole numbers of 64 bits, not 0\.5"
+        ):
+            function([0, 1], [0.5, 1])

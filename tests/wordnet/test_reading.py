@@ -162,6 +162,11 @@ def test_what_are_no_probabilities_is_refused():
     bad = np.array([0.2, np.nan, 0.4, 0.1])
     with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
         wordnet.climb(tree, good[None], 80)
+    with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
+        wordnet.accuracy_and_information(tree, good[None], [0], [0.5, 80])
+    for labels in ([4], [-2], [0, 1]):
+        with pytest.raises(ValueError, match=r"labels \(\d,\) up to \d for \(1, 4\) outputs"):
+            wordnet.accuracy_and_information(tree, good[None], labels, [0.5])
     with pytest.raises(ValueError, match="row 1 of the probabilities holds NaN"):
         wordnet.climb(tree, np.stack([good, bad]), 0.5)
     with pytest.raises(ValueError, match=r"give a row for each image, \(n, N\), not \(4,\)"):
