@@ -74,6 +74,8 @@ def list_(
         train, validation = pack.split(images, ratios, seed or 0, stratified=True)
         parts = {lst.with_stem(f"{lst.stem}_train"): train}
         parts[lst.with_stem(f"{lst.stem}_val")] = validation
+        if not (len(train) and len(validation)):
+            raise click.UsageError(f"--train-ratio {train_ratio}: one part would have no image")
     for path, part in parts.items():
         pack.write_lst(part, path)
         click.echo(f"{len(part):,} images: {path}")
