@@ -142,7 +142,7 @@ def jpeg_orientation(data: bytes) -> int:
                 exif.append(content.removeprefix(_EXIF))
             elif content.startswith(_XMP):
                 xmp = content
-    return orientation(b"".join(exif), xmp)
+    return orientation(b"".join(exif), xmp) if exif or xmp else 1
 
 
 def orientation(exif: bytes, xmp: bytes) -> int:

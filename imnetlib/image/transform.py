@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.arguments import require, require_type, whole_number
+from imnetlib.arguments import real_number, require, require_type, whole_number
 from imnetlib.image import codec, scaling
 
 Floats = npt.NDArray[np.float32]
@@ -55,8 +54,8 @@ class Transform:
         require(size >= 1, "size is 1 pixel or more", size)
         require(self.crop in crops, "crop is center, random or random_resized", self.crop)
         require_type(self.mirror, bool, "mirror is True (half of the pictures) or False")
-        require_type(self.share, numbers.Real, "share is a number above 0 and at most 1")
-        require(0 < self.share <= 1, "share is above 0 and at most 1", self.share)
+        share = real_number("share", self.share)
+        require(0 < share <= 1, "share is above 0 and at most 1", share)
         rule = "scale is two shares in order, above 0, at most 1"
         scale = _numbers(self.scale, 2, rule)
         require(0 < scale[0] <= scale[1] <= 1, rule, scale)
@@ -72,9 +71,12 @@ class Transform:
         require(min(std) > 0, "std is three numbers above 0", std)
         has_mean = mean is not None or set(std) == {1}
         require(has_mean, "std needs a mean (mean=(0, 0, 0) subtracts nothing)", std)
-        plain = {"size": size, "scale": scale, "ratio": ratio, "mean": mean, "std": std}
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "share", share)
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "ratio", ratio)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
 
     @property
     def shape(self) -> tuple[int, int, int]:

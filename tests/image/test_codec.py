@@ -292,6 +292,13 @@ def test_oddities_beside_the_picture_are_passed_over_and_hide_no_damage(case: st
         decode(data[:scan] + data[scan + 500 :])
 
 
+@pytest.mark.parametrize("sampling", [0x31, 0x13, 0x14])
+def test_a_jpeg_of_unusual_sampling_is_left_to_pillow(sampling: int):
+    data = bytearray(turned(6))
+    data[data.index(b"\xff\xc0") + 11] = sampling
+    assert sniff(data) == Header(90, 120, "JPEG RGB", 6)
+
+
 def test_of_flipped_bits_those_that_leave_a_rest_of_the_scan_are_refused():
     scan = JPEG.index(b"\xff\xda") + 14
     refused = 0

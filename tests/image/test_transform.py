@@ -192,7 +192,7 @@ def test_transforms_that_make_no_sense(wrong: dict[str, object], text: str):
         ({"size": "224"}, "size is a whole number, not '224' (str)"),
         ({"size": True}, "size is a whole number, not True (bool)"),
         ({"mirror": 0.5}, "mirror is True (half of the pictures) or False, not 0.5 (float)"),
-        ({"share": "0.9"}, "share is a number above 0 and at most 1, not '0.9' (str)"),
+        ({"share": "0.9"}, "share is a number, not '0.9' (str)"),
         ({"scale": 0.3}, "scale is two shares in order, above 0, at most 1, not 0.3 (float)"),
         ({"scale": "01"}, "scale is two shares in order, above 0, at most 1, not '01' (str)"),
         ({"ratio": 1}, "ratio is two numbers in order, above 0, not 1 (int)"),
@@ -209,12 +209,15 @@ def test_transforms_of_the_wrong_type(wrong: dict[str, object], text: str):
 def test_arrays_and_numpys_integers_are_kept_as_pythons():
     chosen = Transform(
         np.int64(32),
+        share=np.float32(0.5),
         scale=np.array([0.25, 1]),
         ratio=[1, 2],
         mean=np.array([123, 116, 103], np.float32),
         std=np.array([58, 57, 57]),
     )
-    plain = Transform(32, scale=(0.25, 1.0), ratio=(1, 2), mean=(123, 116, 103), std=(58, 57, 57))
+    plain = Transform(
+        32, share=0.5, scale=(0.25, 1.0), ratio=(1, 2), mean=(123, 116, 103), std=(58, 57, 57)
+    )
     assert chosen == plain
     assert repr(chosen) == repr(plain)
     assert hash(chosen) == hash(plain)
