@@ -23,13 +23,10 @@ _CHECKSUM = slice(148, 156)
 # One long name makes the whole array of names as wide.
 _LONGEST_NAME = 1024
 _DRIVE = re.compile(r"(?:.*/)?[A-Za-z]:", re.DOTALL)
-# What macOS and Windows, and programs that do not know pax, put among the files of a user.
-_BYPRODUCT = re.compile(
-    rb"(?:.*/)?(?:\._[^/]*|\.DS_Store|[Tt]humbs\.db|[Dd]esktop\.ini|"
-    rb"(?:__MACOSX|PaxHeaders?(?:\.\d+)?)/.*)",
-    re.DOTALL,
-)
-_PACKED_TAR = re.compile(rb".*\.(?:tar\.\w+|t[gbx]z2?|tzst|zip|7z)", re.DOTALL)
+# What macOS, Windows, and programs that do not know pax put among the files of a user.
+_BYPRODUCTS = {b".DS_Store", b"Thumbs.db", b"thumbs.db", b"Desktop.ini", b"desktop.ini"}
+_BYPRODUCT_FOLDER = re.compile(rb"(?:.*/)?(?:__MACOSX|PaxHeaders?(?:\.\d+)?)/", re.DOTALL)
+_PACKED_TARS = (b".tgz", b".tbz", b".tbz2", b".txz", b".tzst", b".zip", b".7z")
 # A letter that few names have, and the words with it for which a name needs a look: a search for a
 # letter takes a fiftieth of that for a word.
 _NEEDS_A_LOOK = {
@@ -105,7 +102,7 @@ def safe_name(name: bytes, tar: str) -> bytes:
     text = name.decode("utf-8", "replace")
     is_utf8 = text.encode() == name
     unsafe_part = "\0" in text or not {"", ".", ".."}.isdisjoint(text.split("/"))
-    unsafe_part |= "\\" in text or _DRIVE.match(text) is not None
+    unsafe_part |= "\\" in text or (":" in text and _DRIVE.match(text) is not None)
     if unsafe_part or not is_utf8 or len(name) > _LONGEST_NAME:
         shown = text if len(text) < 200 else f"{text[:200]}…"
         problem = f"{tar} holds a member called {shown!r}: that is no safe file name"
@@ -117,12 +114,15 @@ def safe_name(name: bytes, tar: str) -> bytes:
 
 def is_byproduct(name: bytes) -> bool:
     """Whether a file is a program's, not the user's: ``._NAME``, ``__MACOSX/…``, ``Thumbs.db``."""
-    return _BYPRODUCT.fullmatch(name) is not None
+    file_name = name[name.rfind(b"/") + 1 :]
+    if file_name.startswith(b"._") or file_name in _BYPRODUCTS:
+        return True
+    return _BYPRODUCT_FOLDER.match(name) is not None
 
 
 def is_packed_tar(name: bytes) -> bool:
     """Whether a member is called like a packed class tar: ``NAME.tar.gz``, .tgz, .zip or so."""
-    return _PACKED_TAR.fullmatch(name) is not None
+    return name.endswith(_PACKED_TARS) or b".tar." in name[name.rfind(b"/") + 1 :]
 
 
 def plain_names(block: npt.NDArray[np.uint8]) -> Names | None:

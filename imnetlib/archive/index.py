@@ -296,8 +296,9 @@ def _runs_of_folders(names: Names) -> tuple[Integers, Names]:
     step = _BYTES_PER_BLOCK // len(columns)
     for first in range(0, len(names), step):
         text = names[first : first + step].view(np.uint8).reshape(-1, len(columns))
+        slash = text == ord("/")
         # No name begins with a slash.
-        last_slash = ((text == ord("/")) * columns).max(1, keepdims=True)
+        last_slash = (slash * columns).max(1, keepdims=True) if slash.any() else 0
         folder = (text * (columns < last_slash)).view(names.dtype).ravel()
         runs = np.flatnonzero(np.r_[True, folder[1:] != folder[:-1]])
         starts.append(first + runs)

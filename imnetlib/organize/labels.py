@@ -101,7 +101,6 @@ def read_labels(source: PathLike) -> tuple[str, ...]:
     # Of text in UTF-16, every other byte is NUL.
     if b"ImageId" in head.replace(b"\0", b""):
         return labels_from_kaggle(source)
-    refuse_packed(head, source)
     raise ValueError(
         f"{source} gives no labels: name the devkit .tar.gz or Kaggle's LOC_val_solution.csv"
     )
@@ -174,7 +173,8 @@ def read_train_list(source: Path) -> dict[str, set[str]]:
 def _read(path: Path, remedy: str = "download it again") -> bytes:
     """The bytes of a table or the devkit, uncompressed if gzip compressed them, whatever its name.
 
-    ValueError, with the ``remedy``, for a damaged file, and for one too large to be either.
+    ValueError, with the ``remedy``, for a damaged file, for one too large to be either, and for one
+    that is packed in another way.
     """
     try:
         with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
@@ -186,13 +186,13 @@ def _read(path: Path, remedy: str = "download it again") -> bytes:
         ) from error
     if len(data) > _LARGEST:
         raise ValueError(f"{path} is too large to be a table of Kaggle's or the development kit")
+    refuse_packed(data, path)
     return data
 
 
 def _read_text(path: Path) -> str:
     """A table, with or without a byte-order mark; ValueError for other text than UTF-8."""
     data = _read(path)
-    refuse_packed(data, path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
         raise ValueError(
             f"{path} is in UTF-16, as spreadsheets write it: save it as CSV in UTF-8, or download "

@@ -110,11 +110,12 @@ def test_progress_adds_up(nested: Path):
     assert sum(steps) == index.archive_bytes == nested.stat().st_size
 
 
-def test_what_programs_leave_among_the_files_is_counted_and_left_out(tmp_path: Path):
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "pax"])
+def test_what_programs_leave_among_the_files_is_counted_and_left_out(tmp_path: Path, form: int):
     """In the class tars, beside them, and called like them."""
-    inner = tar_of({"a.JPEG": b"1", **BYPRODUCTS, "b.JPEG": b"2"}, tarfile.USTAR_FORMAT)
+    inner = tar_of({"a.JPEG": b"1", **BYPRODUCTS, "b.JPEG": b"2"}, form)
     beside = {f"d/{name}": data for name, data in BYPRODUCTS.items()}
-    data = tar_of({"._n1.tar": b"\0\5\x16\7", "n1.tar": inner, **beside, "n2.tar": inner})
+    data = tar_of({"._n1.tar": b"\0\5", "n1.tar": inner, **beside, "n2.tar": inner}, form)
     path = write_archive(tmp_path, data)
     index = index_tar(path)
     assert [name for name, _, _ in as_rows(index)] == [

@@ -203,6 +203,15 @@ def test_what_gives_no_labels(tmp_path: Path, data: bytes, message: str):
         organize.read_labels(tmp_path / "a.csv")
 
 
+def test_a_devkit_that_is_packed_in_another_way(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(WNIDS, 1)}
+    kit = gzip.decompress(devkit(tmp_path, WNIDS, LABELS, ids).read_bytes())
+    (tmp_path / "kit.tar.xz").write_bytes(lzma.compress(kit))
+    for read in (organize.read_labels, organize.labels_from_devkit, organize.train_counts):
+        with pytest.raises(ValueError, match=r"is compressed by xz: unpack it first \(xz -d "):
+            read(tmp_path / "kit.tar.xz")
+
+
 def test_a_file_too_large_for_a_table_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
