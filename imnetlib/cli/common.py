@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ class OneSentenceErrors(click.Group):
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         with StopSignals() as stop, _one_sentence():
             return super().invoke(ctx)
+        # Such as that of multiprocessing, which removes its semaphores.
+        atexit._run_exitfuncs()
         return stop.end(stop.received)
 
 

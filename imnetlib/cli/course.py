@@ -51,15 +51,19 @@ def run(
     failures = 0
     for path, values in typed.items():
         click.echo(f"{path.stem:24}", nl=False)
+        outcome = ""
         try:
             if store:
-                outcome = runner.store_chapter(path, folder)
+                done = runner.store_chapter(path, folder)
             else:
-                outcome = runner.run_chapter(path, values, folder)
-            click.echo(f"{outcome.seconds:6.1f} s  {outcome.values.get('showed', '')}")
+                done = runner.run_chapter(path, values, folder)
+            outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"
         except runner.ChapterFailedError as error:
             failures += 1
-            click.echo(f"FAILED  {error}")
+            outcome = f"FAILED  {error}"
+        finally:
+            # Ends the line of a chapter that is stopped, too.
+            click.echo(outcome)
     click.echo(f"Executed notebooks and figures: {folder}")
     if failures:
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")

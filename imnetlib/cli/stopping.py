@@ -71,6 +71,9 @@ class StopSignals:
             self.end(number)
         if not self.received:
             self.received = number
+            # What threads and half-made objects make of it is of no interest.
+            threading.excepthook = lambda _: None
+            sys.unraisablehook = lambda _: None
             raise KeyboardInterrupt
 
     def _watch(self, bell: socket.socket) -> None:

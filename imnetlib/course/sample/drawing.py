@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ BYTES_PER_IMAGE = 60_000
 PICTURES_PER_TASK = 10
 # Tasks per worker that may wait to be written: it paints on while the tar of a class is written.
 TASKS_AHEAD = 8
+# After an error, until processes that still paint, or are still starting, are killed.
+SECONDS_TO_CANCEL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +210,30 @@ def _painted(shots: list[Shot], workers: int | None) -> Iterator[Iterator[_Pictu
 
 @contextmanager
 def _worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that end at once, whatever they do, when it is left."""
+    """A pool of processes, which are killed when it is left by an error."""
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
-    watched, held = spawn.Pipe(duplex=False)
-    # Its thread is waited for: it closes a pipe, to which Python writes at exit otherwise.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=_begin_worker, initargs=(watched,)
-    )
-    with watched, pool, held:
+    others = set(multiprocessing.active_children())
+    # The pool is waited for: its thread closes a pipe that Python's exit would write to.
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         with _ctrl_c_blocked():
             for _ in range(workers):
                 pool.submit(int)
-        yield pool
+            started = set(multiprocessing.active_children()) - others
+        try:
+            yield pool
+        except BaseException:
+            # Not before the pool has given up what has not begun: it stumbles over that.
+            killer = threading.Timer(SECONDS_TO_CANCEL, _kill, [started])
+            killer.start()
+            pool.shutdown(cancel_futures=True)
+            killer.cancel()
+            raise
+
+
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 @contextmanager
@@ -236,16 +249,17 @@ def _ctrl_c_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker(watched: Connection) -> None:
-    """Use one core, and end with the parent or its pool: an idle worker would wait for ever."""
+def _begin_worker() -> None:
+    """Use one core, and end when the parent is killed: an idle worker would wait for ever."""
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_when_closed, args=(watched,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_when_closed(watched: Connection) -> None:
-    # By the parent, or by its death.
-    watched.poll(None)
-    os._exit(1)
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _paint(shot: Shot) -> _Picture:
