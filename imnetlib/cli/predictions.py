@@ -107,7 +107,10 @@ def _truth(
         truth = organize.read_labels(source)
         ids = range(1, len(truth) + 1)
     if outputs.ids is not None:
-        return _of_ids(predictions, outputs.ids.tolist(), dict(zip(ids, truth, strict=True)))
+        by_id = dict(zip(ids, truth, strict=True))
+        if len(by_id) != len(truth):
+            raise ValueError(f"{source}: of {len(truth):,} ids only {len(by_id):,} differ")
+        return _of_ids(predictions, outputs.ids.tolist(), by_id)
     if len(truth) != images:
         raise ValueError(
             f"{predictions} has {images:,} rows and {source} {len(truth):,} labels: give the list "
@@ -192,9 +195,8 @@ def _echo_accuracies(
     own = set(wnids)
     strangers = Counter(wnid for wnid in truth if wnid not in own)
     if strangers:
-        named = _some(wnid for wnid in strangers if wnid) or "label -1"
         without = "images without a column of their class, counted as wrong"
-        click.echo(f"{without}: {strangers.total():,} ({named})")
+        click.echo(f"{without}: {strangers.total():,} ({_some(strangers)})")
     _echo_top_k(f"{len(wnids):,} classes of the network", judged.ranks[0], len(wnids))
     if small:
         ilsvrc = set(catalog.wnids_1k())
@@ -274,14 +276,14 @@ def _warn_of_order(
 
 
 def _some(wnids: Iterable[str]) -> str:
-    """Up to ten of the classes by name and wnid."""
+    """Up to ten of the classes by name and wnid; "" is none."""
     from imnetlib import wordnet
     from imnetlib.files import listed_names
 
     named = []
-    for wnid in set(wnids):
+    for wnid in {*wnids} - {""}:
         try:
             named.append(f"{wordnet.name(wnid)} ({wnid})")
         except KeyError:
             named.append(wnid)
-    return listed_names(named)
+    return listed_names(named) or "label -1"

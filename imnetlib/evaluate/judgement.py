@@ -62,7 +62,7 @@ def judge(
 ) -> Judgement:
     """Ranks, choices and confidences in one pass over ``scores`` (n, classes) (chapter 8).
 
-    50,000 images in 21,841 classes take 10 seconds and, memory-mapped, 200 MB. ValueError for rows
+    50,000 images in 21,841 classes take 10 s and, memory-mapped, 140 MB. ValueError for rows
     that are not probabilities, and for all that ``ranks`` refuses.
 
     Args:

@@ -70,12 +70,12 @@ def _every_half() -> Floats:
 def _release(array: NDArray[Any]) -> None:
     """Let go of what was read of a memory-mapped file: it counts as this process's memory."""
     base: Any = array
-    is_private = False
+    is_shared = False
     while isinstance(base, np.ndarray):
-        # Its changes are in memory alone.
-        is_private |= getattr(base, "mode", "r") == "c"
+        # Changes of a private map, "c", are in memory alone.
+        is_shared = isinstance(base, np.memmap) and base.mode != "c"
         base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not is_private:
+    if is_shared and isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
 
 

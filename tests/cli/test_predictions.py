@@ -129,6 +129,22 @@ def test_ids_say_which_images_the_rows_are(folder: Path):
         )
 
 
+def test_ids_that_a_list_repeats_are_refused(folder: Path):
+    (folder / "twice.lst").write_text((folder / "folders.lst").read_text() * 2)
+    np.savez(folder / "p.npz", probabilities=np.load(folder / "p.npy"), ids=np.arange(N))
+    done = judged(folder, "p.npz", "--labels", folder / "twice.lst")
+    assert done.exit_code == 1
+    assert f"twice.lst: of {2 * N} ids only {N} differ" in done.output
+
+
+def test_no_label_at_all_is_said(folder: Path):
+    p = np.load(folder / "p.npy")
+    np.savez(folder / "p.npz", probabilities=p, labels=np.full(N, -1))
+    done = judged(folder, "p.npz")
+    assert done.exit_code == 1
+    assert "synset.txt: label -1" in done.output
+
+
 def test_a_flat_list_gives_columns_only_if_it_is_of_these_classes(folder: Path):
     truth = np.load(folder / "truth.npy")
     rows = [f"{i}\t{t}\tval_{i}.JPEG" for i, t in enumerate(truth)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import sys
 from pathlib import Path
@@ -80,6 +81,17 @@ def test_a_mapped_file_is_let_go_of_and_nothing_is_lost(tmp_path: Path, mode: st
     assert scores[7, 0] == (1 if mode == "r" else 3)
     if sys.platform == "linux" and mode != "c":
         assert resident(path) < 2e6
+
+
+def test_a_private_map_that_is_no_files_loses_nothing(tmp_path: Path):
+    path = tmp_path / "scores"
+    path.write_bytes(bytes(1 << 20))
+    with path.open("rb") as file:
+        private = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    scores = np.frombuffer(private, np.float32).reshape(-1, 16)
+    scores[:] = 1
+    assert sum(float(block.sum()) for _, block in evaluate.row_blocks(scores)) == scores.size
+    assert scores.sum() == scores.size
 
 
 @given(hnp.arrays(np.float16, (3, 4), elements=st.floats(-1000, 1000, width=16)))
