@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEGABYTES = click.FloatRange(min=0, min_open=True)
 
 
-@click.command()
+@click.command(short_help="Download ARCHIVES, going on after any stop.")
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
@@ -90,7 +90,7 @@ def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tu
     return address if url is None else f"{url.rstrip('/')}/{name}", archive
 
 
-@click.command()
+@click.command(short_help="Say which archives in FOLDER are whole.")
 @click.argument("folder", type=EXISTING_FOLDER)
 @click.option("--index", is_flag=True, help="Write the index of each whole tar beside it, too.")
 def verify_archives(folder: Path, index: bool) -> None:
@@ -109,7 +109,7 @@ def verify_archives(folder: Path, index: bool) -> None:
     sys.exit(1 if found - {"whole", "unverified"} else LEFT_OUT if "unverified" in found else 0)
 
 
-@click.command()
+@click.command(short_help="Index a TAR, to read it in place, or a REC.")
 @click.argument("file", metavar="TAR|REC", type=EXISTING_FILE)
 def index(file: Path) -> None:
     """Index TAR, or a tar of tars, as TAR.npz, from which list and pack read its images in place.
@@ -156,12 +156,12 @@ def _index_records(rec: Path) -> None:
     click.echo(f"{len(keys):,} records: {index}")
 
 
-@click.group()
+@click.group(short_help="Unpack the archives, sort the images, count them.")
 def organize() -> None:
     """Unpack the archives, sort the validation set into classes, check what is on the disk."""
 
 
-@organize.command("train")
+@organize.command("train", short_help="Unpack the training archive TAR into class folders.")
 @click.argument("tar", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
 def organize_train(tar: Path, folder: Path) -> None:
@@ -173,7 +173,7 @@ def organize_train(tar: Path, folder: Path) -> None:
     click.echo(f"{done.classes:,} classes, {files}")
 
 
-@organize.command("validation")
+@organize.command("validation", short_help="Sort the validation images into class folders.")
 @click.argument("source", type=EXISTING)
 @click.argument("labels", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
@@ -200,7 +200,7 @@ def _counts(done: Sorting) -> str:
     return f"{done.classes:,} classes, {images}"
 
 
-@organize.command("kaggle")
+@organize.command("kaggle", short_help="Move Kaggle's DOWNLOAD into the course's folders.")
 @click.argument("download", type=EXISTING_FOLDER)
 @click.argument("root", type=FOLDER)
 @click.option("--link", is_flag=True, help="Make hard links: the download stays as it is.")
@@ -214,7 +214,7 @@ def organize_kaggle(download: Path, root: Path, link: bool) -> None:
         click.echo(f"{done.folder}: {_counts(done)}")
 
 
-@organize.command("undo")
+@organize.command("undo", short_help="Move the sorted validation images back.")
 @click.argument("folder", type=FOLDER)
 def organize_undo(folder: Path) -> None:
     """Move the sorted validation images in FOLDER back to where they came from."""
@@ -227,7 +227,7 @@ def organize_undo(folder: Path) -> None:
     sys.exit(LEFT_OUT if done.missing else 0)
 
 
-@organize.command("check")
+@organize.command("check", short_help="Count the files of each class, name strange ones.")
 @click.argument("folder", type=FOLDER)
 @click.option(
     "--labels", type=EXISTING_FILE, help="Labels of a validation set: devkit or Kaggle's .csv."
