@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import SupportsIndex, TypeAlias
+from typing import SupportsFloat, SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -21,9 +24,42 @@ def require_type(value: object, expected: type | tuple[type, ...], rule: str) ->
         raise TypeError(f"{rule}, not {value!r} ({type(value).__name__})")
 
 
+def require_several(name: str, values: object) -> None:
+    """Raise TypeError for one string or path where several are wanted.
+
+    Python would take the letters of a string for the strings.
+    """
+    if isinstance(values, str | bytes | os.PathLike):
+        raise TypeError(f"{name} are several, in a list or a tuple, not {values!r}")
+
+
 def whole_number(name: str, value: SupportsIndex) -> int:
     """``value`` as an int: NumPy's integers too, and no bool; else TypeError names the argument."""
     # To Python a bool is an integer too, but size=True is a mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")
     return int(value)
+
+
+def real_number(name: str, value: SupportsFloat) -> float:
+    """``value`` as a float: integers and NumPy's numbers too; else TypeError names the argument."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is a number, not {value!r} ({type(value).__name__})")
+    return float(value)
+
+
+def whole_numbers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    """``values`` as int64; ValueError names the first that is no whole number, or too large."""
+    given = np.asarray(values)
+    if given.dtype == np.int64 or not given.size:
+        return given.astype(np.int64, copy=False)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(f"{name} are whole numbers of 64 bits, not {given.ravel().tolist()[0]!r}")
+    with np.errstate(invalid="ignore"):
+        whole = given.astype(np.int64)
+    # 2**63 as a float, and as uint64, comes back as another number.
+    same = (whole == given) & ((whole < 0) == (given < 0))
+    if not same.all():
+        first = given.ravel()[int(same.ravel().argmin())]
+        raise ValueError(f"{name} are whole numbers of 64 bits, not {first}")
+    return whole

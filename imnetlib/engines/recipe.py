@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from imnetlib.arguments import require
+from imnetlib.arguments import real_number, require, whole_number
 from imnetlib.image import Transform
 
 
@@ -34,6 +34,11 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        # Plain numbers, whatever NumPy type they came in: a checkpoint writes them as JSON.
+        for name in ("size", "batch_size", "devices", "epochs", "seed"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        for name in ("share", "mean", "std", "learning_rate", "momentum", "weight_decay"):
+            object.__setattr__(self, name, real_number(name, getattr(self, name)))
         require(self.epochs >= 1, "epochs are 1 or more", self.epochs)
         require(self.devices >= 1, "devices are 1 or more", self.devices)
         require(self.learning_rate > 0, "the learning rate is above 0", self.learning_rate)

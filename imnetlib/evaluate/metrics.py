@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imnetlib.arguments import whole_numbers
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
@@ -34,7 +36,9 @@ def row_blocks(
         yield slice(start, start + len(block)), block
 
 
-def ranks(probabilities: Floats, labels: ArrayLike, columns: ArrayLike | None = None) -> Integers:
+def ranks(
+    probabilities: ArrayLike, labels: ArrayLike, columns: ArrayLike | None = None
+) -> Integers:
     """How many classes come before the true one: int64 (n,); ``ranks < k`` are hits (chapter 8).
 
     A class comes before it when its probability is larger *or equal*: a tie is never a hit by luck,
@@ -43,7 +47,8 @@ def ranks(probabilities: Floats, labels: ArrayLike, columns: ArrayLike | None = 
     does not compete, or has no column (label -1), gets ``NEVER``. Cost: n × classes comparisons.
     ValueError for NaN, infinity and labels that do not fit.
     """
-    truth = np.asarray(labels, np.int64)
+    probabilities = np.asarray(probabilities)
+    truth = whole_numbers("labels", labels)
     images, classes = probabilities.shape
     largest = truth.max(initial=0)
     if truth.shape != (images,) or truth.min(initial=-1) < -1 or largest >= classes:
@@ -89,11 +94,12 @@ class TopK(NamedTuple):
     high: float
 
 
-def top_k_accuracy(rank: Integers, ks: Sequence[int] = (1, 5, 20)) -> list[TopK]:
+def top_k_accuracy(rank: ArrayLike, ks: Sequence[int] = (1, 5, 20)) -> list[TopK]:
     """The top-k accuracy for each of ``ks``: the share of images of ``rank`` below k (chapter 8).
 
     ``rank``: of ``ranks``. ValueError for no images. ``best_columns`` gives the classes themselves.
     """
+    rank = np.asarray(rank)
     accuracies = []
     for k in ks:
         hits = int(np.count_nonzero(rank < k))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imnetlib.arguments import PathLike, require_several, whole_numbers
 from imnetlib.evaluate.metrics import Floats, Integers
 from imnetlib.files import write_atomically, write_bytes_atomically
 
@@ -63,11 +64,12 @@ class Predictions:
             raise ValueError("probabilities are float32, labels and ids int64, and these are not")
 
     @classmethod
-    def load(cls, folder: Path) -> Predictions:
+    def load(cls, folder: PathLike) -> Predictions:
         """What ``save_predictions`` wrote into ``folder``; the probabilities are memory-mapped.
 
         FileNotFoundError where there are none, or unfinished ones; ValueError for damaged ones.
         """
+        folder = Path(folder)
         path = folder / _WNIDS
         if not path.exists():
             raise FileNotFoundError(f"{folder} holds no finished predictions: chapter 8 makes them")
@@ -87,11 +89,12 @@ class Predictions:
 
     def columns(self, wnids: Iterable[str]) -> Integers:
         """The columns of those ``wnids`` that the network has, ascending; some may be missing."""
+        require_several("wnids", wnids)
         return np.flatnonzero(np.isin(self.wnids, list(wnids))).astype(np.int64)
 
 
 def save_predictions(
-    folder: Path,
+    folder: PathLike,
     wnids: Sequence[str],
     batches: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
     count: int,
@@ -103,6 +106,8 @@ def save_predictions(
     probabilities, another number of images, and all that ``Predictions`` refuses; earlier
     predictions then stay. Memory: a batch, and 16 bytes an image.
     """
+    require_several("wnids", wnids)
+    folder = Path(folder)
     labels = np.empty(count, np.int64)
     ids = np.empty(count, np.int64)
     shape = (count, len(wnids))
@@ -119,8 +124,8 @@ def save_predictions(
                 raise ValueError(
                     f"{folder}: a batch {block.shape} that ends at image {done:,} of {shape}"
                 )
-            labels[rows] = batch_labels
-            ids[rows] = batch_ids
+            labels[rows] = whole_numbers("labels", batch_labels)
+            ids[rows] = whole_numbers("ids", batch_ids)
             _require_probabilities(block, ids[rows], folder)
             out.write(block.data)
         if done != count:

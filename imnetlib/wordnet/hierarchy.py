@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog
+from imnetlib.arguments import require, require_several
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -73,6 +74,13 @@ class Hierarchy:
         mass: Floats = self.members @ rows.reshape(-1, classes).T
         return np.ascontiguousarray(mass.T).reshape(*rows.shape[:-1], len(self))
 
+    def vector(self, probabilities: ArrayLike) -> Floats:
+        """The probabilities of one image, float64 (N,); ValueError for another shape or NaN."""
+        vector = np.asarray(probabilities, np.float64)
+        fits = vector.shape == self.classes.shape and not np.isnan(vector).any()
+        require(fits, f"give {len(self.classes):,} probabilities, none of them NaN", vector.shape)
+        return vector
+
     def lowest_common_ancestor(self, nodes: ArrayLike) -> int:
         """The common ancestor with most information; of equals the one with most ancestors.
 
@@ -112,10 +120,12 @@ def load(classes: Sequence[str] | None = None) -> Hierarchy:
 
     KeyError names a class that is none of ImageNet's; ValueError where classes repeat. 0.2 s.
     """
+    if classes is not None:
+        require_several("classes", classes)
+        for wnid in classes:
+            # For its KeyError.
+            catalog.describe(wnid)
     wnids = catalog.wnids_21k() if classes is None else classes
-    for wnid in classes or ():
-        # For its KeyError.
-        catalog.describe(wnid)
     words = catalog.data_file("hypernyms.tsv").read_text(encoding="ascii").split()[2:]
     return build(wnids, list(zip(words[::2], words[1::2], strict=True)))
 
@@ -207,11 +217,23 @@ def _inner() -> dict[str, tuple[str, str]]:
     return {wnid: (names.split(", ")[0], gloss) for wnid, names, gloss in rows}
 
 
+def _name_and_gloss(wnid: str) -> tuple[str, str]:
+    if wnid in _inner():
+        return _inner()[wnid]
+    if wnid not in catalog.classes():
+        raise KeyError(
+            f"{wnid!r} is neither one of ImageNet's classes nor a node above one; "
+            "ids look like n09468604"
+        )
+    found = catalog.classes()[wnid]
+    return found.names[0], found.gloss
+
+
 def name(wnid: str) -> str:
     """The first name of a class or a node above one: ``conifer``; KeyError if none (chapter 9)."""
-    return _inner()[wnid][0] if wnid in _inner() else catalog.classes()[wnid].names[0]
+    return _name_and_gloss(wnid)[0]
 
 
 def gloss(wnid: str) -> str:
     """What WordNet says a class or a node above one is; KeyError if none (chapter 9)."""
-    return _inner()[wnid][1] if wnid in _inner() else catalog.classes()[wnid].gloss
+    return _name_and_gloss(wnid)[1]

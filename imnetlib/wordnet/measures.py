@@ -15,10 +15,11 @@ def coverage(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int
 
     ValueError for another number of classes.
     """
+    vector = hierarchy.vector(probabilities)
     covered = np.zeros(len(hierarchy.classes))
     for node in nodes:
         covered[hierarchy.members[[node]].indices] = 1
-    return float(np.asarray(probabilities, np.float64) @ covered)
+    return float(vector @ covered)
 
 
 def relation_shares(hierarchy: Hierarchy, predicted: Integers, truth: Integers) -> dict[str, float]:

@@ -8,19 +8,16 @@ that this is right. All raise ValueError for other shapes and for NaN.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from imnetlib import evaluate
-from imnetlib.arguments import require
+from imnetlib.arguments import require, whole_numbers
 from imnetlib.wordnet.hierarchy import Floats, Hierarchy, Integers
 
-Probabilities = NDArray[np.floating[Any]]
 
-
-def climb(hierarchy: Hierarchy, probabilities: Probabilities, theta: float) -> Integers:
+def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integers:
     """The most specific node of mass ``theta`` or more, for each image: (n, N) to (n,) (chapter 9).
 
     Of several with equal information the likeliest, then the one with most ancestors. The root
@@ -32,12 +29,11 @@ def climb(hierarchy: Hierarchy, probabilities: Probabilities, theta: float) -> I
     return np.concatenate([_answers(hierarchy, mass, theta) for _, mass in blocks])
 
 
-def _mass_blocks(
-    hierarchy: Hierarchy, probabilities: Probabilities
-) -> Iterator[tuple[slice, Floats]]:
-    shape = probabilities.shape
+def _mass_blocks(hierarchy: Hierarchy, probabilities: ArrayLike) -> Iterator[tuple[slice, Floats]]:
+    rows_of_images = np.asarray(probabilities)
+    shape = rows_of_images.shape
     require(len(shape) == 2 and shape[0] > 0, "give a row for each image, (n, N)", shape)
-    for rows, block in evaluate.row_blocks(probabilities):
+    for rows, block in evaluate.row_blocks(rows_of_images):
         yield rows, hierarchy.mass(block)
 
 
@@ -53,14 +49,6 @@ def _last_maximum(values: Floats) -> Integers:
     return place
 
 
-def _of_one_image(hierarchy: Hierarchy, probabilities: ArrayLike) -> Floats:
-    vector = np.asarray(probabilities, np.float64)
-    fits = vector.shape == hierarchy.classes.shape and not np.isnan(vector).any()
-    rule = f"give {len(hierarchy.classes):,} probabilities, none of them NaN"
-    require(fits, rule, vector.shape)
-    return vector
-
-
 def expected_information(
     hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]
 ) -> float:
@@ -69,7 +57,7 @@ def expected_information(
     The mean over the classes of the information of the most specific of ``nodes`` above each, or of
     0 where there is none.
     """
-    weights = _of_one_image(hierarchy, probabilities)
+    weights = hierarchy.vector(probabilities)
     return float(weights @ _information_by_class(hierarchy, nodes))
 
 
@@ -90,7 +78,7 @@ def diverse(hierarchy: Hierarchy, probabilities: ArrayLike, k: int) -> list[int]
     the most specific. Fewer than ``k`` where more nodes add nothing. 3 ms a node for the 21,841
     classes.
     """
-    weights = _of_one_image(hierarchy, probabilities)
+    weights = hierarchy.vector(probabilities)
     under = hierarchy.members.indices
     starts = hierarchy.members.indptr[:-1]
     information = np.repeat(hierarchy.information, hierarchy.counts)
@@ -133,7 +121,7 @@ def _related(hierarchy: Hierarchy, nodes: Sequence[int]) -> list[int]:
 
 
 def accuracy_and_information(
-    hierarchy: Hierarchy, probabilities: Probabilities, labels: Integers, thetas: Sequence[float]
+    hierarchy: Hierarchy, probabilities: ArrayLike, labels: ArrayLike, thetas: Sequence[float]
 ) -> tuple[Floats, Floats]:
     """The share of ``climb``'s answers that are right, and their mean bits, by theta (chapter 9).
 
@@ -141,6 +129,7 @@ def accuracy_and_information(
     images of label -1, whose class is none of the columns, are left out, and ValueError says when
     none remain. Of the masses, a block of rows is in memory at a time.
     """
+    labels = whole_numbers("labels", labels)
     known = int(np.count_nonzero(labels >= 0))
     if not known:
         raise ValueError(

@@ -141,6 +141,13 @@ def test_mxnet_alone_reads_a_checkpoint_and_predicts_the_same(
     assert ids.tolist() == batch.ids.tolist()
 
 
+def test_labels_that_are_no_classes_are_refused_before_they_teach_anything(
+    shards: list[Path], tmp_path: Path
+):
+    with pytest.raises(ValueError, match=r"its label is 2; classes are 0 to 1$"):
+        train.train(SMALL, WNIDS[:2], shards, shards, str(tmp_path))
+
+
 def test_predictions_leave_the_padding_out(
     shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
 ):

@@ -45,6 +45,19 @@ class TestStored:
         )
         assert saved.labels.tolist() == [2, -1]
 
+    def test_labels_and_ids_that_are_no_whole_numbers_are_refused(self, tmp_path: Path):
+        probabilities, labels, ids = outputs(2)
+        for name, batch in {
+            "labels": (probabilities, labels + 0.5, ids),
+            "ids": (probabilities, labels, ids + 0.5),
+        }.items():
+            with pytest.raises(ValueError, match=f"{name} are whole numbers of 64 bits, not "):
+                save_predictions(str(tmp_path), WNIDS, [batch], 2)
+
+    def test_a_string_is_not_taken_for_its_letters(self, tmp_path: Path):
+        with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'abc'"):
+            save_predictions(tmp_path, "abc", [outputs(2)], 2)
+
     def test_memory_is_a_batch(self, tmp_path: Path):
         # 0.4 MB a batch, 40 MB altogether.
         row = np.full((50, 2000), 1 / 2000, np.float32)

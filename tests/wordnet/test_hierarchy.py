@@ -207,7 +207,9 @@ def test_names_of_classes_and_of_the_nodes_above():
     assert wordnet.gloss("n13108841") == "any gymnospermous tree or shrub bearing cones"
     assert wordnet.gloss("n00001930") == "an entity that has physical existence"
     for words in (wordnet.name, wordnet.gloss):
-        with pytest.raises(KeyError, match="n99999999"):
+        with pytest.raises(
+            KeyError, match="'n99999999' is neither one of ImageNet's classes nor a node above one"
+        ):
             words("n99999999")
 
 
@@ -224,6 +226,8 @@ def test_errors_name_what_is_wrong(full: Hierarchy):
         ValueError, match="of 6 classes 5 are distinct: give one at least, each once"
     ):
         wordnet.load([*FIVE, FIVE[0]])
+    with pytest.raises(TypeError, match="classes are several, in a list or a tuple, not 'n116"):
+        wordnet.load("n11620673")
     with pytest.raises(ValueError, match="of 0 classes"):
         wordnet.load([])
     with pytest.raises(ValueError, match="more than one root"):

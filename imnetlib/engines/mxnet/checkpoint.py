@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import engines
+from imnetlib.arguments import PathLike, whole_numbers
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
@@ -63,12 +64,13 @@ class Checkpoint:
         return symbol(engines.network(self.recipe.network, len(self.wnids)))
 
 
-def save(checkpoint: Checkpoint, folder: Path) -> None:
+def save(checkpoint: Checkpoint, folder: PathLike) -> None:
     """Write NAME-symbol.json and NAME-0018.params for ``mx.model.load_checkpoint``, and NAME.json.
 
     NAME.json comes last and names the files that belong to it: a kill leaves the checkpoint before,
     or this one. Then the files of earlier epochs are removed.
     """
+    folder = Path(folder)
     name = checkpoint.recipe.network
     epoch = len(checkpoint.history)
     write_bytes_atomically(folder / f"{name}-symbol.json", checkpoint.symbol.tojson().encode())
@@ -92,11 +94,12 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
             path.unlink()
 
 
-def load(folder: Path, name: str) -> Checkpoint:
+def load(folder: PathLike, name: str) -> Checkpoint:
     """The newest checkpoint of the network ``name`` in ``folder`` (chapter 7).
 
     FileNotFoundError when there is none; ValueError when a file is missing or damaged.
     """
+    folder = Path(folder)
     path = folder / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: chapter 7 trains the network")
@@ -158,11 +161,12 @@ def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[Predict
         count = len(batch.ids) - batch.padding
         executor.arg_dict["data"][:] = batch.images
         probabilities = executor.forward(is_train=False)[0].asnumpy()
-        yield probabilities[:count], batch.labels[:count].astype(np.int64), batch.ids[:count]
+        labels = whole_numbers("labels", batch.labels[:count])
+        yield probabilities[:count], labels, batch.ids[:count]
 
 
 def predict(
-    checkpoint: Checkpoint, shards: Sequence[Path], threads: int = 2
+    checkpoint: Checkpoint, shards: Sequence[PathLike], threads: int = 2
 ) -> Iterator[PredictedBatch]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imnetlib import catalog, engines
+from imnetlib.arguments import PathLike
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import checkpoint, mx
 from imnetlib.engines.mxnet.checkpoint import Checkpoint, Epoch
@@ -144,9 +145,9 @@ def _true_and_highest(executor: Any) -> Any:
 def train(
     recipe: Recipe,
     wnids: Sequence[str],
-    train_shards: Sequence[Path],
-    validation_shards: Sequence[Path],
-    folder: Path,
+    train_shards: Sequence[PathLike],
+    validation_shards: Sequence[PathLike],
+    folder: PathLike,
     threads: int = 2,
 ) -> Checkpoint:
     """Train a network, or resume a training, and give the last checkpoint (chapter 7).
@@ -158,13 +159,14 @@ def train(
     Args:
         recipe: The network and how it learns.
         wnids: The class of each label in the shards.
-        train_shards: What it learns from.
+        train_shards: What it learns from; LoadError for a label that is none of the classes.
         validation_shards: What its accuracy is measured on after each epoch.
         folder: Gets a checkpoint after each epoch; ValueError where it holds a network of that name
             with another recipe, other classes or other shards.
         threads: Threads that decode images.
     """
-    shards = fingerprint([*train_shards, *validation_shards])
+    folder = Path(folder)
+    shards = fingerprint([Path(shard) for shard in (*train_shards, *validation_shards)])
     current = _resume(recipe, wnids, shards, folder)
     if current.finished:
         return current
@@ -172,7 +174,14 @@ def train(
     crop = recipe.transform(training=True)
     center = recipe.transform(training=False)
     with (
-        Loader(train_shards, recipe.batch_size, crop, seed=recipe.seed, threads=threads) as batches,
+        Loader(
+            train_shards,
+            recipe.batch_size,
+            crop,
+            seed=recipe.seed,
+            threads=threads,
+            classes=len(wnids),
+        ) as batches,
         Loader(
             validation_shards, recipe.images_per_device, center, shuffle=False, threads=threads
         ) as held_out,
