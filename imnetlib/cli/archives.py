@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 MEGABYTES = click.FloatRange(min=0, min_open=True)
 
 
-@click.command()
+@click.command(short_help="Download ARCHIVES, going on after any stop.")
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
@@ -92,7 +92,7 @@ def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tu
     return address if url is None else f"{url.rstrip('/')}/{name}", archive
 
 
-@click.command()
+@click.command(short_help="Say which archives in FOLDER are whole.")
 @click.argument("folder", type=EXISTING_FOLDER)
 @click.option("--index", is_flag=True, help="Write the index of each whole tar beside it, too.")
 def verify_archives(folder: Path, index: bool) -> None:
@@ -111,7 +111,7 @@ def verify_archives(folder: Path, index: bool) -> None:
     sys.exit(1 if found - {"whole", "unverified"} else LEFT_OUT if "unverified" in found else 0)
 
 
-@click.command()
+@click.command(short_help="Index a TAR, to read it in place, or a REC.")
 @click.argument("file", metavar="TAR|REC", type=EXISTING_FILE)
 @click.option(
     "--to", "kept", metavar="FILE.npz", type=FILE, help="The index (default: TAR.npz beside TAR)."
@@ -195,12 +195,12 @@ def _index_records(rec: Path) -> None:
     click.echo(f"{_counted(len(keys), 'record')}: {index}")
 
 
-@click.group()
+@click.group(short_help="Unpack the archives, sort the images, count them.")
 def organize() -> None:
     """Unpack the archives, sort the validation set into classes, check what is on the disk."""
 
 
-@organize.command("train")
+@organize.command("train", short_help="Unpack the training archive TAR into class folders.")
 @click.argument("tar", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
 def organize_train(tar: Path, folder: Path) -> None:
@@ -213,7 +213,7 @@ def organize_train(tar: Path, folder: Path) -> None:
     _echo_left_out(done.left_out)
 
 
-@organize.command("validation")
+@organize.command("validation", short_help="Sort the validation images into class folders.")
 @click.argument("source", type=EXISTING)
 @click.argument("labels", type=EXISTING_FILE)
 @click.argument("folder", type=FOLDER)
@@ -241,7 +241,7 @@ def _counts(done: Sorting) -> str:
     return f"{_counted(done.classes, 'class')}, {images}"
 
 
-@organize.command("kaggle")
+@organize.command("kaggle", short_help="Move Kaggle's DOWNLOAD into the course's folders.")
 @click.argument("download", type=EXISTING_FOLDER)
 @click.argument("root", type=FOLDER)
 @click.option("--link", is_flag=True, help="Make hard links: the download stays as it is.")
@@ -255,7 +255,7 @@ def organize_kaggle(download: Path, root: Path, link: bool) -> None:
         click.echo(f"{done.folder}: {_counts(done)}")
 
 
-@organize.command("undo")
+@organize.command("undo", short_help="Move the sorted validation images back.")
 @click.argument("folder", type=FOLDER)
 def organize_undo(folder: Path) -> None:
     """Move the sorted validation images in FOLDER back to where they came from."""
@@ -268,7 +268,7 @@ def organize_undo(folder: Path) -> None:
     sys.exit(LEFT_OUT if done.missing else 0)
 
 
-@organize.command("check")
+@organize.command("check", short_help="Count the files of each class, name strange ones.")
 @click.argument("folder", type=FOLDER)
 @click.option(
     "--labels", type=EXISTING_FILE, help="Labels of a validation set: devkit or Kaggle's .csv."

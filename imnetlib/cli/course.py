@@ -13,7 +13,7 @@ from imnetlib.cli.common import FOLDER
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
-@click.command()
+@click.command(short_help="Run CHAPTERS and print the result of each.")
 @click.argument("chapters", nargs=-1)
 @click.option("--root", type=FOLDER, help="The run's folder (default: the checkout's data/sample).")
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
@@ -69,7 +69,7 @@ def run(
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
 
 
-@click.command()
+@click.command(short_help="Check whether this machine is ready for the course.")
 @click.option("--root", type=FOLDER, help="The folder that runs will write to.")
 def doctor(root: Path | None) -> None:
     """Check whether this machine is ready for the course, and say what to do where it is not."""
@@ -84,7 +84,7 @@ def doctor(root: Path | None) -> None:
     sys.exit(not all(check.ok for check in checks))
 
 
-@click.command()
+@click.command(short_help="Paint a miniature ImageNet into FOLDER.")
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, help="Training images per class.")
 @click.option("--validation", default=50, help="Validation images per class.")

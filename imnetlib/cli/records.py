@@ -257,7 +257,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield executor
 
 
-@click.command()
+@click.command(short_help="Verify each REC with the files beside it.")
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 @click.option("--decode", is_flag=True, help="Decode every image too, and name unreadable ones.")
 def verify(recs: tuple[Path, ...], decode: bool) -> None:
@@ -335,7 +335,7 @@ def merge_index(out: Path, recs: tuple[Path, ...], images_only: bool) -> None:
         click.echo(f"{repeated:,} keys are repeated: {readers}")
 
 
-@click.command()
+@click.command(short_help="Copy every sound record of a damaged REC to OUT.")
 @click.argument("rec", type=REC)
 @click.argument("out", type=PATH)
 def salvage(rec: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ from making import imnet, tar_of
 from tars import BYPRODUCTS
 
 from imnetlib import catalog
+from imnetlib.cli import archives
 from imnetlib.course import server
 
 
@@ -84,6 +85,49 @@ def test_verify_archives_tells_wrong_from_missing(mirror: Path, tmp_path: Path):
     assert done.exit_code == 1
     assert f"{catalog.VALIDATION_TAR}: wrong size (6 bytes, not 6,744,924,160)" in done.output
     assert f"{catalog.TRAIN_TAR}: missing (0 bytes)" in done.output
+
+
+@pytest.mark.parametrize(
+    ("md5", "left", "code"), [(True, 36, 0), (False, 36, 3), (False, 35, 1), (True, 35, 1)]
+)
+def test_verify_archives_says_by_its_status_what_it_could_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, md5: bool, left: int, code: int
+):
+    data = bytes(range(36))
+    stated = catalog.Archive("a.tar", 36, hashlib.md5(data).hexdigest() if md5 else None)
+    dataset = catalog.Dataset("test", 1, 1, 1, (stated,))
+    monkeypatch.setattr(archives, "ILSVRC2012", dataset)
+    (tmp_path / "a.tar").write_bytes(data[:left])
+    done = imnet("verify-archives", tmp_path)
+    assert done.exit_code == code
+    states = {0: "whole (36 bytes)", 3: "unverified (36 bytes, no MD5 is stated)"}
+    assert done.stdout == f"a.tar: {states.get(code, 'wrong size (35 bytes, not 36)')}\n"
+
+
+def test_download_says_whether_a_file_came_or_was_there(mirror: Path, tmp_path: Path):
+    kit = (mirror / catalog.DEVKIT).read_bytes()
+    md5 = hashlib.md5(kit).hexdigest()
+    unknown = f"MD5 {md5}, which nobody has stated: compare it"
+    with server.serve(mirror) as url:
+        command = ("download", f"{url}{catalog.DEVKIT}", "--to", tmp_path)
+        for options, said in (
+            ((), f"fetched, {unknown}"),
+            ((), f"there, of the right size, {unknown}"),
+            (("--size", len(kit)), f"there, of the right size, {unknown}"),
+            (("--md5", md5), f"there, MD5 {md5}, as stated"),
+        ):
+            done = imnet(*command, *options)
+            assert done.exit_code == 0
+            assert done.stdout.startswith(f"{catalog.DEVKIT}: {said}\n")
+    done = imnet(*command)
+    assert done.exit_code == 3
+    why = "not compared with the file on the server: the server takes no connection"
+    assert done.stdout.startswith(f"{catalog.DEVKIT}: there, unverified ({why}), {unknown}\n")
+    (tmp_path / catalog.DEVKIT).write_bytes(kit[:-1])
+    with server.serve(mirror) as url:
+        done = imnet("download", f"{url}{catalog.DEVKIT}", "--to", tmp_path)
+    assert done.exit_code == 1
+    assert f"has {len(kit) - 1:,} bytes, not {len(kit):,}: move it away" in done.output
 
 
 def test_download_of_an_unknown_archive_names_those_there_are(tmp_path: Path):
