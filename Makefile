@@ -2,8 +2,9 @@
 ENV := $(if $(filter imnetlib,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),.venv)
 BIN := $(ENV)/bin
 PROCESSES := -n auto --maxprocesses 4
+PEERS := build/peers
 
-.PHONY: help env run test test-long lint lab notebooks bench lock data
+.PHONY: help env run test test-long lint lab notebooks bench peers lock data
 
 help:
 	@echo "make run        run every chapter on the sample, into build/"
@@ -12,6 +13,7 @@ help:
 	@echo "make test-long  the tests, and the long kill and fuzz loops"
 	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
 	@echo "make bench      time the library beside its peers"
+	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
 	@echo "make data       rebuild data/ from the package registries"
 	@echo "make lock       choose versions again: rewrites requirements.lock (needs uv)"
 	@echo "Each makes the environment first if there is none. Is it sound? $(BIN)/imnet doctor"
@@ -42,6 +44,11 @@ notebooks: env
 
 bench: env
 	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+peers: env
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt -e .
+	@$(PEERS)/bin/python -m pytest tests/peers/check_*.py
 
 data: env
 	@$(BIN)/python tools/build_data.py

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import SupportsFloat, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -33,8 +35,18 @@ def require_several(name: str, values: object) -> None:
         raise TypeError(f"{name} are several, in a list or a tuple, not {values!r}")
 
 
+def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
+    """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
+    require_several(name, values)
+    require_type(values, Iterable, f"{name} are paths, in a list or a tuple")
+    return [Path(value) for value in values]
+
+
 def whole_number(name: str, value: SupportsIndex) -> int:
     """``value`` as an int: NumPy's integers too, and no bool; else TypeError names the argument."""
+    # Nearly always, and some functions are called for each image.
+    if type(value) is int:
+        return value
     # To Python a bool is an integer too, but size=True is a mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -266,6 +266,15 @@ def verify_classes(
     for position, (there, here) in enumerate(zip(actual, expected, strict=True)):
         if there != here:
             raise ValueError(f"{path}: class {position} is {there} there, {here} here: {remedy}")
+
+
+def positions(wnids: Iterable[str], among: Iterable[str]) -> tuple[int, ...]:
+    """Where each of ``wnids`` stands in another list of classes; -1 where it does not (chapter 8).
+
+    A label of one list becomes that of another: ``positions(one, among=other)[label]``.
+    """
+    position_of = {wnid: position for position, wnid in enumerate(among)}
+    return tuple(position_of.get(wnid, -1) for wnid in wnids)
 
 
 @functools.cache

@@ -10,23 +10,26 @@ import secrets
 import shutil
 import sys
 import threading
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from imnetlib.arguments import PathLike
+
 # Part of a temporary name, set off by ~, which no host's name contains.
 HOST = platform.node().replace("/", "_")
 # Bytes that a file takes on the disk beyond its own, on average.
 HALF_BLOCK = 2048
-# The errors of a file system without locks, and of a disk or a quota that is used up.
-_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+# The errors of a disk and of a quota that is used up.
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _one_at_a_time = threading.Lock()
+_warned_of_no_locks = threading.Event()
 
 
-def fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: PathLike) -> None:
     """Make the names in ``folder`` survive a power cut; does nothing on Windows, which cannot."""
     if os.name == "nt":
         return
@@ -44,8 +47,9 @@ def sync() -> None:
         os.sync()
 
 
-def require_space(folder: Path, needed: int) -> None:
+def require_space(folder: PathLike, needed: int) -> None:
     """Make ``folder``; OSError when its disk has less than ``needed`` bytes free."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -54,10 +58,11 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def require_one_disk(source: Path, folder: Path) -> None:
+def require_one_disk(source: PathLike, folder: PathLike) -> None:
     """Make ``folder``; OSError unless files of ``source`` can be moved and linked into it."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if _disk_of(source) != _disk_of(folder):
+    if _disk_of(Path(source)) != _disk_of(folder):
         raise OSError(
             errno.EXDEV,
             f"{source} and {folder} are on different disks: choose a folder on that of {source}",
@@ -68,7 +73,7 @@ def _disk_of(path: Path) -> int:
     return path.stat().st_dev
 
 
-def visible_names(folder: Path) -> set[str]:
+def visible_names(folder: PathLike) -> set[str]:
     """The names in ``folder`` but hidden ones, such as the .DS_Store that Finder leaves behind."""
     return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
 
@@ -79,11 +84,12 @@ def listed_names(names: Iterable[str]) -> str:
     return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, folder: PathLike) -> bool:
     """Lock an open file or folder for this process; False where another process has the lock.
 
     The lock ends with the descriptor, so a killed process holds none. On Windows, and where the
-    file system has no locks, as Lustre often has not, it is True though nothing is locked.
+    file system of ``folder`` has no locks, as Lustre and NFS often have not, it is True though
+    nothing is locked; a warning says the latter, once in a process.
     """
     if sys.platform == "win32":
         return True
@@ -94,20 +100,25 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+        if not _warned_of_no_locks.is_set():
+            _warned_of_no_locks.set()
+            warnings.warn(
+                f"the file system of {folder} has no locks ({error.strerror}): "
+                "let no second process work there at the same time",
+                stacklevel=2,
+            )
     return True
 
 
 @contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: PathLike) -> Iterator[None]:
     """Hold the lock of ``folder`` (``try_lock``); OSError while another process has it."""
     if sys.platform == "win32":
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if not try_lock(descriptor):
+        if not try_lock(descriptor, folder):
             busy = f"another process is at work in {folder}: run this again later"
             raise OSError(errno.EBUSY, busy)
         yield
@@ -116,7 +127,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def name_full_disk(path: Path) -> Iterator[None]:
+def name_full_disk(path: PathLike) -> Iterator[None]:
     """Say which disk is full: the system's own error names no file once it is open."""
     try:
         yield
@@ -128,13 +139,14 @@ def name_full_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def write_atomically(path: Path) -> Iterator[BinaryIO]:
+def write_atomically(path: PathLike) -> Iterator[BinaryIO]:
     """Open a temporary file to write; it becomes ``path`` on success and is removed on an error.
 
     The data is on the disk before the name is, so a kill or a power cut leaves the old file or the
     new one. The temporary name, ``.NAME.HOST~PID~*.tmp``, belongs to this writer alone: of two
     writers the later one wins, whole. What a killed one leaves is removed by the next.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
         if not _is_alive(int(leftover.name.rsplit("~", 2)[1])):
@@ -163,16 +175,16 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def write_bytes_atomically(path: Path, data: bytes) -> None:
+def write_bytes_atomically(path: PathLike, data: bytes) -> None:
     """Write a small file by ``write_atomically``."""
     with write_atomically(path) as out:
         out.write(data)
 
 
-def file_crc32(path: Path) -> int:
+def file_crc32(path: PathLike) -> int:
     """The CRC-32 of a file's bytes, read once, a MiB in memory."""
     checksum = 0
-    with path.open("rb", buffering=0) as file:
+    with Path(path).open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
             checksum = zlib.crc32(block, checksum)
     return checksum

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.arguments import require
+from imnetlib.arguments import require, require_type, whole_number
 
 Integers = npt.NDArray[np.int64]
 
@@ -26,13 +26,16 @@ class Blocks:
 
     For disks that seek badly: one seek a block instead of one a record. Memory: ``records`` x
     ``window`` encoded images, two or three times. ``neighbours_together`` measures how much
-    randomness is lost. ValueError below 1.
+    randomness is lost. ValueError below 1, TypeError for what is no whole number.
     """
 
     records: int = 64
     window: int = 32
 
     def __post_init__(self) -> None:
+        # Python's own integers, as a saved position holds the shuffle as text.
+        for name in ("records", "window"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         rule = "a block has 1 record or more, a window 1 block or more"
         require(min(self.records, self.window) >= 1, rule, self)
 
@@ -42,14 +45,20 @@ class Blocks:
         return self.records * self.window
 
 
+def require_shuffle(shuffle: object) -> None:
+    """Raise TypeError for what is no shuffle of :func:`order_of`."""
+    require_type(shuffle, (bool, Blocks), "shuffle is True, False or Blocks(…)")
+
+
 def order_of(sizes: npt.ArrayLike, shuffle: bool | Blocks, seed: int, epoch: int) -> Integers:
     """The order of an epoch over shards of these sizes: a permutation of 0 to n - 1 (chapter 4).
 
     ``shuffle``: True for a full shuffle; ``Blocks`` for a block shuffle, in which no block reaches
     over the end of a shard; False for the order as stored. About 0.1 s a million records.
     """
+    require_shuffle(shuffle)
     counts = np.asarray(sizes, np.int64)
-    key = seed << 32 | epoch
+    key = whole_number("seed", seed) << 32 | whole_number("epoch", epoch)
     if isinstance(shuffle, Blocks):
         return _block_order(counts, shuffle, key)
     records = int(counts.sum())
@@ -126,7 +135,7 @@ def random_numbers(seed: int, epoch: int, ids: Integers, columns: int) -> npt.ND
 
     Hashed, not drawn from a generator, so that any thread has the numbers of any record.
     """
-    key = np.array([seed % 2**64, epoch], np.uint64)
+    key = np.array([int(seed) % 2**64, epoch], np.uint64)
     row = _mix(_mix(_mix(key[:1]) + key[1:] * _GOLDEN) + ids.astype(np.uint64) * _GOLDEN)
     bits = _mix(row[:, None] + np.arange(1, columns + 1, dtype=np.uint64) * _GOLDEN)
     return (bits >> np.uint64(11)) * 2.0**-53

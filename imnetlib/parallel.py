@@ -8,6 +8,8 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
 
+from imnetlib.arguments import require, whole_number
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -19,8 +21,10 @@ def map_ahead(
 
     ``Executor.map`` submits all items at once and keeps every result until it is asked for: with a
     slow disk behind a fast pool they would fill the memory. Work that has not begun when the
-    generator is closed, or after an error, is cancelled.
+    generator is closed, or after an error, is cancelled. ValueError for an ``ahead`` below 1.
     """
+    ahead = whole_number("ahead", ahead)
+    require(ahead >= 1, "ahead is 1 or more", ahead)
     tasks = (pool.submit(work, item) for item in items)
     pending: deque[Future[Result]] = deque()
     try:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -148,6 +149,15 @@ def test_what_is_written_is_read_or_refused(
 def test_names_that_would_not_be_read_again_are_not_written(names: list[str], message: str):
     with pytest.raises(ValueError, match=f"^{message}"):
         catalog.encode_classes(names, "x.txt")
+
+
+def test_a_label_of_one_list_becomes_that_of_another():
+    found = catalog.positions(["n3", "n1", "n9", "n3"], among=np.array(["n1", "n2", "n3"]))
+    assert found == (2, 0, -1, 2)
+    # The only class that ILSVRC2012 has and the full set has not.
+    columns = catalog.positions(catalog.wnids_1k(), among=catalog.wnids_21k())
+    assert [w for w, c in zip(catalog.wnids_1k(), columns, strict=True) if c < 0] == ["n04399382"]
+    assert catalog.wnids_21k()[columns[7]] == catalog.wnids_1k()[7]
 
 
 def test_odd_files_belong_to_the_set():

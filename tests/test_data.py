@@ -89,16 +89,19 @@ def test_the_edges_are_wordnets_and_lead_to_one_root(checkout: Path, nouns: Word
     assert {above for _, above in edges} - {node for node, _ in edges} == {"n00001740"}
 
 
-def test_the_nodes_that_are_no_classes_have_wordnets_names(
+def test_every_other_noun_has_wordnets_hypernyms_names_and_gloss(
     checkout: Path, nouns: WordNetCorpusReader
 ):
-    text = (checkout / "data/inner_nodes.tsv").read_text("utf-8").splitlines()
+    text = (checkout / "data/nouns.tsv").read_text("ascii").splitlines()
     rows = [line.split("\t") for line in text]
-    assert rows.pop(0) == ["wnid", "names", "gloss"]
-    above = (checkout / "data/hypernyms.tsv").read_text("ascii").split()[3::2]
-    assert [wnid for wnid, _, _ in rows] == sorted(set(above) - set(catalog.classes()))
-    for wnid, names, gloss in rows:
+    assert rows.pop(0) == ["wnid", "hypernyms", "names", "gloss"]
+    wnids = [row[0] for row in rows]
+    assert wnids == sorted(set(wnids) - set(catalog.classes()))
+    assert len(wnids) + len(catalog.classes()) == 82_115
+    for wnid, hypernyms, names, gloss in rows[::40]:
         synset = nouns.synset_from_pos_and_offset("n", int(wnid[1:]))
+        above = {f"n{one.offset():08d}" for one in synset.hypernyms() + synset.instance_hypernyms()}
+        assert set(hypernyms.split()) == above
         assert [name.replace("_", " ") for name in synset.lemma_names()] == names.split(", ")
         assert gloss.startswith(synset.definition().split(";")[0])
 
@@ -179,8 +182,8 @@ def test_tables_are_rebuilt_byte_for_byte_from_wordnet(checkout: Path, build_dat
     nodes = build_data.with_ancestors(set(catalog.classes()), synsets)
     edges = build_data.edge_table(nodes, synsets)
     assert edges.encode() == (checkout / "data/hypernyms.tsv").read_bytes()
-    inner = build_data.inner_table(nodes - set(catalog.classes()), synsets)
-    assert inner.encode() == (checkout / "data/inner_nodes.tsv").read_bytes()
+    others = build_data.noun_table(synsets.keys() - set(catalog.classes()), synsets)
+    assert others.encode() == (checkout / "data/nouns.tsv").read_bytes()
     labels = build_data.validation_labels(
         list(catalog.validation_wnids()), list(catalog.wnids_1k())
     )

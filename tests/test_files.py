@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,52 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path
     with write_atomically(tmp_path / "file"):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {"file"} | kept
+
+
+LOCKLESS = ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EBADF", "EINVAL", "EPERM", "EACCES", "EIO", "ENOTTY"]
+
+
+@pytest.mark.parametrize("name", LOCKLESS)
+def test_a_file_system_without_locks_is_named_once_and_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, name: str
+):
+    code = getattr(errno, name)
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(files, "_warned_of_no_locks", threading.Event())
+    (tmp_path / "b").mkdir()
+    for folder in (str(tmp_path), tmp_path / "b", tmp_path):
+        with files.exclusive_lock(folder):
+            pass
+    assert [str(warning.message) for warning in recwarn] == [
+        f"the file system of {tmp_path} has no locks ({os.strerror(code)}): "
+        "let no second process work there at the same time"
+    ]
+
+
+def test_the_lock_of_another_process_is_respected(tmp_path: Path):
+    with (
+        files.exclusive_lock(tmp_path),
+        pytest.raises(OSError, match=f"another process is at work in {tmp_path}: run this again"),
+        files.exclusive_lock(tmp_path),
+    ):
+        pass
+    with files.exclusive_lock(tmp_path):
+        pass
+
+
+def test_a_path_may_be_text(tmp_path: Path):
+    file = str(tmp_path / "new" / "file")
+    files.require_space(str(tmp_path / "new"), 1)
+    files.require_one_disk(str(tmp_path), str(tmp_path / "new"))
+    files.write_bytes_atomically(file, b"123456789")
+    files.fsync_folder(str(tmp_path))
+    assert files.visible_names(str(tmp_path / "new")) == {"file"}
+    # The check value of CRC-32.
+    assert files.file_crc32(file) == 0xCBF43926
 
 
 def test_read_at_reads_anywhere(tmp_path: Path):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-import multiprocessing
 import random
 import shutil
 import subprocess
@@ -21,18 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import FORKING
 from making import encoded, photo, tar_of
 
 from imnetlib import archive, download, organize
 from imnetlib.course.server import serve
 from imnetlib.image import Settings
 from imnetlib.pack import Folder, list_folder, pack, shuffle
-
-# Its processes are under way in 10 ms, with everything imported.
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(
-    ["imnetlib.download", "imnetlib.organize", "imnetlib.pack", "scipy.io"]
-)
 
 WNIDS = [f"n{number:08d}" for number in range(12)]
 PER_CLASS = 8

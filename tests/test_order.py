@@ -138,3 +138,25 @@ def test_how_random_the_orders_are():
 def test_blocks_that_make_no_sense(wrong: tuple[int, int]):
     with pytest.raises(ValueError, match="a block has 1 record or more, a window 1 block or more"):
         Blocks(*wrong)
+
+
+def test_numbers_of_numpy_are_as_good():
+    blocks = Blocks(np.int64(3), np.uint8(2))
+    assert repr(blocks) == "Blocks(records=3, window=2)"
+    for shuffle in (True, blocks):
+        own = order_of([40, 9], shuffle, 2**40, 5)
+        assert np.array_equal(order_of([40, 9], shuffle, np.int64(2**40), np.int64(5)), own)
+    ids = np.arange(4)
+    own = random_numbers(7, 5, ids, 2)
+    assert np.array_equal(random_numbers(np.int64(7), np.int64(5), ids, 2), own)
+
+
+@pytest.mark.parametrize("wrong", [1.0, "1", None, True])
+def test_what_is_no_whole_number_is_refused(wrong: object):
+    for told, blocks in (("records", {"records": wrong}), ("window", {"window": wrong})):
+        with pytest.raises(TypeError, match=f"{told} is a whole number, not "):
+            Blocks(**blocks)
+    with pytest.raises(TypeError, match="seed is a whole number, not "):
+        order_of([4], True, wrong, 0)
+    with pytest.raises(TypeError, match="shuffle is True, False or Blocks"):
+        order_of([4], "no", 0, 0)

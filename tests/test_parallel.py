@@ -51,3 +51,8 @@ def test_after_an_error_what_has_not_begun_is_cancelled():
 def test_nothing_gives_nothing():
     with ThreadPoolExecutor(1) as pool:
         assert list(map_ahead(pool, int, [], ahead=2)) == []
+
+
+def test_nothing_ahead_is_refused_and_not_taken_for_the_end():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="ahead is 1 or more"):
+        next(map_ahead(pool, int, [1, 2], ahead=0))

@@ -65,7 +65,7 @@ def main() -> None:
         write("classes.tsv", class_table(ids_1k, ids_21k, synsets))
         nodes = with_ancestors({*ids_1k, *ids_21k}, synsets)
         write("hypernyms.tsv", edge_table(nodes, synsets))
-        write("inner_nodes.tsv", inner_table(nodes - {*ids_1k, *ids_21k}, synsets))
+        write("nouns.tsv", noun_table(synsets.keys() - {*ids_1k, *ids_21k}, synsets))
         write("ilsvrc2012_validation.txt", validation_labels(labels, ids_1k))
         write_zip("nltk_data/corpora/wordnet.zip", wordnet_for_nltk(dictionary, lexnames))
 
@@ -183,10 +183,13 @@ def edge_table(nodes: set[str], synsets: Synsets) -> str:
     return "\n".join(["wnid\thypernym", *rows]) + "\n"
 
 
-def inner_table(nodes: set[str], synsets: Synsets) -> str:
-    """``inner_nodes.tsv``: names and glosses of the nodes that are not classes, sorted by wnid."""
-    rows = [f"{wnid}\t{', '.join(synsets[wnid][0])}\t{synsets[wnid][1]}" for wnid in sorted(nodes)]
-    return "\n".join(["wnid\tnames\tgloss", *rows]) + "\n"
+def noun_table(nodes: set[str], synsets: Synsets) -> str:
+    """``nouns.tsv``: hypernyms, names and glosses of nouns that are no classes, sorted by wnid."""
+    rows = ["wnid\thypernyms\tnames\tgloss"]
+    for wnid in sorted(nodes):
+        names, gloss, hypernyms = synsets[wnid]
+        rows.append(f"{wnid}\t{' '.join(hypernyms)}\t{', '.join(names)}\t{gloss}")
+    return "\n".join(rows) + "\n"
 
 
 def validation_labels(wnids: list[str], ids_1k: list[str]) -> str:

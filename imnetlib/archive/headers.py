@@ -6,6 +6,7 @@ if the archive ended there.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,28 @@ Names = npt.NDArray[np.bytes_]
 Integers = npt.NDArray[np.int64]
 
 TAR_BLOCK = 512
-GZIP_MAGIC = b"\x1f\x8b"
 SIZE_FIELD = slice(124, 136)
 TYPE_OFFSET = 156
 LARGEST_SIZE = 1 << 60
 _CHECKSUM = slice(148, 156)
 # One long name makes the whole array of names as wide.
 _LONGEST_NAME = 1024
+_DRIVE = re.compile(r"(?:.*/)?[A-Za-z]:", re.DOTALL)
+# What macOS, Windows, and programs that do not know pax put among the files of a user.
+_BYPRODUCTS = {b".DS_Store", b"Thumbs.db", b"thumbs.db", b"Desktop.ini", b"desktop.ini"}
+_BYPRODUCT_FOLDER = re.compile(rb"(?:.*/)?(?:__MACOSX|PaxHeaders?(?:\.\d+)?)/", re.DOTALL)
+_PACKED_TARS = (b".tgz", b".tbz", b".tbz2", b".txz", b".tzst", b".zip", b".7z")
+# A letter that few names have, and the words with it for which a name needs a look: a search for a
+# letter takes a fiftieth of that for a word.
+_NEEDS_A_LOOK = {
+    b"\\": (b"\\",),
+    b":": (b":",),
+    b"X": (b"__MACOSX/",),
+    b"H": (b"PaxHeader",),
+    b"b": (b"humbs.db",),
+    b"k": (b"esktop.ini",),
+    b"z": (b".tgz", b".tbz", b".txz", b".tzst", b".zip", b".7z"),
+}
 
 
 class TarTruncatedError(ValueError):
@@ -78,19 +94,39 @@ def ustar_name(header: bytes) -> bytes:
 
 
 def safe_name(name: bytes, tar: str) -> bytes:
-    """``name`` without a leading ``./``; ValueError unless it is a safe name in UTF-8."""
+    """``name`` without a leading ``./``; ValueError unless it is a safe name in UTF-8.
+
+    What would be unsafe on Windows is refused everywhere: backslashes, and the letter of a drive.
+    """
     name = name.removeprefix(b"./")
     text = name.decode("utf-8", "replace")
     is_utf8 = text.encode() == name
     unsafe_part = "\0" in text or not {"", ".", ".."}.isdisjoint(text.split("/"))
+    unsafe_part |= "\\" in text or (":" in text and _DRIVE.match(text) is not None)
     if unsafe_part or not is_utf8 or len(name) > _LONGEST_NAME:
         shown = text if len(text) < 200 else f"{text[:200]}…"
-        raise ValueError(f"{tar} holds a member called {shown!r}: that is no safe file name")
+        problem = f"{tar} holds a member called {shown!r}: that is no safe file name"
+        if "\\" in text:
+            problem += "; make the tar again with / between the folders, as tar -cf does"
+        raise ValueError(problem)
     return name
 
 
+def is_byproduct(name: bytes) -> bool:
+    """Whether a file is a program's, not the user's: ``._NAME``, ``__MACOSX/…``, ``Thumbs.db``."""
+    file_name = name[name.rfind(b"/") + 1 :]
+    if file_name.startswith(b"._") or file_name in _BYPRODUCTS:
+        return True
+    return _BYPRODUCT_FOLDER.match(name) is not None
+
+
+def is_packed_tar(name: bytes) -> bool:
+    """Whether a member is called like a packed class tar: ``NAME.tar.gz``, .tgz, .zip or so."""
+    return name.endswith(_PACKED_TARS) or b".tar." in name[name.rfind(b"/") + 1 :]
+
+
 def plain_names(block: npt.NDArray[np.uint8]) -> Names | None:
-    """The names in a batch of headers (n, 512); None where one of them needs ``safe_name``."""
+    """The names in a batch of headers (n, 512); None where one of them needs a look by itself."""
     width = int(np.flatnonzero(block[:, :100].any(0)).max(initial=0)) + 1
     field = np.ascontiguousarray(block[:, :width])
     mark = (field == ord("/")) | (field == ord("."))
@@ -101,7 +137,16 @@ def plain_names(block: npt.NDArray[np.uint8]) -> Names | None:
     suspect |= (mark[:, :-1] & (mark | end)[:, 1:]).any(1)
     # bytes after the end of the name
     suspect |= (end[:, :-1] & ~end[:, 1:]).any(1)
-    return None if suspect.any() else field.view(f"S{width}").ravel()
+    if suspect.any() or _has_word(field.tobytes()):
+        return None
+    return field.view(f"S{width}").ravel()
+
+
+def _has_word(text: bytes) -> bool:
+    for letter, words in _NEEDS_A_LOOK.items():
+        if letter in text and any(word in text for word in words):
+            return True
+    return False
 
 
 def with_prefix(prefix: bytes, names: Names) -> Names:
@@ -117,8 +162,9 @@ def with_prefix(prefix: bytes, names: Names) -> Names:
 def parse_extended(kind: str, data: bytes, tar: str) -> dict[bytes, bytes]:
     """The records of an extended header for the next member.
 
-    ``kind`` is the header's type: pax (x), global pax (g), GNU long name (L), GNU long link (K).
-    x and L describe the next member; K is ignored; g must not rename or resize members.
+    ``kind`` is the header's type: pax (x; X on Solaris), global pax (g), GNU long name (L), GNU
+    long link (K). x, X and L describe the next member; K is ignored; g must not rename or resize
+    members.
     """
     if kind == "L":
         return {b"path": data.rstrip(b"\0")}
@@ -138,7 +184,7 @@ def parse_extended(kind: str, data: bytes, tar: str) -> dict[bytes, bytes]:
             raise ValueError(f"{tar} has a broken pax header: {data[start : start + 40]!r}")
         records[key] = value[:-1]
         start = end
-    if kind == "x":
+    if kind in "xX":
         return records
     if records.keys() & {b"path", b"size"}:
         raise ValueError(

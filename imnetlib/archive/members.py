@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imnetlib.archive import headers
+from imnetlib.archive import formats, headers
 from imnetlib.archive.headers import (
     SIZE_FIELD,
     TAR_BLOCK,
@@ -33,6 +33,10 @@ _LONGEST_EXTENDED = 1 << 16
 _ZEROS = bytes(TAR_BLOCK)
 # The types of regular files: ustar's, the old one, and contiguous.
 _REGULAR = (ord("0"), 0, ord("7"))
+_UNPACK_CLASS_TARS = (
+    "class tars must not be packed themselves; unpack the archive and each of them, then tar the "
+    "class folders"
+)
 _REFUSED = {
     "1": "hard link",
     "2": "symbolic link",
@@ -47,11 +51,13 @@ class Members:
     """The members of an archive, in batches of arrays, as its headers are walked.
 
     ``length``: the bytes of the file where any can be read, else those that have passed by.
+    ``left_out``: the by-products of other programs, such as ``._NAME``, which are no members.
     """
 
     path: Path
     advance: Callable[[int], object] | None = None
     length: int = 0
+    left_out: int = 0
     names: list[Names] = field(default_factory=list)
     offsets: list[Integers] = field(default_factory=list)
     sizes: list[Integers] = field(default_factory=list)
@@ -108,6 +114,7 @@ class TarWalk:
     def walk(self, position: int) -> Requests:
         """Step from header to header, asking for bytes, each time further on than before."""
         wnid = self.wnid
+        start = position
         last = self.end - TAR_BLOCK
         try:
             while True:
@@ -115,8 +122,8 @@ class TarWalk:
                 header = yield wanted, position
                 if header == _ZEROS:
                     break
-                if position == 0 or len(header) < TAR_BLOCK:
-                    self._require_header(header, wanted, position)
+                if position == start or len(header) < TAR_BLOCK:
+                    self._require_header(header, wanted, position == start)
                 position += TAR_BLOCK
                 size = headers.parse_number(header[SIZE_FIELD])
                 if size < 0:
@@ -138,12 +145,11 @@ class TarWalk:
         self._flush()
         yield from self._walk_padding(position)
 
-    def _require_header(self, header: bytes, wanted: int, position: int) -> None:
-        if position == 0 and header.startswith(headers.GZIP_MAGIC):
-            raise ValueError(
-                f"{self.tar} is gzip-compressed: imnet index unpacks and indexes it; "
-                "then give the .tar"
-            )
+    def _require_header(self, header: bytes, wanted: int, is_first: bool) -> None:
+        if is_first and not self.wnid:
+            formats.refuse_packed(header, self.tar)
+        elif is_first and (packing := formats.packing_of(header)):
+            raise ValueError(f"{self.tar} is {packing.described}: {_UNPACK_CLASS_TARS}")
         if len(header) < wanted:
             raise self._truncation_error()
         if wanted < TAR_BLOCK:
@@ -156,7 +162,7 @@ class TarWalk:
         if not headers.has_valid_checksum(header):
             raise self._invalid_header(position)
         kind = chr(header[TYPE_OFFSET])
-        if kind in "xgLK":
+        if kind in "xXgLK":
             yield from self._read_extended(kind, position, size)
             return size
         extended = self._extended
@@ -176,7 +182,7 @@ class TarWalk:
         size = int(extended.get(b"size", size))
         if size > headers.LARGEST_SIZE:
             raise self._invalid_header(position)
-        if self.wnid or not name.endswith(b".tar"):
+        if self.wnid or not name.endswith(b".tar") or headers.is_byproduct(name):
             self._other_names[len(self._sizes)] = name
             self._add(header, position, size)
         else:
@@ -238,21 +244,35 @@ class TarWalk:
         sizes = np.array(self._sizes, np.int64)
         names = None if self._other_names else headers.plain_names(block)
         if names is None:
-            stated = [
-                self._other_names.get(row) or headers.ustar_name(header)
-                for row, header in enumerate(self._headers)
-            ]
-            # The first tars marked a folder by a slash at the end of its name.
-            files = [row for row, name in enumerate(stated) if not name.endswith(b"/")]
-            names = np.array([headers.safe_name(stated[row], self.tar) for row in files], np.bytes_)
-            offsets = offsets[files]
-            sizes = sizes[files]
+            rows, stated = self._looked_at()
+            names = np.array(stated, np.bytes_)
+            offsets = offsets[rows]
+            sizes = sizes[rows]
         if len(names):
             if self.wnid:
                 names = headers.with_prefix(f"{self.wnid}/".encode(), names)
             self.members.add(self.wnid, names, offsets, sizes)
         for column in (self._headers, self._offsets, self._sizes, self._other_names):
             column.clear()
+
+    def _looked_at(self) -> tuple[list[int], list[bytes]]:
+        """The rows of the batch that are members, and their names, each looked at by itself."""
+        rows = []
+        names = []
+        for row, header in enumerate(self._headers):
+            stated = self._other_names.get(row) or headers.ustar_name(header)
+            # The first tars marked a folder by a slash at the end of its name.
+            if stated.endswith(b"/"):
+                continue
+            name = headers.safe_name(stated, self.tar)
+            if headers.is_byproduct(name):
+                self.members.left_out += 1
+                continue
+            if not self.wnid and headers.is_packed_tar(name):
+                raise ValueError(f"{self.tar} holds {name.decode()}: {_UNPACK_CLASS_TARS}")
+            rows.append(row)
+            names.append(name)
+        return rows, names
 
     def _truncation_error(self) -> TarTruncatedError:
         self._flush()

@@ -6,6 +6,7 @@ import numpy as np
 
 from imnetlib.archive.headers import Integers
 from imnetlib.archive.index import TarIndex
+from imnetlib.arguments import require_type
 from imnetlib.files import read_all_at
 
 
@@ -16,6 +17,8 @@ class TarReader:
     """
 
     def __init__(self, index: TarIndex) -> None:
+        rule = "a TarReader reads by a TarIndex, as archive.open_index gives it"
+        require_type(index, TarIndex, rule)
         self.index = index
         self._file = index.path.open("rb", buffering=0)
         self._order: Integers | None = None

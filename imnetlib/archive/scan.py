@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from imnetlib.archive.headers import GZIP_MAGIC
+from imnetlib.archive.formats import GZIP, packing_of
 from imnetlib.archive.index import TarIndex, index_of
 from imnetlib.archive.members import Members
 from imnetlib.arguments import PathLike
@@ -69,13 +69,9 @@ class TarScanner:
         return self._index
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether a file is compressed by gzip, whatever it is called."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP_MAGIC
-
-
-def gunzip_tar(packed: Path, tar: Path, advance: Callable[[int], object] | None = None) -> TarIndex:
+def gunzip_tar(
+    packed: PathLike, tar: PathLike, advance: Callable[[int], object] | None = None
+) -> TarIndex:
     """Unpack ``packed``, a .tar.gz, to ``tar`` and index it, in one pass (chapter 2).
 
     ``advance`` gets the bytes of ``packed`` read since its last call. Images are compressed
@@ -83,12 +79,16 @@ def gunzip_tar(packed: Path, tar: Path, advance: Callable[[int], object] | None 
     that was stopped starts over. ValueError for a cut or damaged gzip file, and as ``index_tar``;
     OSError for a disk too small.
     """
+    packed = Path(packed)
+    tar = Path(tar)
     require_space(tar.parent, packed.stat().st_size)
     scanner = TarScanner(packed)
     passed = 0
     with packed.open("rb") as raw, gzip.open(raw) as unpacked, write_atomically(tar) as out:
         try:
             while (block := unpacked.read(_READ_SIZE)) and scanner.problem is None:
+                if passed == 0 and packing_of(block) is GZIP:
+                    raise ValueError(f"{packed} is gzip-compressed twice: gunzip it once first")
                 out.write(block)
                 scanner.update(block)
                 if advance is not None:

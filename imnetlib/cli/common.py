@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import atexit
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from imnetlib.cli.stopping import StopSignals
+
 LEFT_OUT = 3
-# As shells report Ctrl-C.
-INTERRUPTED = 130
 
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -36,17 +38,23 @@ class OneSentenceErrors(click.Group):
     """A group of verbs that reports bad input or a bad disk in one sentence, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; warnings too become one line each."""
+        """Run the verb until it is done or a signal stops it; warnings too become one line each."""
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-        try:
+        with StopSignals() as stop, _one_sentence():
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Stopped. The same command goes on from here.", err=True)
-            sys.exit(INTERRUPTED)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"{error.name} is not installed: this verb needs the course: make run in a "
-                "checkout, or pip install '.[course]'"
-            ) from error
+        # Such as that of multiprocessing, which removes its semaphores.
+        atexit._run_exitfuncs()
+        return stop.end(stop.received)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed: this verb needs the course: make run in a "
+            "checkout, or pip install '.[course]'"
+        ) from error

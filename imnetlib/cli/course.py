@@ -13,24 +13,33 @@ from imnetlib.cli.common import FOLDER
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
-@click.command()
+@click.command(short_help="Run CHAPTERS and print the result of each.")
 @click.argument("chapters", nargs=-1)
 @click.option("--root", type=FOLDER, help="The run's folder (default: the checkout's data/sample).")
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
+@click.option("--out", type=FOLDER, help="Folder of the executed notebooks and figures.")
 @click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
 def run(
-    chapters: tuple[str, ...], root: Path | None, given: tuple[tuple[str, str], ...], store: bool
+    chapters: tuple[str, ...],
+    root: Path | None,
+    given: tuple[tuple[str, str], ...],
+    out: Path | None,
+    store: bool,
 ) -> None:
-    """Run CHAPTERS (numbers or names; default: all) and print the result of each."""
+    """Run CHAPTERS (numbers or names; default: all) and print the result of each.
+
+    Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
+    """
     from imnetlib.course import runner
 
     parameters = dict(given)
     if root:
         parameters["root"] = str(root.absolute())
-    if store and parameters:
+    if store and (parameters or out):
         raise click.UsageError(
-            "--store runs the chapters as they are: it takes no --root and no -p"
+            "--store runs the chapters as they are: it takes no --root, no -p and no --out"
         )
+    folder = (out or runner.BUILD).absolute()
     typed: dict[Path, dict[str, Any]] = {}
     try:
         for path in runner.find_chapters(chapters):
@@ -42,21 +51,25 @@ def run(
     failures = 0
     for path, values in typed.items():
         click.echo(f"{path.stem:24}", nl=False)
+        outcome = ""
         try:
             if store:
-                outcome = runner.store_chapter(path, runner.BUILD)
+                done = runner.store_chapter(path, folder)
             else:
-                outcome = runner.run_chapter(path, values, runner.BUILD)
-            click.echo(f"{outcome.seconds:6.1f} s  {outcome.values.get('showed', '')}")
+                done = runner.run_chapter(path, values, folder)
+            outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"
         except runner.ChapterFailedError as error:
             failures += 1
-            click.echo(f"FAILED  {error}")
-    click.echo(f"Executed notebooks and figures: {runner.BUILD}")
+            outcome = f"FAILED  {error}"
+        finally:
+            # Ends the line of a chapter that is stopped, too.
+            click.echo(outcome)
+    click.echo(f"Executed notebooks and figures: {folder}")
     if failures:
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
 
 
-@click.command()
+@click.command(short_help="Check whether this machine is ready for the course.")
 @click.option("--root", type=FOLDER, help="The folder that runs will write to.")
 def doctor(root: Path | None) -> None:
     """Check whether this machine is ready for the course, and say what to do where it is not."""
@@ -71,7 +84,7 @@ def doctor(root: Path | None) -> None:
     sys.exit(not all(check.ok for check in checks))
 
 
-@click.command()
+@click.command(short_help="Paint a miniature ImageNet into FOLDER.")
 @click.argument("folder", type=FOLDER)
 @click.option("--train", default=70, help="Training images per class.")
 @click.option("--validation", default=50, help="Validation images per class.")

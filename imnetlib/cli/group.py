@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imnetlib.cli import archives, course, records, storage
+from imnetlib.cli import archives, course, predictions, records, storage
 from imnetlib.cli.common import OneSentenceErrors
 
 
@@ -14,7 +14,8 @@ def main() -> None:
     """Train on ImageNet at its real size: the course's chapters, and its long jobs one by one.
 
     Run the same command again after a stop, and the job goes on from there. Exit status: 0 done, 1
-    failed or found wrong, 2 wrong usage, 3 done, but something was left out: the output says what.
+    failed or found wrong, 2 wrong usage, 3 done, but something was left out: the output says what;
+    128 + n stopped by signal n: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
 
 
@@ -22,6 +23,7 @@ for _verb in (
     *(course.run, course.doctor, course.sample),
     *(archives.download, archives.verify_archives, archives.index, archives.organize),
     *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
+    *(predictions.evaluate,),
     *(storage.probe, storage.backup, storage.restore),
 ):
     main.add_command(_verb)

@@ -74,6 +74,8 @@ def list_(
         train, validation = pack.split(images, ratios, seed or 0, stratified=True)
         parts = {lst.with_stem(f"{lst.stem}_train"): train}
         parts[lst.with_stem(f"{lst.stem}_val")] = validation
+        if not (len(train) and len(validation)):
+            raise click.UsageError(f"--train-ratio {train_ratio}: one part would have no image")
     for path, part in parts.items():
         pack.write_lst(part, path)
         click.echo(f"{len(part):,} images: {path}")
@@ -255,7 +257,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield executor
 
 
-@click.command()
+@click.command(short_help="Verify each REC with the files beside it.")
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 @click.option("--decode", is_flag=True, help="Decode every image too, and name unreadable ones.")
 def verify(recs: tuple[Path, ...], decode: bool) -> None:
@@ -292,6 +294,9 @@ def _verify(rec: Path, decode: bool, counts: Counter[float]) -> list[str]:
         with progress(len(report.offsets), f"read {rec.name}", "records") as bar:
             survey = pack.survey_shard(rec, decode=decode, advance=bar.update)
         counts += survey.counts
+        if survey.without_image:
+            listing = f"{survey.without_image - 1:,} identity records and their header"
+            click.echo(f"{rec}: {listing} (insightface's layout) hold no image")
         for record in survey.unreadable:
             problems.append(f"record at byte {record.offset:,}: {record.reason}")
     for problem in problems:
@@ -308,10 +313,12 @@ def _index_of(rec: Path) -> Path | None:
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
-def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
+@click.option("--images-only", is_flag=True, help="Leave out insightface's identity records.")
+def merge_index(out: Path, recs: tuple[Path, ...], images_only: bool) -> None:
     """Write OUT, one index of several REC files in this order.
 
-    ImageRecordIter and DALI need one to read them together.
+    ImageRecordIter and DALI need one to read them together. DALI fails on records without an image:
+    for files in insightface's layout, one file too, give --images-only.
     """
     import numpy as np
 
@@ -319,7 +326,7 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
 
     if out.suffix != ".idx" or out in [_index_of(rec) for rec in recs]:
         raise click.UsageError(f"OUT comes first, and is a new .idx file, not {out}")
-    keys, offsets = recordio.merge_indexes(recs)
+    keys, offsets = recordio.merge_indexes(recs, images_only=images_only)
     recordio.write_index(out, keys, offsets)
     click.echo(f"{len(keys):,} records of {len(recs):,} files: {out}")
     repeated = len(keys) - len(np.unique(keys))
@@ -328,7 +335,7 @@ def merge_index(out: Path, recs: tuple[Path, ...]) -> None:
         click.echo(f"{repeated:,} keys are repeated: {readers}")
 
 
-@click.command()
+@click.command(short_help="Copy every sound record of a damaged REC to OUT.")
 @click.argument("rec", type=REC)
 @click.argument("out", type=PATH)
 def salvage(rec: Path, out: Path) -> None:

@@ -11,7 +11,7 @@ import click
 from imnetlib.cli.common import FOLDER
 
 
-@click.command()
+@click.command(short_help="Measure the disk under FOLDER.")
 @click.argument("folder", type=FOLDER)
 @click.option("--seconds", default=20.0, help="How long to measure.")
 def probe(folder: Path, seconds: float) -> None:
@@ -25,7 +25,7 @@ def probe(folder: Path, seconds: float) -> None:
         click.echo(f"random 4K, {depth:2} at a time: {iops:9,.0f} reads/s = {rate:7,.1f} MB/s")
 
 
-@click.command()
+@click.command(short_help="Upload FOLDER to S3 with checksums.")
 @click.argument("folder", type=FOLDER)
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 def backup(folder: Path, url: str) -> None:

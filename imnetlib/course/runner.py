@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imnetlib.arguments import PathLike
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
 from imnetlib.files import write_bytes_atomically
@@ -55,7 +56,7 @@ def find_chapters(names: Sequence[str]) -> list[Path]:
     return sorted(chosen) if names else chapters
 
 
-def typed_parameters(notebook: Path, given: Mapping[str, str]) -> dict[str, Any]:
+def typed_parameters(notebook: PathLike, given: Mapping[str, str]) -> dict[str, Any]:
     """``given`` as the types that the notebook's parameters cell declares.
 
     Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that it does
@@ -63,6 +64,7 @@ def typed_parameters(notebook: Path, given: Mapping[str, str]) -> dict[str, Any]
     """
     import papermill
 
+    notebook = Path(notebook)
     declared = papermill.inspect_notebook(str(notebook))
     values: dict[str, Any] = {}
     for name, text in given.items():
@@ -89,7 +91,10 @@ def _as_type(name: str, text: str, declared: str) -> Any:
 
 
 def run_chapter(
-    chapter: Path, parameters: Mapping[str, Any], folder: Path, figures: Path | None = None
+    chapter: PathLike,
+    parameters: Mapping[str, Any],
+    folder: PathLike,
+    figures: PathLike | None = None,
 ) -> Outcome:
     """Execute one notebook into ``folder``/notebooks, its figures into ``figures``.
 
@@ -100,11 +105,15 @@ def run_chapter(
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    chapter = Path(chapter)
+    # The kernel's working directory is another one.
+    folder = Path(folder).absolute()
+    figures = Path(figures).absolute() if figures else folder / "figures"
     output = folder / "notebooks" / chapter.name
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
-        with _figures_in(figures or folder / "figures"), _kernel_config() as config:
+        with _figures_in(figures), _kernel_config() as config:
             papermill.execute_notebook(
                 str(chapter),
                 str(output),
@@ -115,6 +124,8 @@ def run_chapter(
                 config=config,
                 # A chapter's errors are raised here and need no second place in a log.
                 extra_arguments=["--log-level=CRITICAL"],
+                # A kernel that computes would be waited for when this is interrupted.
+                shutdown_kernel="immediate",
             )
     except papermill.PapermillExecutionError as error:
         raise ChapterFailedError(
@@ -164,10 +175,11 @@ def source_hash(notebook: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def store_chapter(chapter: Path, folder: Path) -> Outcome:
+def store_chapter(chapter: PathLike, folder: PathLike) -> Outcome:
     """Execute one notebook as it is and put its outputs and figures into the course itself."""
     import nbformat
 
+    chapter = Path(chapter)
     outcome = run_chapter(chapter, {}, folder, figures=CHECKOUT / "figures")
     notebook = nbformat.read(outcome.notebook, as_version=4)
     write_bytes_atomically(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -12,6 +13,7 @@ from imnetlib.download.state import ConnectionBreakError, DownloadError, Downloa
 from imnetlib.files import write_bytes_atomically
 
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+_PAGES = ("text/html", "application/xhtml+xml")
 
 
 def describe_failure(error: Exception) -> str:
@@ -44,28 +46,56 @@ def require_continuation(response: requests.Response, transfer: DownloadState) -
     raise ConnectionBreakError("the answer did not fit what is there")
 
 
-def require_whole_file(response: requests.Response, transfer: DownloadState) -> None:
-    """Accept any other answer only if it is 200 and the whole file; begin a new record for it."""
+def whole_length(response: requests.Response, transfer: DownloadState) -> int:
+    """The bytes of the file, if the answer is 200 and all of it; else says why it is not."""
     code = response.status_code
     headers = response.headers
-    address = transfer.address
     answer = f"the server answered {code} {response.reason}"
     if code in _TEMPORARY:
         raise ConnectionBreakError(answer)
-    if code == 416 and transfer.have:
-        transfer.start_over("the file on the server has become shorter: started over")
-        raise ConnectionBreakError("the server has no such range")
-    if code != 200 or headers.get("Content-Type", "").startswith("text/html"):
-        hint = "; if this needs a log-in, set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
+    if code != 200 or headers.get("Content-Type", "").startswith(_PAGES):
+        hint = login_hint(response, transfer) if code in (200, 401, 403) else ""
         raise DownloadError(
-            f"{address}: {answer}, {headers.get('Content-Type')}, and nothing of it was kept"
-            f"{hint if code in (200, 401, 403) else ''}"
+            f"{transfer.address}: {answer}, {headers.get('Content-Type')}, "
+            f"and nothing of it was kept{hint}"
         )
     if not headers.get("Content-Length", "").isdigit():
         raise DownloadError(
-            f"{address}: the server does not tell how long the file is, so a break looks whole"
+            f"{transfer.address}: the server does not tell how long the file is, "
+            "so a break looks whole"
         )
-    size = int(headers["Content-Length"])
+    return int(headers["Content-Length"])
+
+
+def login_hint(response: requests.Response, transfer: DownloadState) -> str:
+    """What to do about the log-in, when an answer may mean that one is missing or wrong."""
+    first, *_ = [*response.history, response]
+    login = transfer.login
+    if not login and "Authorization" in first.request.headers:
+        login = "of the file .netrc"
+    if not login:
+        certain = "this" if response.status_code == 401 else "if this"
+        return f"; {certain} needs a log-in: set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
+    asked = urlsplit(transfer.url).hostname or ""
+    answering = urlsplit(response.url).hostname or ""
+    is_below = answering == asked or answering.endswith(f".{asked}")
+    if not (is_below and response.request.headers.keys() & {"Authorization", "Cookie"}):
+        return (
+            f"; it leads to {answering}, where this log-in ({login}) is not sent: "
+            "check the log-in and the address"
+        )
+    seems = "it seems that " if response.status_code == 200 else ""
+    return f"; {seems}the server refused this log-in ({login}): check it"
+
+
+def require_whole_file(response: requests.Response, transfer: DownloadState) -> None:
+    """Accept any other answer only if it is 200 and the whole file; begin a new record for it."""
+    headers = response.headers
+    address = transfer.address
+    if response.status_code == 416 and transfer.have:
+        transfer.start_over("the file on the server has become shorter: started over")
+        raise ConnectionBreakError("the server has no such range")
+    size = whole_length(response, transfer)
     if transfer.size not in (None, size):
         raise DownloadError(
             f"{address} has {size:,} bytes, not {transfer.size:,}: it is another file"

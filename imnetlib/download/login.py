@@ -7,26 +7,39 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
+
+from imnetlib.arguments import PathLike
 
 _NAMES = ("IMAGENET_USER", "IMAGENET_KEY", "IMAGENET_COOKIE")
 
 
-def log_in(session: requests.Session, url: str, credentials: Path | None) -> None:
-    """Give the session the log-in from the environment or the file; no message shows either."""
+def log_in(session: requests.Session, url: str, credentials: PathLike | None) -> str:
+    """Give the session the log-in from the environment or the file; no message shows either.
+
+    Returns the names of what it was given, and the file; "" where there is no log-in.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     # http.cookiejar gives a host without a dot this name.
     domain = host if "." in host else f"{host}.local"
     login = dict(os.environ)
     if credentials is not None:
-        login |= _read_credentials(credentials)
+        login |= _read_credentials(Path(credentials))
+    given = []
     # Not a plain header, which requests drops at the first redirect. The jar sends it to this host
     # alone.
     for pair in filter(None, map(str.strip, login.get("IMAGENET_COOKIE", "").split(";"))):
         name, _, value = pair.partition("=")
         session.cookies.set(name, value, domain=domain, secure=parts.scheme == "https")
+        given = ["IMAGENET_COOKIE"]
     if login.get("IMAGENET_USER") and login.get("IMAGENET_KEY"):
-        session.auth = (login["IMAGENET_USER"], login["IMAGENET_KEY"])
+        # As bytes: requests knows no letters beyond Latin-1.
+        user = login["IMAGENET_USER"].encode()
+        session.auth = HTTPBasicAuth(user, login["IMAGENET_KEY"].encode())
+        given += ["IMAGENET_USER", "IMAGENET_KEY"]
+    source = f" of {credentials}" if given and credentials is not None else ""
+    return ", ".join(given) + source
 
 
 def _read_credentials(path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imnetlib.archive import TarScanner, index_path
-from imnetlib.arguments import require
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.progress import progress
 
 _log = logging.getLogger(__name__)
@@ -82,14 +82,17 @@ class DownloadState:
     destination: Path
     size: int | None
     md5: str | None
-    bandwidth: int | None
+    bandwidth: float | None
     index: bool
     have: int = 0
     # What the sidecar holds: address, size, etag, modified.
     record: dict[str, Any] = field(default_factory=dict)
+    resumed_from: int = 0
     fetched: int = 0
     restarts: int = 0
     notes: list[str] = field(default_factory=list)
+    # The names of what the session logs in with, "" where there is no log-in.
+    login: str = ""
     scan: ByteScan = field(init=False)
     part: Path = field(init=False)
     sidecar: Path = field(init=False)
@@ -97,12 +100,18 @@ class DownloadState:
 
     def __post_init__(self) -> None:
         # Not by ``require``: a message must not show this address.
+        if not isinstance(self.url, str):
+            raise TypeError(f"the address is text, a str, not a {type(self.url).__name__}")
         if urlsplit(self.url).password:
             raise ValueError(
                 "the address holds a password: give IMAGENET_USER and IMAGENET_KEY instead"
             )
         rule = "bandwidth is more than 0 bytes a second, or None for no limit"
         require(self.bandwidth is None or self.bandwidth > 0, rule, self.bandwidth)
+        if self.size is not None:
+            self.size = whole_number("size", self.size)
+            require(self.size >= 0, "size is 0 bytes or more", self.size)
+        require_type(self.md5, (str, type(None)), "an MD5 is text, a str")
         self.md5 = self.md5 and self.md5.lower()
         is_md5 = self.md5 is None or _MD5.fullmatch(self.md5) is not None
         require(is_md5, "an MD5 has 32 digits of 0 to 9 and a to f", self.md5)

@@ -18,15 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from imnetlib.archive import index_path
-from imnetlib.arguments import PathLike
-from imnetlib.download.answers import describe_failure, require_continuation, require_whole_file
+from imnetlib.arguments import PathLike, require, whole_number
+from imnetlib.download.answers import (
+    describe_failure,
+    login_hint,
+    require_continuation,
+    require_whole_file,
+    whole_length,
+)
 from imnetlib.download.login import log_in
 from imnetlib.download.state import ConnectionBreakError, DownloadError, DownloadState
 from imnetlib.files import fsync_folder, name_full_disk, require_space, try_lock
@@ -41,12 +47,18 @@ _LONGEST_PAUSE = 300.0
 _sleep = time.sleep
 
 
+Verified = Literal["md5", "size", "unverified"]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one call of ``download`` did; ``notes`` has a line for each break and restart.
 
     An earlier call had left ``resumed_from`` bytes; a restart throws away the bytes so far.
-    ``index`` is the path of the tar's index, None if there was none to make.
+    ``was_there``: the file had its name already, so it was only read. ``verified`` is what the file
+    agrees in: the stated MD5, else the stated size or the server's; "unverified" is a file that was
+    there and could be compared with nothing. ``index`` is the path of the tar's index, None if
+    there was none to make.
     """
 
     path: Path
@@ -56,6 +68,8 @@ class Result:
     seconds: float
     md5: str
     notes: tuple[str, ...]
+    was_there: bool
+    verified: Verified
     index: Path | None = None
 
 
@@ -65,9 +79,9 @@ def download(
     *,
     size: int | None = None,
     md5: str | None = None,
-    bandwidth: int | None = None,
+    bandwidth: float | None = None,
     attempts: int = 8,
-    credentials: Path | None = None,
+    credentials: PathLike | None = None,
     index: bool = False,
 ) -> Result:
     """Fetch ``url`` to ``destination``, going on where an earlier call stopped (chapter 1).
@@ -89,29 +103,44 @@ def download(
     over the data; what an earlier call left is read once for its MD5.
     """
     began = time.monotonic()
-    destination = Path(destination)
-    transfer = DownloadState(url, destination, size, md5, bandwidth, index)
-    if destination.exists():
-        resumed_from = destination.stat().st_size
-        _scan_existing(transfer)
-        # A kill right after the last rename leaves something.
-        _remove_leftovers(transfer)
-    else:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive_download(transfer), requests.Session() as session:
-            _pick_up(transfer)
-            resumed_from = transfer.have
-            # No proxy stands between a machine and itself, whatever the environment says.
-            session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
-            log_in(session, url, credentials)
-            _persist(session, transfer, attempts)
-            # An index may be left of a file that was here before.
-            index_path(destination).unlink(missing_ok=True)
-            _finish(transfer)
+    attempts = whole_number("attempts", attempts)
+    require(attempts >= 1, "a download has 1 attempt or more", attempts)
+    transfer = DownloadState(url, Path(destination), size, md5, bandwidth, index)
+    was_there = transfer.destination.exists()
+    with requests.Session() as session:
+        # No proxy stands between a machine and itself, whatever the environment says.
+        session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
+        transfer.login = log_in(session, url, credentials)
+        if was_there:
+            verified = _verify_existing(session, transfer)
+        else:
+            verified = _fetch(session, transfer, attempts)
     saved = transfer.scan.save_index()
-    seconds = time.monotonic() - began
-    counts = (transfer.fetched, resumed_from, transfer.restarts)
-    return Result(destination, *counts, seconds, transfer.scan.md5, tuple(transfer.notes), saved)
+    return Result(
+        path=transfer.destination,
+        bytes_fetched=transfer.fetched,
+        resumed_from=transfer.resumed_from,
+        restarts=transfer.restarts,
+        seconds=time.monotonic() - began,
+        md5=transfer.scan.md5,
+        notes=tuple(transfer.notes),
+        was_there=was_there,
+        verified=verified,
+        index=saved,
+    )
+
+
+def _fetch(session: requests.Session, transfer: DownloadState, attempts: int) -> Verified:
+    """Bring the file, or the rest of it, under its name."""
+    transfer.destination.parent.mkdir(parents=True, exist_ok=True)
+    with _exclusive_download(transfer):
+        _pick_up(transfer)
+        transfer.resumed_from = transfer.have
+        _persist(session, transfer, attempts)
+        # An index may be left of a file that was here before.
+        index_path(transfer.destination).unlink(missing_ok=True)
+        _finish(transfer)
+    return "size" if transfer.md5 is None else "md5"
 
 
 @contextmanager
@@ -124,7 +153,7 @@ def _exclusive_download(transfer: DownloadState) -> Iterator[None]:
     with transfer.lock.open("wb") as lock:
         # Without its name, or beside a finished file, the lock belonged to a process that has just
         # ended.
-        locked = try_lock(lock.fileno())
+        locked = try_lock(lock.fileno(), transfer.destination.parent)
         is_stale = os.fstat(lock.fileno()).st_nlink == 0 or transfer.destination.exists()
         if not locked or is_stale:
             raise DownloadError(
@@ -137,13 +166,17 @@ def _exclusive_download(transfer: DownloadState) -> Iterator[None]:
             transfer.lock.unlink(missing_ok=True)
 
 
-def _scan_existing(transfer: DownloadState) -> None:
-    """Scan the file that is there already; FileExistsError if it is not the one wanted."""
+def _verify_existing(session: requests.Session, transfer: DownloadState) -> Verified:
+    """Read the file that is there already; FileExistsError if it is not the one wanted."""
     destination = transfer.destination
-    size = destination.stat().st_size
-    if transfer.size not in (None, size):
+    transfer.resumed_from = destination.stat().st_size
+    expected = transfer.size
+    if expected is None and transfer.md5 is None:
+        expected = _length_on_server(session, transfer)
+    if expected not in (None, transfer.resumed_from):
         raise FileExistsError(
-            f"{destination} has {size:,} bytes, not {transfer.size:,}: move it away, then download"
+            f"{destination} has {transfer.resumed_from:,} bytes, not {expected:,}: "
+            "move it away, then download"
         )
     transfer.scan.update_from(destination)
     md5 = transfer.scan.md5
@@ -151,6 +184,24 @@ def _scan_existing(transfer: DownloadState) -> None:
         raise FileExistsError(
             f"{destination} has MD5 {md5}, not {transfer.md5}: move it away, then download"
         )
+    # A kill right after the last rename leaves something.
+    _remove_leftovers(transfer)
+    if transfer.md5 is not None:
+        return "md5"
+    return "unverified" if expected is None else "size"
+
+
+def _length_on_server(session: requests.Session, transfer: DownloadState) -> int | None:
+    """The file's bytes there, by a GET that is closed at once; None, and a note, if unknown.
+
+    Some servers refuse a HEAD, and an address that is signed is signed for GET alone.
+    """
+    try:
+        with _answer(session, transfer, {}) as response:
+            return whole_length(response, transfer)
+    except (DownloadError, ConnectionBreakError) as problem:
+        transfer.notes.append(f"not compared with the file on the server: {problem}")
+        return None
 
 
 def _pick_up(transfer: DownloadState) -> None:
@@ -199,9 +250,8 @@ def _persist(session: requests.Session, transfer: DownloadState, attempts: int) 
 
 
 def _attempt(session: requests.Session, transfer: DownloadState) -> None:
-    """Make one request. Errors of the HTTP libraries are replaced: they show the whole address."""
-    # Without compression on the way.
-    headers = {"Accept-Encoding": "identity"}
+    """Make one request, and take what it brings."""
+    headers = {}
     if transfer.have:
         headers["Range"] = f"bytes={transfer.have}-"
         etag = transfer.record["etag"]
@@ -209,13 +259,29 @@ def _attempt(session: requests.Session, transfer: DownloadState) -> None:
         validator = etag if etag and not etag.startswith("W/") else transfer.record["modified"]
         if validator:
             headers["If-Range"] = validator
+    with _answer(session, transfer, headers) as response:
+        if response.status_code == 206 and transfer.have:
+            require_continuation(response, transfer)
+        else:
+            require_whole_file(response, transfer)
+        _receive(response.raw, transfer)
+
+
+@contextmanager
+def _answer(
+    session: requests.Session, transfer: DownloadState, headers: dict[str, str]
+) -> Iterator[requests.Response]:
+    """One request. Errors of the HTTP libraries are replaced: they show the whole address."""
+    # Without compression on the way.
+    headers = {"Accept-Encoding": "identity", **headers}
     try:
         with session.get(transfer.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            if response.status_code == 206 and transfer.have:
-                require_continuation(response, transfer)
-            else:
-                require_whole_file(response, transfer)
-            _receive(response.raw, transfer)
+            yield response
+    except requests.TooManyRedirects as error:
+        hint = "" if error.response is None else login_hint(error.response, transfer)
+        raise DownloadError(
+            f"{transfer.address}: the server redirects without an end{hint}"
+        ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # Those of requests that are ValueErrors complain of the address.
         if isinstance(error, ValueError):

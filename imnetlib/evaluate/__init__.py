@@ -1,28 +1,24 @@
 """Predictions kept and judged: top-k in any label space, confusions, calibration (chapter 8)."""
 
+from imnetlib.evaluate.judgement import Judgement, align, judge, permutation_suspected
 from imnetlib.evaluate.metrics import (
     NEVER,
     TopK,
     best_columns,
     calibration,
     confusions,
+    labels_for,
     ranks,
-    row_blocks,
     top_k_accuracy,
     wilson,
 )
+from imnetlib.evaluate.outputs import Outputs, read_outputs
 from imnetlib.evaluate.predictions import Predictions, save_predictions
+from imnetlib.evaluate.scores import probability_blocks, require_probabilities, row_blocks, softmax
 
 __all__ = [
-    "NEVER",
-    "Predictions",
-    "TopK",
-    "best_columns",
-    "calibration",
-    "confusions",
-    "ranks",
-    "row_blocks",
-    "save_predictions",
-    "top_k_accuracy",
-    "wilson",
+    "NEVER", "Judgement", "Outputs", "Predictions", "TopK", "align", "best_columns",
+    "calibration", "confusions", "judge", "labels_for", "permutation_suspected",
+    "probability_blocks", "ranks", "read_outputs", "require_probabilities", "row_blocks",
+    "save_predictions", "softmax", "top_k_accuracy", "wilson",
 ]  # fmt: skip

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imnetlib.arguments import PathLike, require_several, whole_numbers
-from imnetlib.evaluate.metrics import Floats, Integers
+from imnetlib.arguments import PathLike, require_several, require_type, whole_number, whole_numbers
+from imnetlib.evaluate.scores import Floats, Integers, require_probabilities
 from imnetlib.files import write_atomically, write_bytes_atomically
 
 _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")
 _SOURCE = "source.txt"
 # Written last: the sign that all is there.
 _WNIDS = "synset.txt"
+# What NumPy raises for a damaged .npy, whose header is the text of a Python dictionary.
+_DAMAGE = (ValueError, EOFError, SyntaxError, TokenError, TypeError)
 # NumPy 1.26 has no types for it.
 _npy: Any = np.lib.format
 
@@ -83,14 +86,17 @@ class Predictions:
             source = path.read_text(encoding="utf-8")
             path = folder
             return cls(arrays[0], np.array(arrays[1]), np.array(arrays[2]), wnids, source)
-        except (ValueError, EOFError, FileNotFoundError) as error:
+        except (FileNotFoundError, *_DAMAGE) as error:
             remedy = f"remove {folder} and make the predictions again (chapter 8)"
             raise ValueError(f"{path}: {error}: {remedy}") from error
 
     def columns(self, wnids: Iterable[str]) -> Integers:
         """The columns of those ``wnids`` that the network has, ascending; some may be missing."""
         require_several("wnids", wnids)
-        return np.flatnonzero(np.isin(self.wnids, list(wnids))).astype(np.int64)
+        wanted = set(wnids)
+        for wnid in wanted:
+            require_type(wnid, str, "a wnid is a string, like 'n02510455'")
+        return np.flatnonzero([wnid in wanted for wnid in self.wnids]).astype(np.int64)
 
 
 def save_predictions(
@@ -99,15 +105,28 @@ def save_predictions(
     batches: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
     count: int,
     source: str = "",
+    replace: Collection[str] = (),
 ) -> Predictions:
     """Write ``count`` images' predictions as they come, and load them (chapter 8).
 
-    A batch: probabilities (b, classes), labels (b,), ids (b,). ValueError for rows that are not
-    probabilities, another number of images, and all that ``Predictions`` refuses; earlier
-    predictions then stay. Memory: a batch, and 16 bytes an image.
+    ValueError for rows that are not probabilities, another number of images, and all that
+    ``Predictions`` refuses; earlier predictions then stay. FileExistsError, before the first batch,
+    for predictions of another maker. Memory: a batch, and 16 bytes an image.
+
+    Args:
+        folder: Where they are written.
+        wnids: The class of each column.
+        batches: Of b images each: probabilities (b, classes), labels (b,) and ids (b,).
+        count: The images of all batches.
+        source: What made them, a line. Its first word is the maker, whose earlier predictions in
+            ``folder`` are replaced.
+        replace: Other makers whose predictions may be replaced.
     """
     require_several("wnids", wnids)
+    require_several("replace", replace)
     folder = Path(folder)
+    count = whole_number("count", count)
+    _require_own(folder, {_maker(source), *replace})
     labels = np.empty(count, np.int64)
     ids = np.empty(count, np.int64)
     shape = (count, len(wnids))
@@ -126,29 +145,34 @@ def save_predictions(
                 )
             labels[rows] = whole_numbers("labels", batch_labels)
             ids[rows] = whole_numbers("ids", batch_ids)
-            _require_probabilities(block, ids[rows], folder)
+            require_probabilities(block, f"{folder}, image", ids[rows])
             out.write(block.data)
         if done != count:
             raise ValueError(f"{folder}: the batches hold {done:,} images, not {count:,}")
         # Verified by the same rules, which ask only for the shape of the probabilities.
         Predictions(np.broadcast_to(np.float32(), shape), labels, ids, tuple(wnids))
-        # From here on the folder is neither old nor new.
+        # From here on the folder is neither old nor new, but it has a maker.
         (folder / _WNIDS).unlink(missing_ok=True)
+        write_bytes_atomically(folder / _SOURCE, source.encode())
     for name, array in zip(_ARRAYS[1:], (labels, ids), strict=True):
         with write_atomically(folder / name) as out:
             np.save(out, array, allow_pickle=False)
-    write_bytes_atomically(folder / _SOURCE, source.encode())
     write_bytes_atomically(folder / _WNIDS, "".join(f"{wnid}\n" for wnid in wnids).encode("ascii"))
     return Predictions.load(folder)
 
 
-def _require_probabilities(block: Floats, ids: Integers, folder: Path) -> None:
-    # Networks in half precision may be 1 % off. NaN is neither close to 1 nor 0 or more.
-    sums = block.sum(axis=1)
-    right = np.isclose(sums, 1, atol=0.01) & (block.min(axis=1) >= 0)
-    if not right.all():
-        row = int(right.argmin())
-        raise ValueError(
-            f"{folder}: the outputs for image {ids[row]} sum to {sums[row]:.4g}, not 1, or are "
-            "negative: has the training diverged, or is the softmax missing?"
+def _maker(source: str) -> str:
+    return source.partition(" ")[0]
+
+
+def _require_own(folder: Path, makers: set[str]) -> None:
+    """FileExistsError where ``folder`` holds predictions of none of the ``makers``."""
+    if not any((folder / name).exists() for name in _ARRAYS):
+        return
+    path = folder / _SOURCE
+    there = path.read_text(encoding="utf-8") if path.exists() else None
+    if there is None or _maker(there) not in makers:
+        raise FileExistsError(
+            f"{folder} holds predictions of {there or 'an unknown maker'}, which would be lost: "
+            "choose another folder, or move them away"
         )

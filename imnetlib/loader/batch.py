@@ -88,6 +88,8 @@ class Filler:
         self, batch: Batch, row: int, payload: memoryview, uniforms: Sequence[float], canvas: Any
     ) -> None:
         header, image = recordio.unpack(payload)
+        if header.flag and not image:
+            raise ValueError(f"it has {_counted(header.flag)} and no image")
         self._require_labels(header)
         batch.labels.reshape(-1, self.label_width)[row] = header.label
         direct = self.transform.layout == "NHWC" and self.table is None
@@ -99,12 +101,16 @@ class Filler:
     def _require_labels(self, header: recordio.IRHeader) -> None:
         width = max(header.flag, 1)
         if width != self.label_width:
-            raise ValueError(f"it has {width} labels, label_width is {self.label_width}")
+            raise ValueError(f"it has {_counted(width)}, label_width is {self.label_width}")
         labels = np.atleast_1d(header.label).tolist()
         classes = self.classes
         if classes and not all(0 <= label < classes and label.is_integer() for label in labels):
             listed = ", ".join(f"{label:g}" for label in labels)
             raise ValueError(f"its label is {listed}; classes are 0 to {classes - 1}")
+
+
+def _counted(labels: int) -> str:
+    return "1 label" if labels == 1 else f"{labels} labels"
 
 
 def _reason(error: ValueError) -> str:

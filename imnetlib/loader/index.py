@@ -26,14 +26,16 @@ class ShardIndex:
     """The records of ``shards``, numbered from 0 in the order in which they are stored.
 
     ``ids``: int64 (n,), their keys. ``starts``: int64 (n,), the byte of the shard at which each
-    begins. ``counts`` and ``sizes``: int64 (shards,), records and bytes. 16 bytes a record.
+    begins. ``counts`` and ``ends``: int64 (shards,), the records and the end of the last. 16 bytes
+    a record. ``left_out``: records without an image.
     """
 
     shards: tuple[Path, ...]
     ids: Integers
     starts: Integers
     counts: Integers
-    sizes: Integers
+    ends: Integers
+    left_out: int
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,15 +47,18 @@ class ShardIndex:
         last = records + 1 == ends[shard]
         start = self.starts[records]
         following = self.starts[np.minimum(records + 1, len(self) - 1)]
-        end = np.where(last, self.sizes[shard], following)
+        end = np.where(last, self.ends[shard], following)
         return shard, start, np.minimum(end, start + _LONGEST_RECORD)
 
 
-def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex:
+def load_index(
+    shards: Sequence[Path], merged: Path | None = None, images_only: bool = False
+) -> ShardIndex:
     """Read the .idx beside each .rec, or ``merged``, one .idx over all of them.
 
     ValueError where an index contradicts its .rec or the count in its .json, where it names a place
-    twice, and where there is no record at all. 0.1 s a million records, and up to 48 bytes each.
+    twice, where there is no record at all, and without ``images_only`` where a shard is in
+    insightface's layout. 0.1 s a million records, and up to 48 bytes each.
     """
     sizes = np.array([shard.stat().st_size for shard in shards], np.int64)
     if merged is not None:
@@ -66,13 +71,39 @@ def load_index(shards: Sequence[Path], merged: Path | None = None) -> ShardIndex
             raise ValueError(
                 f"{merged or shard.with_suffix('.idx')} names no record of {shard}: {_ANEW}"
             )
+    read = sum(len(keys) for keys, _ in tables)
+    ends = sizes.copy()
+    for number, (shard, (keys, offsets)) in enumerate(zip(shards, tables, strict=True)):
+        rows = _rows_of_images(shard, keys, offsets, images_only)
+        if not rows.all():
+            tables[number] = (keys[rows], offsets[rows])
+            behind = offsets[offsets > offsets[rows].max(initial=-1)]
+            ends[number] = behind.min(initial=sizes[number])
     counts = np.array([len(keys) for keys, _ in tables], np.int64)
     if not counts.sum():
         raise ValueError(
             f"there are no records in {', '.join(map(str, shards)) or 'an empty list of shards'}"
         )
     ids, starts = (np.concatenate(columns) for columns in zip(*tables, strict=True))
-    return ShardIndex(tuple(shards), ids, starts, counts, sizes)
+    return ShardIndex(tuple(shards), ids, starts, counts, ends, read - len(ids))
+
+
+def _rows_of_images(
+    shard: Path, keys: Integers, offsets: Integers, images_only: bool
+) -> npt.NDArray[np.bool_]:
+    try:
+        rows = recordio.image_rows(shard, keys, offsets)
+    except ValueError:
+        if images_only:
+            raise
+        # Perhaps no header but a bad image: what is wrong with a record is said when it is read.
+        return np.ones(len(keys), np.bool_)
+    if not images_only and not rows.all():
+        raise ValueError(
+            f"{shard} is in insightface's layout: {np.count_nonzero(~rows):,} of its records index "
+            "the others and hold no image; give images_only=True to leave them out"
+        )
+    return rows
 
 
 def _split(keys: Integers, offsets: Integers, sizes: Integers) -> list[tuple[Integers, Integers]]:

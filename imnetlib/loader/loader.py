@@ -7,10 +7,9 @@ comes out, and the whole state is one position.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass
@@ -21,19 +20,23 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from imnetlib.arguments import PathLike, require
+from imnetlib.arguments import PathLike, list_of_paths, require, require_type, whole_number
 from imnetlib.image import Transform, normalization_table
 from imnetlib.loader.batch import Batch, Filler, Integers
 from imnetlib.loader.memory import BatchMemory
 from imnetlib.loader.readahead import Windows
 from imnetlib.loader.shards import LoadError, Shards
-from imnetlib.order import Blocks, batch_starts, order_of
+from imnetlib.order import Blocks, batch_starts, order_of, require_shuffle
 
 BadRows = list[Future[list[int]]]
 
 # A batch of so many records without a good one means a wrong transform, index or disk: stop.
 _HOPELESS_BATCH = 8
 _MOST_ROWS_PER_TASK = 32
+_WHOLE_NUMBERS = (
+    *("batch_size", "seed", "threads", "prefetch"),
+    *("shard_index", "shard_count", "label_width"),
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -60,11 +63,14 @@ class Loader:
         index: One .idx over all shards, as ``imnet merge-index`` writes it.
         label_width: Labels of a record.
         classes: If given, labels must be 0 to classes - 1.
+        images_only: Leave out the records that index images by identity in insightface's layout;
+            ``left_out`` counts them. Without it, shards in that layout are refused.
         on_error: "raise" LoadError at a bad record, or "skip" it: a padding row takes its place and
             ``failures`` says why, by shard and offset. Even then a batch of eight or more without
             one good record raises LoadError, and the disk OSError.
 
-    Raises ValueError where index, .rec and .json contradict each other; with "raise", LoadError (a
+    Raises TypeError for an argument of a wrong type, ValueError for one out of range and where
+    index, .rec and .json contradict each other; with "raise", LoadError (a
     ValueError) where the last record of a shard is cut. Warns where an index leaves out the end of
     a shard.
 
@@ -87,20 +93,21 @@ class Loader:
     index: PathLike | None = None
     label_width: int = 1
     classes: int | None = None
+    images_only: bool = False
     on_error: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self) -> None:
         self._require_arguments()
-        self.seed = int(self.seed)
         self._go_to(0, 0)
         self.failures: dict[tuple[Path, int], str] = {}
         self._loop: weakref.ref[Generator[Batch]] | None = None
         self._memory = BatchMemory(self.prefetch + 2)
         strict = self.on_error == "raise"
-        paths = [Path(shard) for shard in self.shards]
+        paths = list_of_paths("shards", self.shards)
         self.shards = paths
         merged = None if self.index is None else Path(self.index)
-        self._shards = Shards(paths, merged, whole=strict)
+        self._shards = Shards(paths, merged, self.images_only, whole=strict)
+        self.left_out = self._shards.index.left_out
         self._filler = Filler(
             self._shards,
             self.transform,
@@ -112,6 +119,13 @@ class Loader:
         )
 
     def _require_arguments(self) -> None:
+        for name in _WHOLE_NUMBERS:
+            setattr(self, name, whole_number(name, getattr(self, name)))
+        if self.classes is not None:
+            self.classes = whole_number("classes", self.classes)
+        require_type(self.transform, Transform, "transform is a Transform(…)")
+        require_shuffle(self.shuffle)
+        require_type(self.images_only, bool, "images_only is True or False")
         require(self.batch_size >= 1, "batch_size is 1 or more", self.batch_size)
         require(self.threads >= 1, "threads are 1 or more", self.threads)
         require(self.prefetch >= 1, "prefetch is 1 batch or more", self.prefetch)
@@ -121,12 +135,8 @@ class Loader:
         rule = "shard_index is from 0 to shard_count - 1"
         require(self.shard_index in readers, rule, f"{self.shard_index} of {self.shard_count}")
         require(self.on_error in ("raise", "skip"), "on_error is raise or skip", self.on_error)
-        rule = "shuffle is True, False or Blocks(…)"
-        require(isinstance(self.shuffle, bool | Blocks), rule, self.shuffle)
         too_few = self.classes is not None and self.classes < 1
         require(not too_few, "classes is None or 1 or more", self.classes)
-        one_path = isinstance(self.shards, str | os.PathLike)
-        require(not one_path, "shards is a list of paths", self.shards)
 
     def close(self) -> None:
         """End a loop that is under way and close the shards; a second time does nothing."""
@@ -159,12 +169,13 @@ class Loader:
             "records_crc32": self._shards.checksum,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``, with any number of readers and any batch size.
 
         A position at or beyond the last record is the end of its epoch: the next loop gives nothing
-        and moves on. ValueError where the order of records is another one.
+        and moves on. ValueError where the order of records is another one, TypeError for no dict.
         """
+        require_type(state, Mapping, "a saved position is a dict, as state_dict gives it")
         own = self.state_dict()
         lacking = sorted(own.keys() - state.keys())
         if lacking:
@@ -175,10 +186,13 @@ class Loader:
         other = [f"{key} {state[key]}, here {own[key]}" for key in own if state[key] != own[key]]
         if other:
             raise ValueError(f"a saved position in another order of records: {', '.join(other)}")
-        are_whole = all(isinstance(value, int) and value >= 0 for value in (epoch, position))
+        are_whole = all(
+            isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0
+            for value in (epoch, position)
+        )
         require(are_whole, "epoch and position are whole numbers from 0 on", (epoch, position))
         self._end_loop()
-        self._go_to(epoch, position)
+        self._go_to(int(epoch), int(position))
 
     def _go_to(self, epoch: int, position: int) -> None:
         self.epoch = epoch

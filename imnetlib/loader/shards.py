@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import numpy as np
 
 from imnetlib.loader.index import load_index
 from imnetlib.recordio import RecordError, RecordReader
+
+_log = logging.getLogger(__name__)
 
 
 class LoadError(ValueError):
@@ -26,8 +29,15 @@ class Shards:
     LoadError where the last record that the index names is cut, as in a copy that broke off.
     """
 
-    def __init__(self, paths: Sequence[Path], merged: Path | None, whole: bool) -> None:
-        self.index = load_index(paths, merged)
+    def __init__(
+        self, paths: Sequence[Path], merged: Path | None, images_only: bool, whole: bool
+    ) -> None:
+        self.index = load_index(paths, merged, images_only)
+        if self.index.left_out:
+            _log.warning(
+                "left out: %s records without an image (insightface's layout)",
+                f"{self.index.left_out:,}",
+            )
         self.checksum = zlib.crc32(self.index.counts.data, zlib.crc32(self.index.ids.data))
         self.files: list[RecordReader] = []
         with ExitStack() as on_error:
@@ -62,10 +72,10 @@ class Shards:
                 *_, (_, _, end) = self.files[shard].parts_at(start)
             except RecordError as error:
                 raise LoadError(f"record {key}, the last: {error}") from error
-            size = index.sizes[shard]
-            if end < size:
+            behind = index.ends[shard]
+            if end < behind:
                 warnings.warn(
                     f"{index.shards[shard]}: the last record that the index names ends at byte "
-                    f"{end:,} of {size:,}; what follows is left out",
+                    f"{end:,} of {behind:,}; what follows is left out",
                     stacklevel=5,
                 )

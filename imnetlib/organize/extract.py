@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from imnetlib import files
 from imnetlib.archive import TarIndex, TarReader, open_index
 from imnetlib.arguments import PathLike
-from imnetlib.organize.names import JOURNAL, TRAIN_NAME, VALIDATION_NAME
+from imnetlib.organize.names import JOURNAL, TRAIN_PATH, VALIDATION_PATH
 from imnetlib.progress import progress
 
 # Validation images written between two syncs: about 130 MB.
@@ -29,31 +29,38 @@ _IMAGES_PER_SYNC = 1000
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The files that one run wrote, their bytes, and the files that were in place already."""
+    """The files that one run wrote, their bytes, and the files that were in place already.
+
+    ``left_out``: the by-products in the archive, as ``TarIndex`` counts them.
+    """
 
     classes: int
     written: int
     skipped: int
     bytes: int
+    left_out: int = 0
 
 
 def extract_train(tar: PathLike | TarIndex, folder: PathLike) -> Extraction:
     """Unpack each class of the training archive into ``folder/<wnid>`` (chapter 2).
 
-    A class folder appears whole or not at all; another run goes on with the missing ones. Reads
-    the archive once, in its own order. Raises, before a byte is written, ValueError for a member
-    that is not ``<wnid>/<wnid>_<number>.JPEG``, an archive that ``index_tar`` refuses, or a class
-    folder without exactly the archive's files at their lengths; OSError for a disk too small.
+    The archive is a tar of class tars or of class folders, which may lie in other folders. A class
+    folder appears whole or not at all; another run goes on with the missing ones. Reads the archive
+    once, in its own order. Raises, before a byte is written, ValueError for a member that is not
+    ``<wnid>/<wnid>_<number>.JPEG`` or lies in the tar of another class, an archive that
+    ``index_tar`` refuses, or a class folder without exactly the archive's files at their lengths;
+    OSError for a disk too small.
     """
     folder = Path(folder)
-    index = _open_index(tar, TRAIN_NAME, "<wnid>/<wnid>_<number>.JPEG")
+    index, names = _open_index(tar, TRAIN_PATH, "<wnid>/<wnid>_<number>.JPEG")
     folder.mkdir(parents=True, exist_ok=True)
     with files.exclusive_lock(folder):
-        classes = _positions_by_class(index)
+        classes = _positions_by_class(names)
         missing = {}
         for wnid, positions in classes.items():
             if (folder / wnid).exists():
-                _require_extracted(folder / wnid, index, positions)
+                lengths = index.sizes[positions].tolist()
+                _require_extracted(folder / wnid, _texts(names[positions]), lengths)
             else:
                 missing[wnid] = positions
 
@@ -62,27 +69,26 @@ def extract_train(tar: PathLike | TarIndex, folder: PathLike) -> Extraction:
         files.require_space(folder, n_bytes + written * files.HALF_BLOCK)
         with TarReader(index) as reader, progress(n_bytes, folder.name, "B") as bar:
             for wnid, positions in missing.items():
-                names = _file_names(index.names[positions])
                 with make_folder_atomically(folder / wnid) as beside:
-                    paths = [beside / name for name in names]
+                    paths = [beside / name for name in _texts(names[positions])]
                     targets = dict(zip(positions.tolist(), paths, strict=True))
                     _write_members(reader, targets, folder / wnid, bar)
                 files.fsync_folder(folder)
-    return Extraction(len(classes), written, len(index) - written, n_bytes)
+    return Extraction(len(classes), written, len(index) - written, n_bytes, index.left_out)
 
 
 def extract_validation(tar: PathLike | TarIndex, folder: PathLike) -> Extraction:
-    """Unpack the validation archive flat into ``folder`` (chapter 2).
+    """Unpack the validation archive flat into ``folder``, without its folders (chapter 2).
 
     Each file appears whole or not at all, even after a power cut. Another run leaves files of the
     right size alone, and does nothing where ``sort_validation`` has begun. Raises as
     ``extract_train`` does.
     """
     folder = Path(folder)
-    index = _open_index(tar, VALIDATION_NAME, "ILSVRC2012_val_<8 digits>.JPEG")
+    index, all_names = _open_index(tar, VALIDATION_PATH, "ILSVRC2012_val_<8 digits>.JPEG")
     folder.mkdir(parents=True, exist_ok=True)
     with files.exclusive_lock(folder):
-        names = _file_names(index.names)
+        names = _texts(all_names)
         sizes = index.sizes.tolist()
         missing = []
         if not (folder / JOURNAL).exists():
@@ -99,38 +105,54 @@ def extract_validation(tar: PathLike | TarIndex, folder: PathLike) -> Extraction
                 for i, beside in targets.items():
                     beside.replace(folder / names[i])
         files.fsync_folder(folder)
-    return Extraction(0, len(missing), len(index) - len(missing), n_bytes)
+    return Extraction(0, len(missing), len(index) - len(missing), n_bytes, index.left_out)
 
 
-def _open_index(tar: PathLike | TarIndex, pattern: re.Pattern[bytes], form: str) -> TarIndex:
-    """The archive's index; ValueError for members that are not called like this."""
+def _open_index(
+    tar: PathLike | TarIndex, pattern: re.Pattern[bytes], form: str
+) -> tuple[TarIndex, NDArray[np.bytes_]]:
+    """The archive's index, and the file name of each member; ValueError for other names.
+
+    ``pattern`` matches a member's name, with its file name and perhaps its class as groups.
+    """
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
-    others = [name.decode() for name in index.names if not pattern.fullmatch(name)]
+    names = np.empty(len(index), index.names.dtype)
+    wnids = [name.encode() for name in index.class_names]
+    others = []
+    for position, path in enumerate(index.names):
+        match = pattern.fullmatch(path)
+        rank = index.classes[position]
+        if match and (rank < 0 or match["wnid"] in (None, wnids[rank])):
+            names[position] = match["name"]
+        else:
+            others.append(path.decode())
     if others:
         listed = files.listed_names(others)
         raise ValueError(f"{index.path}: {len(others):,} members are not called {form}: {listed}")
-    return index
+    distinct, counts = np.unique(names, return_counts=True)
+    if len(distinct) < len(names):
+        listed = files.listed_names(_texts(distinct[counts > 1]))
+        raise ValueError(f"{index.path} holds, in several folders, files of one name: {listed}")
+    return index, names
 
 
-def _positions_by_class(index: TarIndex) -> dict[str, NDArray[np.int64]]:
+def _positions_by_class(names: NDArray[np.bytes_]) -> dict[str, NDArray[np.int64]]:
     """Each class's positions in the archive, in the order in which the classes begin there."""
-    wnids = index.names.astype("S9")
+    wnids = names.astype("S9")
     order = np.argsort(wnids, kind="stable")
     starts = np.flatnonzero(wnids[order][1:] != wnids[order][:-1]) + 1
     groups = sorted(np.split(order, starts), key=lambda positions: int(positions[0]))
     return {wnids[positions[0]].decode(): positions for positions in groups}
 
 
-def _file_names(names: NDArray[np.bytes_]) -> list[str]:
-    return [name.decode().rpartition("/")[2] for name in names.tolist()]
+def _texts(names: NDArray[np.bytes_]) -> list[str]:
+    return [name.decode() for name in names.tolist()]
 
 
-def _require_extracted(target: Path, index: TarIndex, positions: NDArray[np.int64]) -> None:
+def _require_extracted(target: Path, names: list[str], lengths: list[int]) -> None:
     """ValueError unless a class folder has exactly the archive's files, at their lengths there."""
-    lengths = _lengths(target)
-    names = _file_names(index.names[positions])
-    expected = dict(zip(names, index.sizes[positions].tolist(), strict=True))
-    wrong = {name for name, _ in lengths.items() ^ expected.items()}
+    expected = dict(zip(names, lengths, strict=True))
+    wrong = {name for name, _ in _lengths(target).items() ^ expected.items()}
     if wrong:
         raise ValueError(
             f"{target}: {len(wrong):,} files are missing, unexpected or not as long as in the "

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import tarfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from imnetlib import catalog
-from imnetlib.archive import TarIndex
-from imnetlib.arguments import PathLike
+from imnetlib.archive import TarIndex, is_gzip, is_tar, packing_of, read_head, refuse_packed
+from imnetlib.arguments import PathLike, require_type
 from imnetlib.files import listed_names
 from imnetlib.organize.names import require_same_names, validation_name
+
+# Bytes: a tar's header, and more than any of the tables has.
+_HEAD = 512
+_LARGEST = 1 << 28
 
 
 class _Devkit(NamedTuple):
@@ -46,33 +52,55 @@ def labels_from_devkit(devkit: PathLike) -> tuple[str, ...]:
 def labels_from_kaggle(solution: PathLike) -> tuple[str, ...]:
     """The same labels from Kaggle's LOC_val_solution.csv, whose rows are in no order (chapter 2).
 
-    ValueError for another table, for image numbers that are not 1, 2, … without a gap, and for
-    classes with unequal numbers of images.
+    A spreadsheet may have saved it: tabs or semicolons, quotes, empty rows. ValueError for another
+    table, for image numbers that are not 1, 2, … without a gap, each once, and for classes with
+    unequal numbers of images.
     """
+    solution = Path(solution)
+    text = _read_text(solution)
     labels: dict[str, str] = {}
-    with Path(solution).open(newline="", encoding="ascii") as table:
-        try:
-            for row in csv.DictReader(table):
-                labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
-        except (LookupError, AttributeError, UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(
-                f"{solution} has no ImageId and PredictionString after {len(labels):,} images: "
-                "is it Kaggle's LOC_val_solution.csv, and whole? Download it again"
-            ) from error
+    try:
+        for image, prediction in _columns(text, "ImageId", "PredictionString"):
+            name = f"{image}.JPEG"
+            if name in labels:
+                raise ValueError(f"{solution} has {image} twice: download it again")
+            labels[name] = prediction.split()[0]
+    except (LookupError, csv.Error) as error:
+        raise ValueError(
+            f"{solution} has no ImageId and PredictionString after {len(labels):,} images: "
+            "is it Kaggle's LOC_val_solution.csv, and whole? Download it again"
+        ) from error
     names = [validation_name(number) for number in range(1, len(labels) + 1)]
-    require_same_names(set(labels), set(names), Path(solution))
+    require_same_names(set(labels), set(names), solution)
     in_order = tuple(labels[name] for name in names)
-    _require_equal_shares(in_order, Path(solution), len(set(in_order)))
+    _require_equal_shares(in_order, solution, len(set(in_order)))
     return in_order
 
 
+def _columns(text: str, *titles: str) -> Iterator[list[str]]:
+    """The cells under ``titles``, row by row, without empty rows; LookupError for a missing one."""
+    first_line = text.lstrip().partition("\n")[0]
+    delimiter = next((mark for mark in ";\t" if mark in first_line), ",")
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    filled = filter(any, ([cell.strip() for cell in row] for row in table))
+    column_of = {title: column for column, title in enumerate(next(filled, []))}
+    columns = [column_of[title] for title in titles]
+    for row in filled:
+        yield [row[column] for column in columns]
+
+
 def read_labels(source: PathLike) -> tuple[str, ...]:
-    """The same labels from Kaggle's .csv or the devkit .tar.gz; ValueError for another suffix."""
-    suffix = Path(source).suffix
-    if suffix == ".csv":
-        return labels_from_kaggle(source)
-    if suffix in (".gz", ".tgz"):
+    """The same labels from Kaggle's .csv or the development kit, told by content (chapter 2).
+
+    Either may be compressed by gzip or not, as a browser leaves it. ValueError for another file.
+    """
+    source = Path(source)
+    head = _read(source)[:_HEAD]
+    if is_tar(head):
         return labels_from_devkit(source)
+    # Of text in UTF-16, every other byte is NUL.
+    if b"ImageId" in head.replace(b"\0", b""):
+        return labels_from_kaggle(source)
     raise ValueError(
         f"{source} gives no labels: name the devkit .tar.gz or Kaggle's LOC_val_solution.csv"
     )
@@ -95,9 +123,11 @@ def _require_equal_shares(labels: tuple[str, ...], source: Path, classes: int) -
 
 def train_counts_from_index(index: TarIndex) -> dict[str, int]:
     """How many training images each class has in its archive (chapter 2)."""
+    require_type(index, TarIndex, "counts come from a TarIndex, as archive.open_index gives it")
     if not index.class_names:
         raise ValueError(
-            f"{index.path} is a tar without class tars: it is not the training archive"
+            f"{index.path} is a tar without class tars or class folders: it is not the training "
+            "archive"
         )
     counts = np.bincount(index.classes[index.classes >= 0], minlength=len(index.class_names))
     return dict(zip(index.class_names, counts.tolist(), strict=True))
@@ -106,46 +136,86 @@ def train_counts_from_index(index: TarIndex) -> dict[str, int]:
 def train_counts(source: PathLike) -> dict[str, int]:
     """How many training images each class should have, from any of three files (chapter 2).
 
-    The training archive's ``.npz`` index, the development kit's ``.tar.gz``, or Kaggle's
-    ``train_cls.txt`` (ILSVRC/ImageSets/CLS-LOC), whose lines begin with ``<wnid>/<name>``.
-    ValueError for another file.
+    The training archive's ``.npz`` index, the development kit, or Kaggle's ``train_cls.txt``, told
+    by content; the latter two may be compressed by gzip or not. ValueError for another file.
     """
     source = Path(source)
-    if source.suffix == ".npz":
+    packing = packing_of(read_head(source))
+    if packing is not None and packing.name == "zip":
         return train_counts_from_index(TarIndex.load(source))
-    if source.suffix in (".gz", ".tgz"):
+    if is_tar(_read(source)[:_HEAD]):
         return _read_devkit(source).train_counts
-    if source.suffix != ".txt":
-        raise ValueError(
-            f"{source} gives no counts: name the training archive's .npz (imnet index makes it), "
-            "the development kit .tar.gz or Kaggle's train_cls.txt"
-        )
-    lines = source.read_text(encoding="utf-8").splitlines()
-    counts = Counter(line.partition("/")[0] for line in lines)
-    if not counts:
+    return {wnid: len(names) for wnid, names in read_train_list(source).items()}
+
+
+def read_train_list(source: Path) -> dict[str, set[str]]:
+    """The training images of each class, without .JPEG, by Kaggle's train_cls.txt.
+
+    Its lines are ``<wnid>/<name>`` and a number. ValueError for another file.
+    """
+    images: dict[str, set[str]] = {}
+    for line in _read_text(source).splitlines():
+        if not line.strip():
+            continue
+        wnid, _, name = line.split()[0].partition("/")
+        if not (name and catalog.WNID.fullmatch(wnid)):
+            raise ValueError(
+                f"{source} gives no counts, as a line is {line[:80]!r}: name the training "
+                "archive's .npz (imnet index makes it), the development kit .tar.gz or Kaggle's "
+                "train_cls.txt"
+            )
+        images.setdefault(wnid, set()).add(name)
+    if not images:
         raise ValueError(f"{source} is empty: is it Kaggle's train_cls.txt?")
-    others = [wnid for wnid in counts if not catalog.WNID.fullmatch(wnid)]
-    if others:
+    return images
+
+
+def _read(path: Path, remedy: str = "download it again") -> bytes:
+    """The bytes of a table or the devkit, uncompressed if gzip compressed them, whatever its name.
+
+    ValueError, with the ``remedy``, for a damaged file, for one too large to be either, and for one
+    that is packed in another way.
+    """
+    try:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+            # All of it, for gzip's checksum is at the end.
+            data = file.read(_LARGEST + 1)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(
-            f"{source}: not all lines begin with <wnid>/ ({others[0][:80]!r}): is it train_cls.txt?"
+            f"{path} cannot be read ({type(error).__name__}: {error}): {remedy}"
+        ) from error
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path} is too large to be a table of Kaggle's or the development kit")
+    refuse_packed(data, path)
+    return data
+
+
+def _read_text(path: Path) -> str:
+    """A table, with or without a byte-order mark; ValueError for other text than UTF-8."""
+    data = _read(path)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
+        raise ValueError(
+            f"{path} is in UTF-16, as spreadsheets write it: save it as CSV in UTF-8, or download "
+            "it again"
         )
-    return dict(counts)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: download it again") from error
 
 
 def _read_devkit(devkit: Path) -> _Devkit:
     # This import takes 0.2 s.
     from scipy.io.matlab import MatReadError
 
-    damage = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
-    other_content = (MatReadError, LookupError, ValueError, TypeError, NotImplementedError)
+    remedy = "is it the devkit, and whole? Download ILSVRC2012_devkit_t12.tar.gz again"
+    data = _read(devkit, remedy)
+    damage = (tarfile.TarError, MatReadError, LookupError, ValueError, TypeError)
     try:
-        with gzip.open(devkit) as packed:
-            # All 2.5 MB of it, for the checksum is at the end.
-            return _parse_devkit(packed.read())
-    except (*damage, *other_content) as error:
+        return _parse_devkit(data)
+    except (*damage, NotImplementedError) as error:
         raise ValueError(
-            f"{devkit} cannot be read ({type(error).__name__}: {error}): is it the devkit, and "
-            "whole? Download ILSVRC2012_devkit_t12.tar.gz again"
+            f"{devkit} cannot be read ({type(error).__name__}: {error}): {remedy}"
         ) from error
 
 

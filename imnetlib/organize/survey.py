@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 from imnetlib import catalog
 from imnetlib.arguments import PathLike
 from imnetlib.files import visible_names
-from imnetlib.organize.names import VALIDATION_NAME, is_training_name
+from imnetlib.organize.names import is_training_name, is_validation_name
 from imnetlib.progress import progress
 
 # Bytes. ImageNet's largest image has 15 million.
@@ -105,7 +104,7 @@ def _survey_class(folder: Path) -> tuple[int, int, list[StrangeFile]]:
 def _read_image(path: Path) -> bytes:
     """A file's bytes; ValueError that says why it cannot be an image of its class."""
     wnid = path.parent.name
-    named = is_training_name(wnid, path.name) or VALIDATION_NAME.fullmatch(os.fsencode(path.name))
+    named = is_training_name(wnid, path.name) or is_validation_name(wnid, path.name)
     # A folder that is not named after a wnid holds another data set, with names of its own.
     if not named and catalog.WNID.fullmatch(wnid):
         raise ValueError("not called as an image of its class")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imnetlib import catalog, files
@@ -34,11 +34,20 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """How a folder is being sorted; ``flat`` where the images come out of another folder."""
+    """How a folder is being sorted; ``flat`` where the images come out of another folder.
+
+    ``wnid_in_name``: whether the images' names end in their class.
+    """
 
     link: bool
     wnids: list[str]
     flat: str | None = None
+    wnid_in_name: bool = False
+
+    def names(self) -> list[str]:
+        """The name of each image."""
+        named = enumerate(self.wnids, 1)
+        return [validation_name(number, wnid * self.wnid_in_name) for number, wnid in named]
 
 
 def sort_validation(
@@ -46,7 +55,8 @@ def sort_validation(
 ) -> Sorting:
     """Put validation image i into ``folder/<wnids[i - 1]>``, out of ``flat`` (chapter 2).
 
-    ``flat`` is ``folder`` itself unless given. ``link`` makes hard links and leaves the originals.
+    ``flat`` is ``folder`` itself unless given. A name may end in the image's class, which then must
+    be its label. ``link`` makes hard links and leaves the originals.
     A journal, written before the first move, lets another run finish a killed one and
     ``undo_validation`` take it back; once sorted, nothing more is done. Raises ValueError, with
     nothing moved, for a missing or an unexpected name; OSError for ``flat`` on another disk.
@@ -59,8 +69,8 @@ def sort_validation(
     if flat != folder:
         files.require_one_disk(flat, folder)
     with files.exclusive_lock(folder):
-        _begin(folder, wnids, link, flat)
-        pairs, missing = _locate(folder, wnids, flat)
+        journal = _begin(folder, wnids, link, flat)
+        pairs, missing = _locate(folder, journal, flat)
         if missing:
             raise ValueError(
                 f"{folder}: {len(missing):,} of {len(wnids):,} images are gone "
@@ -94,7 +104,7 @@ def undo_validation(folder: PathLike) -> Sorting:
     journal = _read_journal(folder)
     flat = Path(journal.flat or folder)
     with files.exclusive_lock(folder):
-        pairs, missing = _locate(folder, journal.wnids, flat)
+        pairs, missing = _locate(folder, journal, flat)
         taken = [
             original.name
             for original, target in pairs
@@ -127,20 +137,25 @@ def undo_validation(folder: PathLike) -> Sorting:
     return Sorting(folder, len(wnids), moved, len(pairs) - moved, missing)
 
 
-def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> None:
+def _begin(folder: Path, wnids: Sequence[str], link: bool, flat: Path) -> _Journal:
     """Compare all names and write the journal, unless the same sorting has been begun."""
     journal = _Journal(link, list(wnids), None if flat == folder else str(flat.resolve()))
     if (folder / JOURNAL).exists():
-        _require_same_sorting(_read_journal(folder), journal, folder)
-        return
-    names = {validation_name(number) for number in range(1, len(wnids) + 1)}
-    require_same_names(files.visible_names(flat), names, flat)
+        begun = _read_journal(folder)
+        _require_same_sorting(begun, journal, folder)
+        return begun
+    names = files.visible_names(flat)
+    ending_in_wnid = replace(journal, wnid_in_name=True)
+    if not names.isdisjoint(ending_in_wnid.names()):
+        journal = ending_in_wnid
+    require_same_names(names, set(journal.names()), flat)
     others = files.visible_names(folder) if flat != folder else set()
     if others:
         listed = files.listed_names(others)
         raise ValueError(f"{folder} holds other things ({listed}): choose an empty folder")
     record = {key: value for key, value in asdict(journal).items() if value is not None}
     files.write_bytes_atomically(folder / JOURNAL, json.dumps(record).encode())
+    return journal
 
 
 def _require_same_sorting(begun: _Journal, asked: _Journal, folder: Path) -> None:
@@ -173,13 +188,12 @@ def _read_journal(folder: Path) -> _Journal:
 
 
 def _locate(
-    folder: Path, wnids: Sequence[str], flat: Path
+    folder: Path, journal: _Journal, flat: Path
 ) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
     """Each image's flat and sorted path, and the names of those that are at neither."""
     pairs = []
     missing = []
-    for number, wnid in enumerate(wnids, 1):
-        name = validation_name(number)
+    for name, wnid in zip(journal.names(), journal.wnids, strict=True):
         original = flat / name
         target = folder / wnid / name
         if original.exists() or target.exists():

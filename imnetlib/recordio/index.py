@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, list_of_paths, require, whole_number
 from imnetlib.files import write_atomically
 from imnetlib.recordio.format import RecordReader
-from imnetlib.recordio.images import IMAGE_HEADER
+from imnetlib.recordio.images import read_header
+from imnetlib.recordio.insightface import image_rows
 
 Integers: TypeAlias = NDArray[np.int64]
 
@@ -70,9 +70,13 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
     """Write a ``.idx`` file, whole or not at all, in MXNet's own text (chapter 4).
 
     ``keys`` and ``offsets``: integers of shape (n,). About 0.25 s per million rows. Raises
-    ValueError when their lengths differ.
+    ValueError when their lengths differ, and for a number that :func:`read_index` would refuse, one
+    below 0 or above 2**63 - 2; TypeError for what is no whole number.
     """
-    columns = np.asarray(keys, np.int64), np.asarray(offsets, np.int64)
+    columns = (
+        _require_numbers(f"{path}: a key", keys),
+        _require_numbers(f"{path}: an offset", offsets),
+    )
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         shapes = f"{columns[0].shape} and {columns[1].shape}"
         raise ValueError(f"{path}: an index needs one key for each offset, got shapes {shapes}")
@@ -83,22 +87,35 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
             out.write(text.encode("ascii"))
 
 
+def _require_numbers(name: str, values: ArrayLike) -> Integers:
+    numbers = np.asarray(values)
+    if numbers.size and numbers.dtype.kind not in "iu":
+        # Python's integers beyond 64 bits pass here, and are out of range.
+        for value in np.asarray(values, object).flat:
+            whole_number(name, value)
+    for value in (numbers.min(initial=0), numbers.max(initial=0)):
+        rule = f"{name} is from 0 to {NUMBER_LIMIT - 1:,}"
+        require(0 <= value < NUMBER_LIMIT, rule, int(value))
+    return numbers.astype(np.int64, copy=False)
+
+
 def rebuild_index(
     record: PathLike, advance: Callable[[int], object] | None = None
 ) -> tuple[Integers, Integers]:
     """Keys and offsets, int64 (n,) each, of a ``.rec`` whose ``.idx`` is lost (chapter 4).
 
-    Keys as im2rec gives them, the ids in the image headers; 0, 1, 2 … where not all records are
-    image records, or ids repeat or exceed int64. ``advance`` gets the bytes just passed. Reads
-    headers only: some 5 µs a record. Raises RecordError at the first damage.
+    Keys as im2rec and insightface give them, the ids in the image headers; 0, 1, 2 … where not all
+    records are image records, or ids repeat or exceed int64 (which insightface's layout survives
+    only where its header comes first). ``advance`` gets the bytes just passed. Reads headers only:
+    some 5 µs a record. Raises RecordError at the first damage.
     """
     ids = array("q")
     offsets = array("q")
     with RecordReader(record) as reader:
         for at, spans in reader.layout():
-            key = _image_id(reader, at, spans)
-            if key is not None:
-                ids.append(key)
+            header = read_header(reader, at, spans)
+            if header is not None and header.id < NUMBER_LIMIT:
+                ids.append(header.id)
             offsets.append(at)
             if advance is not None:
                 advance(spans[-1][2] - at)
@@ -108,27 +125,19 @@ def rebuild_index(
     return keys, np.array(offsets, np.int64)
 
 
-def _image_id(reader: RecordReader, at: int, spans: list[tuple[int, int, int]]) -> int | None:
-    """The id in an image record's header; None for another record, or an id beyond the limit."""
-    length = sum(stop - start for start, stop, _ in spans)
-    if length < IMAGE_HEADER.size:
-        return None
-    one_part = len(spans) == 1
-    head = reader.pread(IMAGE_HEADER.size, spans[0][0]) if one_part else reader.read_at(at)
-    flag, _, key, _ = IMAGE_HEADER.unpack_from(head)
-    return key if IMAGE_HEADER.size + 4 * flag <= length and key < NUMBER_LIMIT else None
-
-
 def read_index_of(shards: Sequence[PathLike], index: PathLike) -> tuple[Integers, Integers]:
     """Keys and offsets, int64 (n,) each, of the index over ``shards``, in file order (chapter 4).
 
     The offsets of several shards count as if they were one file. Raises FileNotFoundError when
     there is no ``index``, and ValueError when it names a place twice or one beyond the shards' end.
     """
+    shards = list_of_paths("shards", shards)
     if not Path(index).exists():
-        verb = f"index {shards[0]}" if len(shards) == 1 else f"merge-index {index}"
-        why = f"a shard needs its index; imnet {verb} writes it"
-        raise FileNotFoundError(errno.ENOENT, why, str(index))
+        lies_beside = [shard.with_suffix(".idx") for shard in shards] == [Path(index)]
+        verb = f"index {shards[0]}" if lies_beside else f"merge-index {index} REC..."
+        raise FileNotFoundError(
+            f"{index} is missing: a shard needs its index; imnet {verb} writes it"
+        )
     keys, offsets = read_index(index)
     steps = np.diff(offsets)
     if (steps < 0).any():
@@ -141,7 +150,7 @@ def read_index_of(shards: Sequence[PathLike], index: PathLike) -> tuple[Integers
             f"{index} names the record at byte {offsets[:-1][steps == 0][0]:,} twice: "
             "remove it, and imnet index or imnet merge-index writes a new one"
         )
-    size = sum(Path(shard).stat().st_size for shard in shards)
+    size = sum(shard.stat().st_size for shard in shards)
     if len(offsets) and offsets[-1] >= size:
         end = f"the {len(shards)} shards have {size:,}: give those that were merged, in their order"
         if len(shards) == 1:
@@ -153,18 +162,25 @@ def read_index_of(shards: Sequence[PathLike], index: PathLike) -> tuple[Integers
     return keys, offsets
 
 
-def merge_indexes(records: Sequence[PathLike]) -> tuple[Integers, Integers]:
+def merge_indexes(
+    records: Sequence[PathLike], *, images_only: bool = False
+) -> tuple[Integers, Integers]:
     """One index over several ``.rec`` files, in the order given, as if they were one (chapter 4).
 
     MXNet's ``ImageRecordIter`` (``path_imgrec="a.rec;b.rec"``) and DALI read shards only through
-    such an index: keys and offsets, int64 (n,) each. Reads the ``.idx`` beside each ``.rec``, and
-    raises as :func:`read_index_of` does.
+    such an index: keys and offsets, int64 (n,) each. With ``images_only`` without the records that
+    hold none, of insightface's layout: DALI fails on those. Reads the ``.idx`` beside each
+    ``.rec``, and raises as :func:`read_index_of` and :func:`image_rows` do.
     """
     keys = [np.empty(0, np.int64)]
     offsets = [np.empty(0, np.int64)]
     before = 0
-    for record in map(Path, records):
+    for record in list_of_paths("records", records):
         shard_keys, shard_offsets = read_index_of([record], record.with_suffix(".idx"))
+        if images_only:
+            rows = image_rows(record, shard_keys, shard_offsets)
+            shard_keys = shard_keys[rows]
+            shard_offsets = shard_offsets[rows]
         keys.append(shard_keys)
         offsets.append(shard_offsets + before)
         before += record.stat().st_size

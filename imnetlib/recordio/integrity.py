@@ -31,7 +31,7 @@ from imnetlib.recordio.format import (
     frame,
     whole_parts,
 )
-from imnetlib.recordio.index import Integers, read_index, write_index
+from imnetlib.recordio.index import Integers, read_index, rebuild_index, write_index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +106,11 @@ def salvage(
 ) -> Report:
     """Copy each sound record of ``damaged`` to ``out``, with a new ``.idx`` beside it (chapter 4).
 
-    Keys are those of ``index`` if given, else 0, 1, 2 …. ``index`` and ``checksums`` as in
-    :func:`verify`: with checksums exactly the untouched records come through. Without, damage
-    inside a payload passes unseen, and a record whose length may be damaged is left out. Where
-    bytes are missing or were added, give neither; what moved by no multiple of 4 is lost.
+    Keys are those of ``index`` if given, else those of :func:`rebuild_index`. ``index`` and
+    ``checksums`` as in :func:`verify`: with checksums exactly the untouched records come through.
+    Without, damage inside a payload passes unseen, and a record whose length may be damaged is left
+    out. Where bytes are missing or were added, give neither; what moved by no multiple of 4 is
+    lost.
     ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a record
     ends.
 
@@ -132,9 +133,12 @@ def salvage(
             raise ValueError(
                 f"{source} holds no sound record at all: nothing is written. Is it a .rec file?"
             )
-    rows, listed = expected.find(report.offsets)
-    keys = int(expected.keys.max(initial=-1)) + np.cumsum(~listed)
-    keys[listed] = expected.keys[rows[listed]]
+    if index is None:
+        keys, _ = rebuild_index(target)
+    else:
+        rows, listed = expected.find(report.offsets)
+        keys = int(expected.keys.max(initial=-1)) + np.cumsum(~listed)
+        keys[listed] = expected.keys[rows[listed]]
     write_index(target.with_suffix(".idx"), keys, np.array(ends[:-1], np.int64))
     return report
 

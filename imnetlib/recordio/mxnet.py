@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require
 from imnetlib.recordio.format import Buffer, RecordError, RecordReader, frame
-from imnetlib.recordio.index import read_index
+from imnetlib.recordio.index import NUMBER_LIMIT, read_index
 
 
 class MXRecordIO:
@@ -132,11 +133,18 @@ class MXIndexedRecordIO(MXRecordIO):
 
     def _read_index(self) -> tuple[list[Any], list[int]]:
         if self.key_type is int:
-            keys, offsets = read_index(self.idx_path)
-            return keys.tolist(), offsets.tolist()
+            columns = read_index(self.idx_path)
+            return columns[0].tolist(), columns[1].tolist()
         lines = Path(self.idx_path).read_text(encoding="utf-8").splitlines()
-        rows = [line.split("\t") for line in lines]
-        return [self.key_type(row[0]) for row in rows], [int(row[1]) for row in rows]
+        keys: list[Any] = []
+        offsets: list[int] = []
+        for number, line in enumerate(lines, 1):
+            key, _, offset = line.partition("\t")
+            rule = f"{self.idx_path}, line {number}: expected key TAB offset, a whole number"
+            require(offset.isdecimal(), rule, line[:80])
+            keys.append(self.key_type(key))
+            offsets.append(int(offset))
+        return keys, offsets
 
     def close(self) -> None:
         """Close both files; a second time does nothing."""
@@ -164,8 +172,9 @@ class MXIndexedRecordIO(MXRecordIO):
         return payload
 
     def write_idx(self, idx: Any, buf: Buffer) -> None:
-        """Append a record and its line in the index."""
+        """Append a record and its line in the index; ValueError for a key that cannot be read."""
         key = self.key_type(idx)
+        self._require_key(idx, key)
         position = self.tell()
         self.write(buf)
         # The index is open as long as the records are.
@@ -173,3 +182,14 @@ class MXIndexedRecordIO(MXRecordIO):
         self._index.write(f"{key}\t{position}\n")
         self.idx[key] = position
         self.keys.append(key)
+
+    def _require_key(self, idx: Any, key: Any) -> None:
+        """Refuse what the index could not hold, or would hold as another key."""
+        if self.key_type is int:
+            as_given = not isinstance(idx, numbers.Real) or key == idx
+            rule = f"{self.idx_path}: a key is a whole number from 0 to {NUMBER_LIMIT - 1:,}"
+            require(as_given and 0 <= key < NUMBER_LIMIT, rule, idx)
+        else:
+            text = str(key)
+            rule = f"{self.idx_path}: a key is one line of text, without a tab or outer spaces"
+            require(text.splitlines() == [text] == [text.strip()] and "\t" not in text, rule, idx)

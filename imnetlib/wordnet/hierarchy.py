@@ -1,7 +1,8 @@
 """WordNet's nouns above ImageNet's classes, as arrays: masses, ancestors, relations (chapter 9).
 
 The hierarchy is a DAG, not a tree: a node may have several parents, and a class may be above other
-classes. Edges come from ``data/hypernyms.tsv``. Needs NumPy and SciPy's sparse arrays, not NLTK.
+classes. Edges come from ``data/hypernyms.tsv``, those of nouns that are none of ImageNet's classes
+from ``data/nouns.tsv``. Needs NumPy and SciPy's sparse arrays, not NLTK.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
-from imnetlib import catalog
+from imnetlib import catalog, evaluate
 from imnetlib.arguments import require, require_several
 
 Floats = NDArray[np.float64]
@@ -64,21 +65,25 @@ class Hierarchy:
         """The probability under each node, (..., N) to (..., nodes), float64 (chapter 9).
 
         A class counts once however many ways lead up from it, so no node gets more than the root.
-        ValueError for another number of classes. The 21,841 classes cost up to 1 ms and 0.2 MB an
-        image.
+        Probabilities of some of the classes, whose sum is below 1, are enough. ValueError for
+        another number of classes and for what are no probabilities, as logits are not. The 21,841
+        classes cost up to 1 ms and 0.2 MB an image.
         """
-        rows = np.asarray(probabilities)
+        given = np.asarray(probabilities)
         classes = len(self.classes)
-        if rows.shape[-1:] != (classes,):
-            raise ValueError(f"the last axis holds {classes:,} classes; the shape is {rows.shape}")
-        mass: Floats = self.members @ rows.reshape(-1, classes).T
-        return np.ascontiguousarray(mass.T).reshape(*rows.shape[:-1], len(self))
+        if given.shape[-1:] != (classes,):
+            raise ValueError(f"the last axis holds {classes:,} classes; the shape is {given.shape}")
+        rows = given.reshape(-1, classes)
+        evaluate.require_probabilities(rows, least=0)
+        mass: Floats = self.members @ rows.T
+        return np.ascontiguousarray(mass.T).reshape(*given.shape[:-1], len(self))
 
     def vector(self, probabilities: ArrayLike) -> Floats:
-        """The probabilities of one image, float64 (N,); ValueError for another shape or NaN."""
+        """The probabilities of one image, float64 (N,); ValueError for others, and for logits."""
         vector = np.asarray(probabilities, np.float64)
-        fits = vector.shape == self.classes.shape and not np.isnan(vector).any()
-        require(fits, f"give {len(self.classes):,} probabilities, none of them NaN", vector.shape)
+        fits = vector.shape == self.classes.shape
+        require(fits, f"give {len(self.classes):,} probabilities of one image", vector.shape)
+        evaluate.require_probabilities(vector[None])
         return vector
 
     def lowest_common_ancestor(self, nodes: ArrayLike) -> int:
@@ -118,16 +123,30 @@ class Hierarchy:
 def load(classes: Sequence[str] | None = None) -> Hierarchy:
     """The hierarchy above a model's ``classes``, in their order, or above all 21,841 (chapter 9).
 
-    KeyError names a class that is none of ImageNet's; ValueError where classes repeat. 0.2 s.
+    Any noun of WordNet 3.0 may be a class. KeyError names one that is none; ValueError where
+    classes repeat. 0.2 s; 0.3 s with a noun that is none of ImageNet's classes.
     """
-    if classes is not None:
-        require_several("classes", classes)
-        for wnid in classes:
-            # For its KeyError.
-            catalog.describe(wnid)
-    wnids = catalog.wnids_21k() if classes is None else classes
     words = catalog.data_file("hypernyms.tsv").read_text(encoding="ascii").split()[2:]
-    return build(wnids, list(zip(words[::2], words[1::2], strict=True)))
+    edges = list(zip(words[::2], words[1::2], strict=True))
+    if classes is None:
+        return build(catalog.wnids_21k(), edges)
+    require_several("classes", classes)
+    return build(classes, edges + _edges_above(classes))
+
+
+def _edges_above(wnids: Sequence[str]) -> list[tuple[str, str]]:
+    """The edges that lead up to ImageNet's classes, or the root, from nouns that are none."""
+    edges = []
+    # Grows while it is read.
+    ahead = [wnid for wnid in wnids if wnid not in catalog.classes()]
+    known = {*catalog.classes(), *ahead}
+    for wnid in ahead:
+        for hypernym in _other_noun(wnid)[0].split():
+            edges.append((wnid, hypernym))
+            if hypernym not in known:
+                known.add(hypernym)
+                ahead.append(hypernym)
+    return edges
 
 
 def build(classes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Hierarchy:
@@ -210,30 +229,31 @@ def contract(hierarchy: Hierarchy) -> Hierarchy:
 
 
 @functools.cache
-def _inner() -> dict[str, tuple[str, str]]:
-    """First name and gloss by wnid of the nodes that are not classes."""
-    lines = catalog.data_file("inner_nodes.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    rows = (line.split("\t") for line in lines)
-    return {wnid: (names.split(", ")[0], gloss) for wnid, names, gloss in rows}
+def _other_nouns() -> dict[str, str]:
+    """The row of each noun that is none of ImageNet's classes, by its wnid. Read once, 0.1 s."""
+    lines = catalog.data_file("nouns.tsv").read_text(encoding="ascii").splitlines()[1:]
+    return {wnid: row for wnid, _, row in (line.partition("\t") for line in lines)}
 
 
-def _name_and_gloss(wnid: str) -> tuple[str, str]:
-    if wnid in _inner():
-        return _inner()[wnid]
-    if wnid not in catalog.classes():
+def _other_noun(wnid: str) -> list[str]:
+    """Hypernyms, names and gloss of a noun that is none of ImageNet's classes."""
+    if wnid not in _other_nouns():
         raise KeyError(
-            f"{wnid!r} is neither one of ImageNet's classes nor a node above one; "
-            "ids look like n09468604"
+            f"{wnid!r} is no noun of WordNet 3.0, whose ids look like n09468604: is it an offset "
+            "of WordNet 3.1?"
         )
-    found = catalog.classes()[wnid]
-    return found.names[0], found.gloss
+    return _other_nouns()[wnid].split("\t")
 
 
 def name(wnid: str) -> str:
-    """The first name of a class or a node above one: ``conifer``; KeyError if none (chapter 9)."""
-    return _name_and_gloss(wnid)[0]
+    """The first name of a noun of WordNet 3.0: ``conifer``; KeyError if none (chapter 9)."""
+    if wnid in catalog.classes():
+        return catalog.classes()[wnid].names[0]
+    return _other_noun(wnid)[1].split(", ")[0]
 
 
 def gloss(wnid: str) -> str:
-    """What WordNet says a class or a node above one is; KeyError if none (chapter 9)."""
-    return _name_and_gloss(wnid)[1]
+    """What WordNet 3.0 says that a noun is; KeyError if it is none (chapter 9)."""
+    if wnid in catalog.classes():
+        return catalog.classes()[wnid].gloss
+    return _other_noun(wnid)[2]

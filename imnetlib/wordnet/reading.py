@@ -2,7 +2,7 @@
 
 Pure functions of a ``wordnet.Hierarchy`` of N classes and of probabilities in its order: (n, N) for
 many images, (N,) for one. A node says "one of the classes under me"; its mass is the probability
-that this is right. All raise ValueError for other shapes and for NaN.
+that this is right. All raise ValueError for other shapes and for what are no probabilities.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib import evaluate
-from imnetlib.arguments import require, whole_numbers
+from imnetlib.arguments import require
 from imnetlib.wordnet.hierarchy import Floats, Hierarchy, Integers
 
 
@@ -24,20 +24,19 @@ def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integ
     always qualifies, so there is always an answer. Time and memory: those of the masses, of a block
     of rows at a time. ValueError for a ``theta`` that is not from 0 to 1.
     """
-    require(0 <= theta <= 1, "theta is a probability, 0 to 1", theta)
     blocks = _mass_blocks(hierarchy, probabilities)
     return np.concatenate([_answers(hierarchy, mass, theta) for _, mass in blocks])
 
 
 def _mass_blocks(hierarchy: Hierarchy, probabilities: ArrayLike) -> Iterator[tuple[slice, Floats]]:
-    rows_of_images = np.asarray(probabilities)
-    shape = rows_of_images.shape
+    shape = np.shape(probabilities)
     require(len(shape) == 2 and shape[0] > 0, "give a row for each image, (n, N)", shape)
-    for rows, block in evaluate.row_blocks(rows_of_images):
+    for rows, block in evaluate.probability_blocks(probabilities):
         yield rows, hierarchy.mass(block)
 
 
 def _answers(hierarchy: Hierarchy, mass: Floats, theta: float) -> Integers:
+    require(0 <= theta <= 1, "theta is a probability, 0 to 1", theta)
     # The root tells 0 bits: it answers even where its mass, a rounded sum, misses a theta of 1.
     bits = np.where(mass >= theta, hierarchy.information, 0.0)
     return _last_maximum(np.where(bits == bits.max(axis=1, keepdims=True), mass, -1.0))
@@ -127,9 +126,9 @@ def accuracy_and_information(
 
     An answer is right when it is the true class or above it. ``labels`` (n,): the true columns;
     images of label -1, whose class is none of the columns, are left out, and ValueError says when
-    none remain. Of the masses, a block of rows is in memory at a time.
+    none remain. Of the masses, a block of rows is in memory at a time. ``thetas`` as for ``climb``.
     """
-    labels = whole_numbers("labels", labels)
+    labels = evaluate.labels_for(probabilities, labels)
     known = int(np.count_nonzero(labels >= 0))
     if not known:
         raise ValueError(

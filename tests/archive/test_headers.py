@@ -1,14 +1,27 @@
 """Headers in every format and spelling, and those that are refused."""
 
+import bz2
 import gzip
+import lzma
 import tarfile
 from pathlib import Path
 
 import pytest
 from making import tar_of
-from tars import as_rows, by_tarfile, entry, index_by_scanner, tar_of_entries, write_archive
+from tars import (
+    END,
+    as_rows,
+    by_tarfile,
+    entry,
+    index_by_scanner,
+    member,
+    pax,
+    tar_of_entries,
+    with_checksum,
+    write_archive,
+)
 
-from imnetlib.archive import index_tar
+from imnetlib.archive import TarIndex, index_tar
 
 
 @pytest.mark.parametrize(
@@ -74,12 +87,6 @@ def test_refused_members_are_named(
         index_tar(write_archive(tmp_path, data))
 
 
-def with_checksum(header: bytearray) -> bytes:
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -116,25 +123,6 @@ def test_a_flipped_byte_in_a_header_never_passes(tmp_path: Path, nested: Path):
     assert passed <= 2
 
 
-def member(name: bytes, data: bytes = b"", kind: bytes = b"0") -> bytes:
-    """A member with any name."""
-    header = bytearray(entry("x", len(data)).tobuf(tarfile.GNU_FORMAT))
-    header[:100] = name.ljust(100, b"\0")
-    header[156:157] = kind
-    return with_checksum(header) + data + bytes(-len(data) % 512)
-
-
-def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
-    """A pax header with these records."""
-    data = b""
-    for key, value in records:
-        length = len(key) + len(value) + 3
-        length += len(str(length + len(str(length))))
-        data += b"%d %s=%s\n" % (length, key, value)
-    return member(b"pax", data, kind)
-
-
-END = bytes(1024)
 ONE = member(b"a", b"1")
 
 
@@ -183,13 +171,37 @@ ONE = member(b"a", b"1")
         (pax((b"size", b"9" * 5000)) + ONE + END, "has a broken pax header"),
         (pax((b"size", b"9223372036854774271")) + ONE + END, "no valid tar header"),
         (
+            pax((b"path", b"/abs"), kind=b"X") + ONE + END,
+            "called '/abs': that is no safe file name",
+        ),
+        (
             pax((b"path", b"other"), kind=b"g") + ONE + END,
             "a global pax header that renames members",
         ),
         (
-            gzip.compress(ONE + END),
-            "is gzip-compressed: imnet index unpacks and indexes it; then give the .tar",
+            gzip.compress(ONE + END, mtime=0),
+            "a.tar is gzip-compressed: call it .tar.gz, then imnet index unpacks and indexes it",
         ),
+        (
+            member(b"n1.tar", gzip.compress(ONE + END, mtime=0)) + END,
+            "in n1.tar, is gzip-compressed: class tars must not be packed themselves; unpack the",
+        ),
+        (
+            member(b"n1.tar.gz", gzip.compress(ONE + END, mtime=0)) + END,
+            "a.tar holds n1.tar.gz: class tars must not be packed themselves; unpack the archive "
+            "and each of them, then tar the class folders",
+        ),
+        (member(b"t/n1.tgz") + END, "holds t/n1.tgz: class tars must not be packed"),
+        (member(b"n1.tar.bz2") + END, "holds n1.tar.bz2: class tars must not be packed"),
+        (member(b"n1.zip") + END, "holds n1.zip: class tars must not be packed"),
+        (
+            member(rb"train\n01440764\x.JPEG") + END,
+            r"'train\\n01440764\\x.JPEG': that is no safe file name; make the tar again with / ",
+        ),
+        (member(rb"..\evil") + END, r"called '..\\evil': that is no safe file name"),
+        (member(b"C:evil") + END, "called 'C:evil': that is no safe file name"),
+        (member(b"a/c:/evil") + END, "called 'a/c:/evil': that is no safe file name"),
+        (pax((b"path", b"D:x")) + ONE + END, "called 'D:x': that is no safe file name"),
     ],
 )
 def test_what_no_honest_program_writes(tmp_path: Path, data: bytes, message: str):
@@ -211,6 +223,37 @@ def test_sizes_in_other_spellings_are_refused(tmp_path: Path, field: bytes):
     header[124:136] = field
     with pytest.raises(ValueError, match="no valid tar header at byte 0"):
         index_tar(write_archive(tmp_path, with_checksum(header) + bytes(512) + END))
+
+
+PACKED = {
+    "gz": (gzip.compress(ONE), "is gzip-compressed: imnet index unpacks and indexes it; then give"),
+    "bz2": (bz2.compress(ONE), r"is compressed by bzip2: unpack it first \(bunzip2 .*a\.bz2\)$"),
+    "xz": (lzma.compress(ONE), r"is compressed by xz: unpack it first \(xz -d .*a\.xz\)$"),
+    "lzma": (lzma.compress(ONE, lzma.FORMAT_ALONE), "is compressed by lzma: unpack it first"),
+    "zst": (b"\x28\xb5\x2f\xfd" + END, "is compressed by Zstandard: unpack it first"),
+    "zip": (b"PK\3\4" + END, r"is a zip archive: unpack it first \(unzip .*a\.zip\)$"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + END, r"is a 7z archive: unpack it first \(7z x .*a\.7z\)$"),
+    "rar": (b"Rar!\x1a\x07\1\0" + END, "is a RAR archive: unpack it first"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_a_packed_archive_is_named_for_what_it_is(tmp_path: Path, kind: str):
+    """By its bytes, by whatever way it is opened."""
+    data, message = PACKED[kind]
+    path = write_archive(tmp_path, data, f"a.{kind}")
+    with pytest.raises(ValueError, match=message):
+        index_tar(path)
+    with pytest.raises(ValueError, match=message):
+        index_by_scanner(data, path, [100])
+    with pytest.raises(ValueError, match=message):
+        TarIndex.load(path)
+
+
+@pytest.mark.parametrize("name", [b"BZh91AY&SY.JPEG", b"LZIP", b"Rar!"])
+def test_a_name_that_begins_like_a_packed_file(tmp_path: Path, name: bytes):
+    index = index_tar(write_archive(tmp_path, member(name, b"1") + END))
+    assert index.names.tolist() == [name]
 
 
 def test_folders_as_the_first_tars_had_them(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making import tar_of
-from tars import CLASSES, as_rows, by_tarfile, write_archive
+from tars import BYPRODUCTS, CLASSES, as_rows, by_tarfile, write_archive
 
 from imnetlib.archive import TarIndex, TarReader, index, index_path, index_tar, open_index
 
@@ -62,6 +62,36 @@ def test_a_damaged_index_is_no_index_whatever_byte_is_wrong(nested: Path):
             TarIndex.load(index_path(nested))
         except (ValueError, FileNotFoundError) as error:
             assert "npz is" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("byproducts", [[], [".DS_Store", "train/b/._0.JPEG"]], ids=len)
+def test_an_index_of_an_earlier_version(tmp_path: Path, byproducts: list[str]):
+    """It had by-products among the members, and no class folders."""
+    names = [f"train/{wnid}/{i}.JPEG" for wnid in ("b", "a") for i in range(2)]
+    path = write_archive(tmp_path, tar_of(dict.fromkeys([*byproducts, *names], b"")))
+    rows = by_tarfile(path)
+    columns = dict(zip(("names", "offsets", "sizes"), zip(*rows, strict=True), strict=True))
+    columns["names"] = np.array([name.encode() for name in columns["names"]])
+    columns |= {"classes": np.full(len(rows), -1, np.int32), "class_names": np.array([])}
+    columns |= {"archive": np.array("a.tar"), "archive_bytes": np.array(path.stat().st_size)}
+    np.savez(index_path(path), **columns)
+    again = TarIndex.load(index_path(path))
+    assert as_rows(again) == rows[len(byproducts) :]
+    assert again.class_names == ("a", "b")
+    assert again.classes.tolist() == [1, 1, 0, 0]
+    assert again.left_out == len(byproducts)
+
+
+def test_the_count_of_what_is_left_out_is_kept(tmp_path: Path):
+    path = write_archive(tmp_path, tar_of({"a": b"1", **BYPRODUCTS}))
+    assert open_index(path).left_out == len(BYPRODUCTS)
+    assert TarIndex.load(index_path(path)).left_out == len(BYPRODUCTS)
+
+
+def test_an_index_kept_elsewhere_is_opened_by_its_own_path(tmp_path: Path, nested: Path):
+    index_tar(nested).save(tmp_path / "elsewhere" / "my.npz")
+    assert open_index(str(tmp_path / "elsewhere" / "my.npz")).path == nested
+    assert not index_path(nested).exists()
 
 
 def test_an_index_without_its_archive(tmp_path: Path, nested: Path):

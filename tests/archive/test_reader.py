@@ -24,6 +24,13 @@ def test_reading_from_many_threads(nested: Path):
             reader.read_name("n03/none.JPEG")
 
 
+def test_a_reader_asks_for_an_index(nested: Path):
+    with pytest.raises(
+        TypeError, match=r"by a TarIndex, as archive\.open_index gives it, not .*Pos"
+    ):
+        TarReader(nested)
+
+
 def test_an_archive_that_shrank_is_noticed(nested: Path):
     index = index_tar(nested)
     with TarReader(index) as reader:

@@ -12,18 +12,17 @@ from __future__ import annotations
 import functools
 import io
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import simplejpeg
 from measure import Job
 from PIL import Image
+from torchvision_import import use_torchvision
 
 from imnetlib import recordio
 from imnetlib.image import RANDOM_COLUMNS, Transform, decode_into
@@ -161,20 +160,6 @@ def gluon(task: Task, threads: bool) -> Job:
             yield images
 
     return lambda: count(batches(), task)
-
-
-def use_torchvision() -> Any:
-    """torchvision, even where its compiled operators do not fit torch: crops do without them."""
-    try:
-        import torchvision
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        with mock.patch("torch.library.register_fake", return_value=lambda function: function):
-            import torchvision
-    import torchvision.transforms.v2
-
-    return torchvision
 
 
 def pillow_decoder(task: Task) -> Decode:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from making import imnet
 
 from imnetlib.cli import main
@@ -35,6 +36,17 @@ def test_every_verb_and_each_of_its_options_has_help(verb: str):
     options = [param for param in VERBS[verb].params if isinstance(param, click.Option)]
     assert [option.name for option in options if not option.help] == []
     assert first in " ".join(imnet(*verb.split(), "--help").output.split())
+
+
+@pytest.mark.parametrize("group", [(), ("organize",)])
+def test_a_terminal_of_80_columns_shows_a_line_for_each_verb(group: tuple[str, ...]):
+    done = CliRunner().invoke(main, [*group, "--help"], terminal_width=80)
+    _, _, rows = done.output.partition("Commands:\n")
+    shown = [row.split() for row in rows.splitlines()]
+    assert [row[0] for row in shown] == sorted(
+        name.split()[-1] for name in VERBS if tuple(name.split()[:-1]) == group
+    )
+    assert all(row[-1].endswith(".") and not row[-1].endswith("..") for row in shown)
 
 
 @pytest.mark.parametrize("verb", VERBS)

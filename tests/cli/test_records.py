@@ -260,6 +260,13 @@ def test_the_verb_says_which_order_the_labels_have(tmp_path: Path):
     assert (lst.parent / "synset.txt").read_bytes() == names.read_bytes()
 
 
+def test_a_part_without_images_is_no_list(tmp_path: Path):
+    put(tmp_path / "images", {"x/1.jpg": b"", "y/1.jpg": b""})
+    done = imnet("list", tmp_path / "images", tmp_path / "a.lst", "--train-ratio", 0.99)
+    assert (done.exit_code, list(tmp_path.glob("*.lst"))) == (2, [])
+    assert "--train-ratio 0.99: one part would have no image" in done.output
+
+
 @pytest.mark.parametrize(("unknown", "images"), [("keep", 4), ("omit", 3)])
 def test_images_of_classes_without_a_label_are_counted(tmp_path: Path, unknown: str, images: int):
     put(tmp_path / "images", {f"{name}/1.jpg": b"" for name in ("red fox", "teddy", "x", "y")})

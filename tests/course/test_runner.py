@@ -67,9 +67,25 @@ def test_run_prints_a_line_with_what_the_chapter_showed(course: Path):
     assert report.recorded(executed) == {"showed": "01440764 2", "rate": 2.0}
 
 
+def test_run_leaves_what_it_makes_where_it_is_told(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write(course / "01_first.ipynb", "import os", "print(os.environ['IMNETLIB_FIGURES'])")
+    done = CliRunner().invoke(main, ["run", "1", "--out", "made/today"])
+    assert done.exit_code == 0, done.output
+    made = tmp_path / "here" / "made" / "today"
+    assert done.output.endswith(f"Executed notebooks and figures: {made}\n")
+    executed = nbformat.read(made / "notebooks" / "01_first.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == f"{made / 'figures'}\n"
+    assert not (course / "build").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["1", "--store", "--out", "there"], "it takes no --root, no -p and no --out"),
         (["7"], "There is no chapter '7'. The chapters: 01_first, 02_second"),
         (
             ["1", "-p", "worker", "2"],

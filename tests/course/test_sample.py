@@ -6,12 +6,16 @@ import hashlib
 import inspect
 import io
 import json
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import tarfile
+import threading
 import warnings
 from collections import Counter
+from concurrent.futures import process
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +29,7 @@ from imnetlib import catalog, organize
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from imnetlib.cli import main
 from imnetlib.course import sample
-from imnetlib.course.sample import drawing
+from imnetlib.course.sample import archives, drawing
 
 SETTINGS = {"classes": 5, "train_per_class": 4, "validation_per_class": 3, "seed": 7}
 
@@ -242,8 +246,28 @@ def test_the_sums_are_right_and_load_repeats_them(drawn: Path):
         assert archive.size == (drawn / archive.name).stat().st_size
 
 
+def test_a_painter_that_is_killed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    add = archives._add
+
+    def kill_and_add(*arguments: object) -> None:
+        for worker in multiprocessing.active_children()[:1]:
+            os.kill(worker.pid, signal.SIGKILL)
+        add(*arguments)
+
+    monkeypatch.setattr(archives, "_add", kill_and_add)
+    with pytest.raises(ChildProcessError, match="a process that paints was killed"):
+        sample.draw(tmp_path, **SETTINGS | {"train_per_class": 40}, workers=2)
+    assert multiprocessing.active_children() == []
+
+
 def test_the_bytes_do_not_depend_on_the_workers(drawn: Path, tmp_path: Path):
     sample.draw(tmp_path, **SETTINGS, workers=2)
+    # A thread of the pool that is left would close a pipe to which Python writes at its exit.
+    left = [
+        thread for thread in threading.enumerate() if type(thread).__module__ == process.__name__
+    ]
+    assert left == []
+    assert multiprocessing.active_children() == []
     assert md5s(tmp_path) == md5s(drawn)
     assert (tmp_path / "sample.json").read_bytes() == (drawn / "sample.json").read_bytes()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import is_alive
 
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR
 from imnetlib.course import sample
@@ -109,22 +110,14 @@ def test_a_kill_leaves_no_half_archive_and_the_next_draw_finishes(
     }
 
 
-def alive(pid: str) -> bool:
-    """Whether a process runs: one that has ended and waits to be collected does not."""
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True
-    ).stdout.strip()
-    return bool(state) and not state.startswith("Z")
-
-
 def test_the_workers_end_with_a_killed_parent(tmp_path: Path):
     killed_at([8], tmp_path, workers=2)
-    workers = (tmp_path / "8.workers").read_text().split()
+    workers = [int(pid) for pid in (tmp_path / "8.workers").read_text().split()]
     assert len(workers) == 2
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(map(alive, workers)):
+    while time.monotonic() < deadline and any(map(is_alive, workers)):
         time.sleep(0.05)
-    left = [pid for pid in workers if alive(pid)]
+    left = [pid for pid in workers if is_alive(pid)]
     for pid in left:
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     assert left == []

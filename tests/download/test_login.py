@@ -1,5 +1,6 @@
 """Log-in data: where they come from, where they are sent, and that they are never shown."""
 
+import base64
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -11,6 +12,8 @@ from downloading import NAME, Fault, answering, serve
 
 from imnetlib import download
 from imnetlib.download import DownloadError, login
+from imnetlib.download.answers import login_hint
+from imnetlib.download.state import DownloadState
 
 
 @pytest.fixture
@@ -66,6 +69,129 @@ def test_a_cookie_survives_a_redirect(target: Path, monkeypatch: pytest.MonkeyPa
     with answering(redirect) as url, pytest.raises(DownloadError, match="answered 403"):
         download.download(url, target)
     assert seen == [(path, "sid=s3cret; theme=dark=1") for path in (f"/{NAME}", "/there")]
+
+
+def page(request: BaseHTTPRequestHandler, status: int) -> None:
+    """Answer with a page of HTML."""
+    request.send_response(status)
+    request.send_header("Content-Type", "text/html; charset=utf-8")
+    request.send_header("Content-Length", "0")
+    request.end_headers()
+
+
+GIVEN = [
+    {},
+    {"IMAGENET_USER": "ada", "IMAGENET_KEY": "s3cret"},
+    {"IMAGENET_COOKIE": "sid=s3cret"},
+    {"IMAGENET_COOKIE": "sid=s3cret", "IMAGENET_USER": "ada", "IMAGENET_KEY": "s3cret"},
+]
+IDS = ["nothing", "key", "cookie", "both"]
+
+
+@pytest.mark.parametrize("way", ["environment", "file"])
+@pytest.mark.parametrize("given", GIVEN, ids=IDS)
+@pytest.mark.parametrize("status", [401, 403, 200])
+@pytest.mark.parametrize("leads_to", ["", "/login", "http://localhost"])
+def test_a_wrong_log_in_is_told_from_a_missing_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    given: dict[str, str],
+    status: int,
+    leads_to: str,
+):
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path == f"/{NAME}" and leads_to:
+            request.send_response(302)
+            port = request.server.server_address[1]
+            place = f"{leads_to}:{port}/login" if "://" in leads_to else leads_to
+            request.send_header("Location", place)
+            request.end_headers()
+        else:
+            page(request, status)
+
+    source = ""
+    secrets = None
+    if way == "environment":
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+    elif given:
+        secrets = str(tmp_path / "login")
+        Path(secrets).touch(mode=0o600)
+        Path(secrets).write_text("".join(f"{n}={value}\n" for n, value in given.items()))
+        source = f" of {secrets}"
+    with answering(answer) as url, pytest.raises(DownloadError) as caught:
+        download.download(url, tmp_path / NAME, credentials=secrets)
+    _, _, hint = str(caught.value).partition("nothing of it was kept; ")
+    named = ", ".join(given) + source
+    if not given:
+        certain = "this" if status == 401 else "if this"
+        expected = (
+            f"{certain} needs a log-in: set IMAGENET_USER and IMAGENET_KEY or IMAGENET_COOKIE"
+        )
+    elif "://" in leads_to:
+        expected = (
+            f"it leads to localhost, where this log-in ({named}) is not sent: "
+            "check the log-in and the address"
+        )
+    else:
+        seems = "it seems that " if status == 200 else ""
+        expected = f"{seems}the server refused this log-in ({named}): check it"
+    assert hint == expected
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_log_in_that_ends_in_the_middle(
+    site: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A cookie of days may not outlive the download: what is there stays."""
+    monkeypatch.setenv("IMAGENET_COOKIE", "sid=s3cret")
+    with serve(site, [Fault(drop_after=300_000), Fault(page=403)]) as base:
+        message = r"the server refused this log-in \(IMAGENET_COOKIE\): check it"
+        with pytest.raises(DownloadError, match=message):
+            download.download(base + NAME, target)
+        assert download.download(base + NAME, target).resumed_from > 0
+
+
+def test_a_log_in_that_only_leads_round_in_circles(
+    target: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+):
+    monkeypatch.setenv("IMAGENET_COOKIE", "sid=s3cret")
+
+    def redirect(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", f"/{NAME}")
+        request.end_headers()
+
+    message = r"redirects without an end; the server refused this log-in \(IMAGENET_COOKIE\)"
+    with answering(redirect) as url, pytest.raises(DownloadError, match=message):
+        download.download(url, target)
+    assert pauses == []
+
+
+def test_a_log_in_that_requests_finds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "netrc").write_text("machine example.org login ada password s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    url = "https://example.org/set.tar"
+    answer = requests.Response()
+    answer.url = url
+    answer.status_code = 403
+    answer.request = requests.Session().prepare_request(requests.Request("GET", url))
+    transfer = DownloadState(url, tmp_path / NAME, None, None, None, False)
+    hint = "; the server refused this log-in (of the file .netrc): check it"
+    assert login_hint(answer, transfer) == hint
+
+
+def test_a_key_of_any_letters(
+    refusing: tuple[str, list[dict[str, str]]], target: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url, seen = refusing
+    monkeypatch.setenv("IMAGENET_USER", "ада")
+    monkeypatch.setenv("IMAGENET_KEY", "ключ")
+    with pytest.raises(DownloadError, match="refused this log-in"):
+        download.download(url, target)
+    sent = base64.b64decode(seen[0]["Authorization"].removeprefix("Basic "))
+    assert sent.decode() == "ада:ключ"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """A transfer to its end: the bytes, the disk, other processes, what is asked wrongly."""
 
 import errno
+import fcntl
 import gzip
 import os
+import threading
 from http.server import BaseHTTPRequestHandler
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from downloading import DATA, MD5, NAME, Fault, answering, assert_whole, fetch, names_beside, serve
 
@@ -19,8 +23,11 @@ def test_a_download_without_trouble(site: Path, target: Path):
     assert_whole(result, target)
     assert (result.bytes_fetched, result.resumed_from) == (len(DATA), 0)
     assert (result.restarts, result.notes) == (0, ())
+    assert (result.was_there, result.verified) == (False, "md5")
     again = fetch(site, target, Fault(page=500), size=len(DATA), md5=MD5)
     assert (again.bytes_fetched, again.resumed_from) == (0, len(DATA))
+    target.unlink()
+    assert fetch(site, target).verified == "size"
 
 
 def test_a_compressed_file_arrives_as_it_is(site: Path, target: Path):
@@ -43,6 +50,61 @@ def test_mode_of_new_files_is_left_to_the_umask(site: Path, target: Path):
     finally:
         os.umask(before)
     assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_is_there_and_stated_needs_no_server(target: Path):
+    target.parent.mkdir()
+    target.write_bytes(DATA)
+    for stated, verified in (({"md5": MD5}, "md5"), ({"size": np.int64(len(DATA))}, "size")):
+        result = download.download("http://nowhere.invalid/set.tar", str(target), **stated)
+        assert_whole(result, target)
+        assert (result.was_there, result.verified, result.notes) == (True, verified, ())
+
+
+def test_what_is_there_and_not_stated_is_as_long_as_on_the_server(site: Path, target: Path):
+    target.parent.mkdir()
+    target.write_bytes(DATA)
+    result = fetch(site, target)
+    assert_whole(result, target)
+    assert (result.was_there, result.verified) == (True, "size")
+    assert (result.bytes_fetched, result.resumed_from) == (0, len(DATA))
+    target.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"set\.tar has 4 bytes, not 700,001: move it away"):
+        fetch(site, target)
+    assert target.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "note"),
+    [
+        ({}, 200, "the server does not tell how long the file is"),
+        ({"Content-Type": "text/html", "Content-Length": "9"}, 200, "answered 200 OK, text/html"),
+        ({"Content-Length": "4"}, 401, "answered 401 Unauthorized"),
+        ({"Content-Length": "4"}, 404, "answered 404 Not Found"),
+        ({"Content-Length": "4"}, 503, "answered 503 Service Unavailable"),
+        ({"Location": "/set.tar"}, 302, "the server redirects without an end"),
+        ({}, 0, "ConnectionError"),
+    ],
+)
+def test_what_can_be_compared_with_nothing_is_called_unverified(
+    target: Path, headers: dict[str, str], status: int, note: str
+):
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if status:
+            request.send_response(status)
+            for name, value in headers.items():
+                request.send_header(name, value)
+            request.end_headers()
+
+    target.parent.mkdir()
+    target.write_bytes(DATA)
+    with answering(answer) as url:
+        result = download.download(url, target)
+    assert (result.was_there, result.verified, result.md5) == (True, "unverified", MD5)
+    (said,) = result.notes
+    assert said.startswith("not compared with the file on the server: ")
+    assert note in said
+    assert target.read_bytes() == DATA
 
 
 def test_what_is_there_already(site: Path, target: Path):
@@ -118,6 +180,16 @@ def test_a_disk_that_fills_up(site: Path, target: Path, monkeypatch: pytest.Monk
     assert_whole(result, target)
 
 
+def test_a_disk_without_locks(site: Path, target: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(files, "_warned_of_no_locks", threading.Event())
+    with pytest.warns(UserWarning, match=f"the file system of {target.parent} has no locks"):
+        assert_whole(fetch(site, target), target)
+
+
 def test_two_at_once_on_one_file(target: Path):
     """The second call comes in the middle of the first, and is refused before any request."""
     refused: list[BaseException | None] = []
@@ -159,13 +231,24 @@ def test_a_part_that_something_else_changes(
     assert_whole(fetch(site, target, md5=MD5), target)
 
 
-def test_what_is_asked_wrongly_is_refused_before_the_first_byte(target: Path):
-    for options, message in (
-        ({"md5": "xyz"}, "32 digits"),
-        ({"bandwidth": -3}, "bandwidth is more than 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            download.download("http://127.0.0.1/x", target, **options)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"md5": "xyz"}, ValueError, "an MD5 has 32 digits of 0 to 9 and a to f, not 'xyz'"),
+        ({"md5": b"xyz"}, TypeError, r"an MD5 is text, a str, not b'xyz' \(bytes\)"),
+        ({"size": -1}, ValueError, "size is 0 bytes or more, not -1"),
+        ({"size": "700001"}, TypeError, "size is a whole number, not '700001'"),
+        ({"bandwidth": -3}, ValueError, "bandwidth is more than 0"),
+        ({"attempts": 0}, ValueError, "a download has 1 attempt or more, not 0"),
+        ({"attempts": 1.5}, TypeError, "attempts is a whole number, not 1.5"),
+        ({"url": Path("s3cret")}, TypeError, "^the address is text, a str, not a PosixPath$"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_before_the_first_byte(
+    target: Path, options: dict[str, Any], error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        download.download(**{"url": "http://127.0.0.1/x", "destination": target, **options})
 
 
 @pytest.mark.parametrize("url", ["set.tar", "ftp://example.org/set.tar", "http://"])

@@ -15,16 +15,16 @@ def test_verify_archives(site: Path):
         "whole": MD5,
         "wrong MD5": "0" * 32,
         "wrong size": MD5,
-        "unchecked": None,
+        "unverified": None,
         "missing": MD5,
         "partial": MD5,
     }
-    data = {"whole": DATA, "wrong MD5": DATA, "wrong size": DATA[:-1], "unchecked": DATA}
+    data = {"whole": DATA, "wrong MD5": DATA, "wrong size": DATA[:-1], "unverified": DATA}
     for name, content in data.items():
         (site / name).write_bytes(content)
     (site / "partial.part").write_bytes(b"12345")
     archives = tuple(Archive(name, len(DATA), md5) for name, md5 in known.items())
-    states = verify_archives(Dataset("test", 1, 1, 1, archives), site)
+    states = verify_archives(Dataset("test", 1, 1, 1, archives), str(site))
     assert [state.name for state in states] == [state.state for state in states] == list(known)
     assert [state.bytes for state in states] == [700_001, 700_001, 700_000, 700_001, 0, 5]
 

@@ -81,13 +81,15 @@ def test_an_mxnet_module_predicts_every_record_once(shards: list[Path]):
 
 def test_torch_gets_the_batches_without_a_copy(shards: list[Path], monkeypatch: pytest.MonkeyPatch):
     """With stand-ins for what the feed uses of torch, which is not in the lock (see README)."""
-    for name in ("torch", "torch.utils", "torch.utils.data", "imnetlib.engines.torch.feed"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    torch, utils, data = (ModuleType(name) for name in ("torch", "torch.utils", "torch.utils.data"))
+    names = ("torch", "torch.utils", "torch.utils.data", "torch.utils.data._utils")
+    modules = [ModuleType(name) for name in (*names, "torch.utils.data._utils.collate")]
+    torch, _, data, _, collate = modules
+    monkeypatch.delitem(sys.modules, "imnetlib.engines.torch.feed", raising=False)
     torch.from_numpy = lambda array: ("tensor", array)
     data.IterableDataset = object
     data.get_worker_info = lambda: None
-    for module in (torch, utils, data):
+    collate.default_collate_fn_map = {}
+    for module in modules:
         monkeypatch.setitem(sys.modules, module.__name__, module)
     batches = importlib.import_module("imnetlib.engines.torch.feed").Batches(
         Loader(shards, 8, TRAIN, seed=3)
@@ -99,5 +101,10 @@ def test_torch_gets_the_batches_without_a_copy(shards: list[Path], monkeypatch: 
             assert np.array_equal(found[name][1], getattr(batch, name))
         assert found["padding"] == batch.padding
     monkeypatch.setattr(sys.modules["imnetlib.engines.torch.feed"], "get_worker_info", object)
-    with pytest.raises(RuntimeError, match="give DataLoader num_workers=0"):
+    with pytest.raises(RuntimeError, match="give DataLoader num_workers=0 and batch_size=None"):
         next(iter(batches))
+    # DataLoader looks a type up here before it takes a dict apart.
+    ((kind, refuse),) = collate.default_collate_fn_map.items()
+    assert type(found) is kind
+    with pytest.raises(ValueError, match="give batch_size=None: the batches are made already"):
+        refuse([found], collate_fn_map=collate.default_collate_fn_map)

@@ -97,7 +97,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch):
     net = built("inception-64px")
     monkeypatch.setenv("NNVM_EXEC_MATCH_RANGE", "4")
     monkeypatch.delenv("MXNET_BACKWARD_DO_MIRROR", raising=False)
-    memory.planned_bytes(net, 2, 64, sharing=False, mirror=True)
+    memory.planned_bytes(net, np.int32(2), np.int64(64), sharing=False, mirror=True)
     assert os.environ["NNVM_EXEC_MATCH_RANGE"] == "4"
     assert "MXNET_BACKWARD_DO_MIRROR" not in os.environ
 
@@ -122,5 +122,11 @@ def test_what_cannot_be_planned_is_refused():
     wave = mx.sym.FullyConnected(
         mx.sym.sin(mx.sym.Variable("data"), name="wave"), num_hidden=2, name="fc"
     )
+    with pytest.raises(TypeError, match="kept are several, in a list or a tuple, not '3a'"):
+        memory.recomputing(net, "3a")
+    with pytest.raises(TypeError, match=r"batch is a whole number, not 2\.0 \(float\)"):
+        memory.steps(net, 2.0, 64)
+    with pytest.raises(ValueError, match=r"takes no pictures of 5 pixels .*kernel size"):
+        memory.planned_bytes(net, 2, 5)
     with pytest.raises(ValueError, match="cannot plan wave: nothing is known here about sin"):
         memory.steps(wave, 2, 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from imnetlib.engines import Network, network
@@ -96,3 +97,22 @@ def test_what_is_not_there_is_refused():
         network("vgg", 1000)
     with pytest.raises(ValueError, match="two classes or more, not 1"):
         network("inception-bn", 1)
+    with pytest.raises(TypeError, match=r"classes is a whole number, not 36\.0 \(float\)"):
+        network("inception-bn", 36.0)
+
+
+def test_numpys_numbers_are_taken():
+    net = network("inception-64px", np.int32(36))
+    assert net == network("inception-64px", 36)
+    assert parameter_count(symbol(net), np.int64(64)) == 370_036
+
+
+def test_a_size_that_a_network_cannot_take_is_refused(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(
+        ValueError,
+        match=r"the network takes no pictures of 140 pixels \(Error in operator 3c: Check",
+    ):
+        parameter_count(built("inception-bn", 7), 140)
+    with pytest.raises(ValueError, match=r"batch and size are 1 or more, not \(1, 0\)"):
+        parameter_count(built("inception-bn", 7), 0)
+    assert capfd.readouterr() == ("", "")

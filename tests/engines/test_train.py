@@ -273,6 +273,14 @@ def test_damage_is_named(trained: tuple[checkpoint.Checkpoint, Path], tmp_path: 
         checkpoint.load(tmp_path, SMALL.network)
 
 
+def test_one_string_for_several_is_refused(shards: list[Path], tmp_path: Path):
+    with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000001'"):
+        train.untrained(SMALL, "n00000001")
+    for sets in ((str(shards[0]), shards), (shards, shards[0])):
+        with pytest.raises(TypeError, match=r"(train|validation)_shards are several"):
+            train.train(SMALL, WNIDS, *sets, tmp_path)
+
+
 def test_the_accuracy_on_the_way_is_that_of_the_saved_network(
     shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
 ):

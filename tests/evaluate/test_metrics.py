@@ -14,7 +14,7 @@ from making import outputs
 from scipy.stats import binomtest
 
 from imnetlib import evaluate
-from imnetlib.evaluate import NEVER, metrics
+from imnetlib.evaluate import NEVER, scores
 
 # Ties are the rule in these.
 tied = hnp.arrays(np.float32, (6, 5), elements=st.sampled_from([0, 0.125, 0.25, 0.5]))
@@ -42,7 +42,7 @@ class TestRanks:
         moved = np.where(labels < 0, -1, where[labels])
         found = evaluate.ranks(probabilities, labels)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(metrics, "ROWS_PER_BLOCK", 2)
+            patch.setattr(scores, "ROWS_PER_BLOCK", 2)
             assert np.array_equal(evaluate.ranks(probabilities[:, order], moved), found)
 
     @given(tied, anywhere, st.sets(st.integers(0, 4), min_size=1))
@@ -82,6 +82,41 @@ class TestRanks:
             with pytest.raises(ValueError, match="row 2"):
                 evaluate.best_columns(probabilities, 1)
 
+    @given(tied, anywhere, hnp.arrays(np.bool_, 5).filter(np.any))
+    def test_a_mask_and_repeated_columns_are_the_same_label_space(self, scores, labels, mask):
+        columns = np.flatnonzero(mask)
+        found = evaluate.ranks(scores, labels, columns).tolist()
+        assert evaluate.ranks(scores.tolist(), labels.tolist(), mask.tolist()).tolist() == found
+        assert evaluate.ranks(scores, labels, np.repeat(columns, 2)[::-1]).tolist() == found
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ([True, False], r"a mask of the columns has shape \(3,\), not \(2,\)"),
+            ([-1, 0], r"columns go from 0 to 2, not \[-1\]"),
+            ([0, 3, 4], r"columns go from 0 to 2, not \[3, 4\]"),
+            ([0.5], "columns are whole numbers of 64 bits, not 0.5"),
+            ([np.nan], "columns are whole numbers of 64 bits, not nan"),
+            (["n02510455"], "columns are whole numbers of 64 bits, not 'n02510455'"),
+            ([], r"one column at least competes, not \[\]"),
+            ([False] * 3, "one column at least competes"),
+        ],
+    )
+    def test_columns_that_are_no_label_space_are_refused(self, columns: list, message: str):
+        with pytest.raises(ValueError, match=message):
+            evaluate.ranks(*outputs(4)[:2], columns)
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_scores_of_every_float_type_are_ranked_as_they_are(self, dtype):
+        scores = np.random.default_rng(0).normal(size=(40, 9)).astype(dtype)
+        labels = np.arange(40) % 9
+        expected = [
+            np.count_nonzero(row >= row[label]) - 1
+            for row, label in zip(scores, labels, strict=True)
+        ]
+        assert evaluate.ranks(scores, labels).tolist() == expected
+        assert evaluate.best_columns(scores, 1)[0][:, 0].tolist() == scores.argmax(axis=1).tolist()
+
 
 @given(tied, st.integers(1, 5))
 def test_top_is_a_stable_sort(probabilities, k: int):
@@ -89,6 +124,12 @@ def test_top_is_a_stable_sort(probabilities, k: int):
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     assert np.array_equal(columns, order)
     assert np.array_equal(values, np.take_along_axis(probabilities, order, axis=1))
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_no_best_columns_are_refused(k: int):
+    with pytest.raises(ValueError, match=f"k is 1 at least, not {k}"):
+        evaluate.best_columns(outputs(2)[0], k)
 
 
 def test_top_of_more_than_there_are_is_all():
@@ -141,6 +182,21 @@ def test_calibration_of_an_honest_and_of_a_boastful_network():
     empty = evaluate.calibration(np.ones(2, np.float32), np.array([True, False]), bins=4)
     assert np.isnan(empty[:3, 1:]).all()
     assert empty[:, 0].tolist() == [0, 0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "message"),
+    [
+        ([12.5, 0.5], [True, False], r"a confidence is a probability, 0 to 1, not \[12.5\]"),
+        ([-0.1, 0.5], [True, False], r"0 to 1, not \[-0.1\]"),
+        ([np.nan, 0.5], [True, False], r"0 to 1, not \[nan\]"),
+        ([0.2, 0.5], [3, 1], r"correct is true or false, not \[3\]"),
+        ([0.2, 0.5], [True], r"confidence \(2,\) and correct \(1,\) are \(n,\) each"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(confidence: list, correct: list, message: str):
+    with pytest.raises(ValueError, match=message):
+        evaluate.calibration(confidence, correct)
 
 
 def test_it_needs_numpy_and_the_standard_library_only():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import outputs
+from making import outputs, tree
 
 from imnetlib import evaluate
 from imnetlib.course import steps
@@ -135,10 +136,13 @@ class TestStored:
                 "4 images with 2 ids: was the padding of a batch counted",
             ),
             (lambda p, y, i: ([(p, y + 3, i)], 4), "labels go from -1 to 2, not from"),
-            (lambda p, y, i: ([(np.log(p), y, i)], 4), "image 0 sum to -.* is the softmax missing"),
+            (
+                lambda p, y, i: ([(np.log(p), y, i)], 4),
+                "image 0: the outputs sum to -.* is the softmax missing",
+            ),
             (
                 lambda p, y, i: ([(p * [[1], [1], [np.nan], [1]], y, i)], 4),
-                "image 14 sum to nan, not 1",
+                "image 14: the outputs sum to nan, not 1",
             ),
         ],
     )
@@ -189,6 +193,43 @@ class TestStored:
     def test_columns_of_classes_the_network_has(self):
         found = Predictions(*outputs(4), WNIDS)
         assert found.columns(["n00000002", "n04399382", "n00000003"]).tolist() == [0, 2]
+        assert found.columns(np.array(WNIDS[1:])).tolist() == [1, 2]
+        for positions in ([0, 2], np.array([True, False, True])):
+            with pytest.raises(TypeError, match="a wnid is a string, like 'n02510455', not "):
+                found.columns(positions)
+
+    def test_what_another_has_made_is_not_replaced(self, tmp_path: Path):
+        made = outputs(4)
+        save_predictions(tmp_path, WNIDS, [made], 4, "resnet50 of somebody")
+        before = tree(tmp_path)
+        never = iter(())
+        for source in ("inception 12345678", ""):
+            with pytest.raises(
+                FileExistsError,
+                match=re.escape(
+                    f"{tmp_path} holds predictions of "
+                    "resnet50 of somebody, which would be lost: choose another folder"
+                ),
+            ):
+                save_predictions(tmp_path, WNIDS, never, 4, source)
+        assert tree(tmp_path) == before
+        for source, replace in (("resnet50 again", ()), ("inception 1", ["resnet50"])):
+            saved = save_predictions(tmp_path, WNIDS, [made], 4, source, replace)
+            assert saved.source == source
+
+    def test_arrays_that_nobody_signed_are_not_replaced(self, tmp_path: Path):
+        np.save(tmp_path / "probabilities.npy", np.eye(3))
+        with pytest.raises(FileExistsError, match="predictions of an unknown maker"):
+            save_predictions(tmp_path, WNIDS, [outputs(4)], 4)
+
+    def test_what_was_stopped_between_the_files_is_its_makers(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(np, "save", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            save_predictions(tmp_path, WNIDS, [outputs(4)], 4, "resnet50")
+        monkeypatch.undo()
+        with pytest.raises(FileExistsError, match="predictions of resnet50"):
+            save_predictions(tmp_path, WNIDS, [outputs(4)], 4, "inception")
+        assert save_predictions(tmp_path, WNIDS, [outputs(4)], 4, "resnet50").source == "resnet50"
 
 
 def test_rows_in_the_list_and_images_of_another_list():

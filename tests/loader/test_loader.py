@@ -1,6 +1,7 @@
 """The loader: every record once, whoever reads; bad records; and nothing left behind."""
 
 import errno
+import json
 import os
 import resource
 import threading
@@ -63,6 +64,9 @@ def test_several_labels(tmp_path: Path, images: dict[int, bytes]):
     shard = write_shard(tmp_path / "a.rec", images, images.values(), label)
     with pytest.raises(LoadError, match="it has 3 labels, label_width is 1"):
         list(Loader([shard], 8, TRAIN))
+    one = write_shard(tmp_path / "b.rec", images, images.values())
+    with pytest.raises(LoadError, match="it has 1 label, label_width is 2"):
+        list(Loader([one], 8, TRAIN, label_width=2))
     for batch in Loader([shard], 8, TRAIN, label_width=3):
         assert np.array_equal(batch.labels, np.tile(label, (8, 1)))
 
@@ -147,17 +151,70 @@ def test_arguments_that_make_no_sense(tmp_path: Path, shards: list[Path]):
         ({"shard_index": 2, "shard_count": 2}, "from 0 to shard_count - 1, not '2 of 2'"),
         ({"seed": -1}, "seed is not negative, not -1"),
         ({"on_error": "stop"}, "on_error is raise or skip, not 'stop'"),
-        ({"shuffle": "no"}, "shuffle is True, False or Blocks"),
-        ({"shuffle": Blocks}, "shuffle is True, False or Blocks"),
         ({"classes": 0}, "classes is None or 1 or more, not 0"),
         ({"label_width": 0}, "label_width is 1 or more, not 0"),
-        ({"shards": str(shards[0])}, "shards is a list of paths, not '.*rec'"),
-        ({"shards": shards[0]}, "shards is a list of paths, not"),
     ):
         with pytest.raises(ValueError, match=text):
             Loader(**({"shards": shards, "batch_size": 4, "transform": TRAIN} | wrong))
     with pytest.raises(ValueError, match=r"no records in .*empty\.rec"):
         Loader([write_shard(tmp_path / "empty.rec", [], [])], 4, TRAIN)
+
+
+WHOLE = ("batch_size", "seed", "threads", "prefetch", "shard_index", "shard_count", "label_width")
+
+
+@pytest.mark.parametrize("wrong", [1.0, "1", None, True, [1]])
+@pytest.mark.parametrize("name", [*WHOLE, "classes"])
+def test_what_is_no_whole_number_is_refused(shards: list[Path], name: str, wrong: object):
+    if (name, wrong) == ("classes", None):
+        return
+    given = {"shards": shards, "batch_size": 4, "transform": TRAIN} | {name: wrong}
+    told = rf"^{name} is a whole number, not .*{type(wrong).__name__}"
+    with pytest.raises(TypeError, match=told):
+        Loader(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "told"),
+    [
+        *(("transform", wrong, r"transform is a Transform\(…\)") for wrong in (224, None, {})),
+        *(("shuffle", wrong, "shuffle is True, False or Blocks") for wrong in ("no", 1, Blocks)),
+        ("shards", 5, "shards are paths, in a list or a tuple"),
+        ("images_only", "no", "images_only is True or False"),
+        ("index", 5, "expected str"),
+    ],
+)
+def test_another_type_is_named_with_the_right_one(
+    shards: list[Path], name: str, wrong: object, told: str
+):
+    given = {"shards": shards, "batch_size": 4, "transform": TRAIN} | {name: wrong}
+    with pytest.raises(TypeError, match=f"^{told}.*{type(wrong).__name__}"):
+        Loader(**given)
+
+
+@pytest.mark.parametrize("one", ["a.rec", b"a.rec", Path("a.rec")])
+def test_one_path_is_no_list_of_shards(one: object):
+    with pytest.raises(TypeError, match="shards are several, in a list or a tuple, not "):
+        Loader(one, 4, TRAIN)
+
+
+def test_numbers_of_numpy_and_paths_as_text_are_as_good(shards: list[Path]):
+    options = {"seed": 3, "shard_index": 1, "shard_count": 2, "classes": 10, "label_width": 1}
+    own = Loader(shards, 4, TRAIN, shuffle=Blocks(3, 2), threads=2, prefetch=1, **options)
+    numpy = Loader(
+        np.array([str(shard) for shard in shards]),
+        np.int32(4),
+        TRAIN,
+        shuffle=Blocks(np.int64(3), np.uint8(2)),
+        threads=np.int64(2),
+        prefetch=np.int8(1),
+        **{name: np.int64(value) for name, value in options.items()},
+    )
+    assert json.dumps(numpy.state_dict()) == json.dumps(own.state_dict())
+    numpy.start_epoch(np.int64(1))
+    own.start_epoch(1)
+    assert json.dumps(numpy.state_dict()) == json.dumps(own.state_dict())
+    assert pixels_by_id(numpy) == pixels_by_id(own)
 
 
 def workers() -> list[str]:

@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from loading import IDS, ORDERS, SIZES, TRAIN, N, pixels_by_id
 from making import write_shard
 
-from imnetlib.loader import Blocks, Loader
+from imnetlib import recordio
+from imnetlib.loader import Batch, Blocks, Loader
 from imnetlib.order import order_of
+
+
+@pytest.fixture(scope="module")
+def merged_index(shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("merged") / "all.idx"
+    recordio.write_index(path, *recordio.merge_indexes(shards))
+    return path
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 4])
@@ -57,52 +65,63 @@ def test_resumed_by_another_number_of_readers(
     assert pixels_by_id(before + after) == whole
 
 
+# Readers, batch size, threads and prefetched batches of each, and the batches before it stops.
+STAGES = st.tuples(
+    st.integers(1, 6), st.integers(1, 20), st.integers(1, 3), st.integers(1, 3), st.integers(0, 4)
+)
+
+
 @given(
     shuffle=st.sampled_from(ORDERS),
-    readers=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    batch_sizes=st.tuples(st.integers(1, 12), st.integers(1, 45)),
-    steps=st.integers(0, 6),
+    stages=st.lists(STAGES, max_size=4),
+    last=STAGES,
+    merged=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_stopped_and_resumed_every_record_comes_once(
+def test_stopped_and_resumed_any_number_of_times_every_record_comes_once(
     shards: list[Path],
+    merged_index: Path,
     shuffle: bool | Blocks,
-    readers: tuple[int, int],
-    batch_sizes: tuple[int, int],
-    steps: int,
+    stages: list[tuple[int, ...]],
+    last: tuple[int, ...],
+    merged: bool,
 ):
-    """By any numbers of readers, in batches of any size, in the order that one reader gives."""
-    options = {"shuffle": shuffle, "seed": 4, "threads": 1}
-    whole = pixels_by_id(Loader(shards, 4, TRAIN, **options))
+    """By any numbers of readers and threads, in batches of any size, in the order of one reader."""
+    options = {"shuffle": shuffle, "seed": 4}
+    whole = pixels_by_id(Loader(shards, 4, TRAIN, threads=1, **options))
     ids = np.array(IDS)[order_of(SIZES, shuffle, 4, 0)].tolist()
-    before = []
-    states = []
-    for reader in range(readers[0]):
-        with Loader(
-            shards, batch_sizes[0], TRAIN, shard_index=reader, shard_count=readers[0], **options
-        ) as loader:
-            taken = list(itertools.islice(iter(loader), steps))
-            before.append(taken)
-            states.append(loader.state_dict())
-    assert all(state == states[0] for state in states)
-    after = []
-    for reader in range(readers[1]):
-        with Loader(
-            shards, batch_sizes[1], TRAIN, shard_index=reader, shard_count=readers[1], **options
-        ) as loader:
-            loader.load_state_dict(json.loads(json.dumps(states[0])))
-            after.append(list(loader))
-    # The readers before went to the end of the epoch, and those after gave the next one.
-    if states[0]["epoch"] == 1:
-        after = []
-    turns = [*zip(*before, strict=True), *zip(*after, strict=True)]
-    in_turn = list(itertools.chain.from_iterable(turns))
-    assert [key for b in in_turn for key in b.ids[: len(b.ids) - b.padding].tolist()] == ids
-    assert pixels_by_id(in_turn) == whole
+    if merged:
+        options["index"] = merged_index
+    found: list[Batch] = []
+    state = None
+    for number, (readers, batch_size, threads, prefetch, steps) in enumerate([*stages, last]):
+        options |= {"shard_count": readers, "threads": threads, "prefetch": prefetch}
+        to_the_end = number == len(stages)
+        taken = []
+        states = []
+        for reader in range(readers):
+            with Loader(shards, batch_size, TRAIN, shard_index=reader, **options) as loader:
+                if state is not None:
+                    loader.load_state_dict(json.loads(json.dumps(state)))
+                taken.append(list(itertools.islice(loader, None if to_the_end else steps)))
+                states.append(loader.state_dict())
+        assert all(other == states[0] for other in states)
+        state = states[0]
+        # The readers take turns.
+        found += itertools.chain.from_iterable(zip(*taken, strict=True))
+        if state["epoch"] == 1:
+            break
+    assert (state["epoch"], state["position"]) == (1, 0)
+    assert [key for b in found for key in b.ids[: len(b.ids) - b.padding].tolist()] == ids
+    assert pixels_by_id(found) == whole
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"position": -8}, {"position": "8"}, {"epoch": -1}, {"epoch": None}]
+    "wrong",
+    [
+        *({"position": position} for position in (-8, "8", 1.0, True)),
+        *({"epoch": epoch} for epoch in (-1, None, np.bool_(True))),
+    ],
 )
 def test_a_position_that_is_none_is_refused(shards: list[Path], wrong: dict[str, object]):
     loader = Loader(shards, 4, TRAIN, seed=np.int64(3))
@@ -143,6 +162,12 @@ def test_something_else_than_a_saved_position_is_refused(shards: list[Path], sta
         match=r"not a saved position of a loader: it lacks "
         r".*position, records, records_crc32, seed, shuffle",
     ):
+        Loader(shards, 4, TRAIN).load_state_dict(state)
+
+
+@pytest.mark.parametrize("state", [None, 5, "epoch", [("epoch", 0)]])
+def test_what_is_no_dict_is_refused(shards: list[Path], state: object):
+    with pytest.raises(TypeError, match="a saved position is a dict, as state_dict gives it, not"):
         Loader(shards, 4, TRAIN).load_state_dict(state)
 
 

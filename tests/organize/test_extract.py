@@ -36,6 +36,45 @@ def test_a_copy_tarred_again_from_class_folders(tmp_path: Path):
     assert images_in(tmp_path / "out") == TRAIN
 
 
+def with_class(name: str) -> str:
+    """A training image's name as some releases have it: its class once more at the end."""
+    return name.replace(".JPEG", f"_{name.split('_')[0].rpartition('/')[2]}.JPEG")
+
+
+@pytest.mark.parametrize("rename", [str, with_class], ids=["plain", "class at the end"])
+@pytest.mark.parametrize("way", ["{}", "train/{}", "./a/train/{}"])
+def test_a_tar_of_class_folders(tmp_path: Path, way: str, rename: Callable[[str], str]):
+    members = {way.format(rename(name)): data for name, data in TRAIN.items()}
+    path = tmp_path / "t.tar"
+    path.write_bytes(tar_of(members | {way.format("._README"): b"", ".DS_Store": b""}))
+    done = organize.extract_train(path, tmp_path / "out")
+    assert images_in(tmp_path / "out") == {rename(name): data for name, data in TRAIN.items()}
+    assert (done.classes, done.written, done.left_out) == (3, 12, 2)
+    # Again, by the index that is kept beside the archive.
+    done = organize.extract_train(f"{path}.npz", tmp_path / "out")
+    assert (done.written, done.skipped, done.left_out) == (0, 12, 2)
+
+
+def test_class_tars_that_hold_their_folder(tmp_path: Path):
+    class_tars = {}
+    for wnid, images in TRAIN_CLASSES.items():
+        names = {f"./{wnid}/{with_class(name)}": data for name, data in images.items()}
+        class_tars[f"{wnid}.tar"] = tar_of({**names, f"./{wnid}/._{wnid}_0.JPEG": b""})
+    (tmp_path / "t.tar").write_bytes(tar_of(class_tars))
+    done = organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
+    assert images_in(tmp_path / "out") == {with_class(name): data for name, data in TRAIN.items()}
+    assert done.left_out == 3
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path):
+    names = [f"{folder}/{next(iter(TRAIN))}" for folder in ("a", "b")]
+    (tmp_path / "t.tar").write_bytes(tar_of(dict.fromkeys(names, b"")))
+    message = r"t\.tar holds, in several folders, files of one name: n01440764_0\.JPEG"
+    with pytest.raises(ValueError, match=message):
+        organize.extract_train(tmp_path / "t.tar", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("reads", range(12))
 def test_training_stopped_at_any_file(
     tmp_path: Path, train: Path, reads: int, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +108,8 @@ def test_training_stopped_at_any_file(
             "1 members are not called <wnid>/<wnid>_<number>.JPEG: n01440764/n02012849_1.JPEG",
         ),
         ("n01440764_x.JPEG", "n01440764/n01440764_x.JPEG"),
+        ("n01440764_1_n02012849.JPEG", "n01440764/n01440764_1_n02012849.JPEG"),
+        ("n02012849/n02012849_1.JPEG", "n01440764/n02012849/n02012849_1.JPEG"),
         ("n01440764_1.jpg", "n01440764/n01440764_1.jpg"),
         ("sub/n01440764_1.JPEG", "n01440764/sub/n01440764_1.JPEG"),
         ("n01440764_1.JPEG\n", "not called"),
@@ -231,8 +272,14 @@ def test_validation_is_extracted_flat_and_again_where_it_was_cut(tmp_path: Path)
     assert images_in(out) == SORTED
 
 
+def test_validation_images_are_extracted_flat_out_of_any_folder(tmp_path: Path):
+    (tmp_path / "val.tar").write_bytes(tar_of({f"./val/{name}": FLAT[name] for name in FLAT}))
+    organize.extract_validation(str(tmp_path / "val.tar"), str(tmp_path / "out"))
+    assert images_in(tmp_path / "out") == FLAT
+
+
 def test_validation_names_are_checked(tmp_path: Path):
-    (tmp_path / "val.tar").write_bytes(tar_of({"val/ILSVRC2012_val_00000001.JPEG": b""}))
+    (tmp_path / "val.tar").write_bytes(tar_of({"val/ILSVRC2012_val_1.JPEG": b""}))
     message = r"not called ILSVRC2012_val_<8 digits>\.JPEG: val/ILSVRC2012"
     with pytest.raises(ValueError, match=message):
         organize.extract_validation(tmp_path / "val.tar", tmp_path / "out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def download(tmp_path: Path) -> Path:
     put(folder / organize.KAGGLE_IMAGES / "test", {"ILSVRC2012_test_00000001.JPEG": b"test"})
     classes = "".join(f"{wnid} a name, another\n" for wnid in WNIDS)
     (folder / organize.KAGGLE_CLASSES).write_text(classes)
+    lines = [f"{name.removesuffix('.JPEG')} {number}\n" for number, name in enumerate(TRAIN, 1)]
+    put(folder, {organize.KAGGLE_TRAIN_LIST: "".join(lines).encode()})
     rows = []
     for name, wnid in zip(FLAT, LABELS, strict=True):
         rows.append([name.removesuffix(".JPEG"), f"{wnid} 1 2 3 4 "])
@@ -125,6 +128,54 @@ def test_nothing_moves_unless_everything_fits(
     with pytest.raises(ValueError, match=message):
         organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
     assert sorted(download.rglob("*")) == before
+
+
+def test_images_that_an_unzipping_left_out_are_missed(download: Path, tmp_path: Path):
+    images = download / organize.KAGGLE_IMAGES / "train"
+    for name in list(TRAIN)[1::3]:
+        (images / name).rename(tmp_path / Path(name).name)
+    before = sorted(download.rglob("*"))
+    message = (
+        r"kaggle: 3 of the training images in train_cls\.txt are missing \(n01440764/"
+        r"n01440764_12\.JPEG, .*\): unzip again \(unzip -n .*\); nothing was done"
+    )
+    with pytest.raises(ValueError, match=message):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+    assert sorted(download.rglob("*")) == before
+    assert list((tmp_path / "train").iterdir()) == []
+    for name in list(TRAIN)[1::3]:
+        (tmp_path / Path(name).name).rename(images / name)
+    (images / WNIDS[0] / f"{WNIDS[0]}_8.JPEG").touch()
+    message = (
+        r"kaggle: 1 training images are not in train_cls\.txt \(n01440764/n01440764_8\.JPEG\): "
+        "move them away; nothing was done"
+    )
+    with pytest.raises(ValueError, match=message):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+
+
+def test_without_the_list_a_warning_says_that_nothing_was_compared(download: Path, tmp_path: Path):
+    (download / organize.KAGGLE_TRAIN_LIST).unlink()
+    with pytest.warns(UserWarning, match=r"kaggle has no ILSVRC/.*/train_cls\.txt: whether train"):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+    # Nothing is left to compare.
+    with warnings.catch_warnings(action="error"):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+def test_names_that_end_in_the_class(download: Path, tmp_path: Path, link: bool):
+    images = download / organize.KAGGLE_IMAGES
+    for path in (images / "train").rglob("*.JPEG"):
+        path.rename(path.with_stem(f"{path.stem}_{path.parent.name}"))
+    for number, wnid in enumerate(LABELS, 1):
+        name = organize.validation_name(number)
+        (images / "val" / name).rename(images / "val" / organize.validation_name(number, wnid))
+    train, validation = organize.adopt_kaggle(
+        download, tmp_path / "train", tmp_path / "val", link=link
+    )
+    assert (train.moved, validation.moved) == (9, 12)
+    assert f"{WNIDS[0]}/{WNIDS[0]}_7_{WNIDS[0]}.JPEG" in images_in(tmp_path / "train")
 
 
 def test_another_disk_is_refused_in_one_sentence(

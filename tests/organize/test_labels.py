@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import lzma
 import random
+import re
 import tarfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from small_set import LABELS, WNIDS
 from imnetlib import catalog, organize
 from imnetlib.archive import TarIndex, index_tar
 from imnetlib.course import sample
+from imnetlib.organize import labels
 
 
 def devkit(
@@ -39,6 +42,18 @@ def devkit(
     path = folder / "devkit.tar.gz"
     path.write_bytes(gzip.compress(tar_of(members)))
     return path
+
+
+@pytest.mark.parametrize("name", ["devkit.tar.gz", "devkit.tar", "devkit"])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_the_devkit_is_known_by_its_content(tmp_path: Path, name: str, compressed: bool):
+    """As a browser leaves it: uncompressed, under either name."""
+    ids = {wnid: number for number, wnid in enumerate(WNIDS, 1)}
+    data = devkit(tmp_path, WNIDS, LABELS, ids).read_bytes()
+    (tmp_path / name).write_bytes(data if compressed else gzip.decompress(data))
+    assert organize.read_labels(str(tmp_path / name)) == LABELS
+    assert organize.labels_from_devkit(str(tmp_path / name)) == LABELS
+    assert organize.train_counts(str(tmp_path / name)) == {w: 1300 - ids[w] for w in WNIDS}
 
 
 def kaggle(folder: Path, labels: tuple[str, ...]) -> Path:
@@ -112,7 +127,8 @@ def test_a_devkit_that_is_cut_or_another_file(tmp_path: Path):
         b"a,b\n1,2\n",
         b"ImageId,PredictionString\nILSVRC2012_val_00000001,\n",
         b"ImageId,PredictionString\nILSVRC2012_val_00000001\n",
-        b"\xff\xfe\n",
+        b"ImageId\tother\n1\t2\n",
+        b"",
     ],
 )
 def test_a_table_that_is_not_kaggles(tmp_path: Path, text: bytes):
@@ -120,6 +136,92 @@ def test_a_table_that_is_not_kaggles(tmp_path: Path, text: bytes):
     message = r"LOC\.csv has no ImageId and .* after 0 images: .* Download it again"
     with pytest.raises(ValueError, match=message):
         organize.labels_from_kaggle(tmp_path / "LOC.csv")
+
+
+# What spreadsheets, editors and browsers make of a table.
+REWRITTEN = {
+    "byte-order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "spaces": lambda text: text.replace(",", " , ").encode(),
+    "quotes": lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text).encode(),
+    "CRLF, empty lines": lambda text: text.replace("\n", "\r\n").encode() + b"\r\n \r\n",
+    "empty rows": lambda text: text.replace("\n", "\n,\n").encode() + b",,\n",
+    "columns the other way round": lambda text: "".join(
+        ",".join(reversed(line.split(","))) + "\n" for line in text.splitlines()
+    ).encode(),
+    "gzip": lambda text: gzip.compress(text.encode()),
+}
+
+
+@pytest.mark.parametrize("way", REWRITTEN)
+def test_a_table_that_a_spreadsheet_saved(tmp_path: Path, way: str):
+    table = kaggle(tmp_path, LABELS)
+    table.write_bytes(REWRITTEN[way](table.read_text()))
+    assert organize.labels_from_kaggle(table) == LABELS
+    assert organize.read_labels(table.rename(tmp_path / "labels.txt")) == LABELS
+
+
+@pytest.mark.parametrize("way", ["byte-order mark", "CRLF, empty lines", "gzip"])
+@pytest.mark.parametrize("separator", [" ", "\t", "  "], ids=["space", "tab", "spaces"])
+def test_a_list_of_training_images_as_an_editor_saved_it(tmp_path: Path, way: str, separator: str):
+    names = [f"{wnid}/{wnid}_{number}" for wnid in WNIDS for number in range(2)]
+    text = "".join(f"{name}{separator}1\n" for name in names)
+    (tmp_path / "train_cls.txt").write_bytes(REWRITTEN[way](text))
+    assert organize.train_counts(tmp_path / "train_cls.txt") == dict.fromkeys(WNIDS, 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_tables_in_utf_16_are_refused(tmp_path: Path, encoding: str):
+    (tmp_path / "a.csv").write_bytes("ImageId,PredictionString\n".encode(encoding))
+    message = r"a\.csv is in UTF-16, as spreadsheets write it: save it as CSV in UTF-8, or download"
+    for read in (organize.labels_from_kaggle, organize.read_labels, organize.train_counts):
+        with pytest.raises(ValueError, match=message):
+            read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\3\4ImageId", r"is a zip archive: unpack it first \(unzip .*a\.csv\)"),
+        (lzma.compress(b"ImageId"), "is compressed by xz: unpack it first"),
+        (b"<html>", r"gives no labels: name the devkit \.tar\.gz or Kaggle's LOC_val_solution"),
+        (b"ImageId,PredictionString\n\xe9\n", "is no text in UTF-8: download it again"),
+        (
+            gzip.compress(b"ImageId" * 99)[:-9],
+            r"cannot be read \(EOFError: .*\): download it again",
+        ),
+        (
+            b"ImageId,PredictionString\n" + b"ILSVRC2012_val_00000001,n01440764 1\n" * 2,
+            "has ILSVRC2012_val_00000001 twice",
+        ),
+    ],
+)
+def test_what_gives_no_labels(tmp_path: Path, data: bytes, message: str):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        organize.read_labels(tmp_path / "a.csv")
+
+
+def test_a_devkit_that_is_packed_in_another_way(tmp_path: Path):
+    ids = {wnid: number for number, wnid in enumerate(WNIDS, 1)}
+    kit = gzip.decompress(devkit(tmp_path, WNIDS, LABELS, ids).read_bytes())
+    (tmp_path / "kit.tar.xz").write_bytes(lzma.compress(kit))
+    for read in (organize.read_labels, organize.labels_from_devkit, organize.train_counts):
+        with pytest.raises(ValueError, match=r"is compressed by xz: unpack it first \(xz -d "):
+            read(tmp_path / "kit.tar.xz")
+
+
+def test_a_file_too_large_for_a_table_is_not_held_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(labels, "_LARGEST", 1000)
+    (tmp_path / "train.tar").write_bytes(tar_of({"n01440764.tar": bytes(5000)}))
+    for read in (organize.read_labels, organize.labels_from_devkit, organize.train_counts):
+        with pytest.raises(
+            ValueError, match=r"train\.tar is too large to be a table of Kaggle's or"
+        ):
+            read(tmp_path / "train.tar")
 
 
 def test_meta_mat_is_read_as_torchvision_reads_it(tmp_path: Path):
@@ -153,10 +255,9 @@ def test_what_should_be_there_from_three_files(tmp_path: Path):
     index_tar(tmp_path / "mirror" / catalog.VALIDATION_TAR).save(tmp_path / "val.npz")
     with pytest.raises(ValueError, match=r"val\.tar is a tar without class tars"):
         organize.train_counts(tmp_path / "val.npz")
-    message = r"train\.tar gives no counts: name the training archive's \.npz"
-    with pytest.raises(ValueError, match=message):
-        organize.train_counts(tmp_path / "train.tar")
+    with pytest.raises(TypeError, match="counts come from a TarIndex, as archive"):
+        organize.train_counts_from_index(tmp_path / "val.npz")
     (tmp_path / "synset.txt").write_text("n01440764 tench\n")
-    message = r"synset\.txt: not all lines begin with <wnid>/ .* is it train_cls\.txt"
+    message = r"synset\.txt gives no counts, as a line is 'n01440764 tench': name the training"
     with pytest.raises(ValueError, match=message):
         organize.train_counts(tmp_path / "synset.txt")

@@ -86,6 +86,16 @@ def test_check_counts_and_names(tmp_path: Path):
     assert "Nothing to compare the counts with." in text
 
 
+@pytest.mark.parametrize("name", ["n01440764_9{}.JPEG", "ILSVRC2012_val_00000007{}.JPEG"])
+@pytest.mark.parametrize(("end", "sound"), [("_n01440764", True), ("_n02012849", False)])
+def test_names_that_end_in_a_class(tmp_path: Path, name: str, end: str, sound: bool):
+    put(tmp_path, {f"n01440764/{name.format(end)}": jpeg()})
+    survey = organize.survey_folders(str(tmp_path))
+    assert [file.what for file in survey.strange] == ["not called as an image of its class"] * (
+        not sound
+    )
+
+
 def test_another_set_has_names_of_its_own(tmp_path: Path):
     (tmp_path / "tench").mkdir()
     (tmp_path / "tench" / "my photo.jpg").write_bytes(jpeg())

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from making import put
 from small_set import FLAT, IMAGES, LABELS, SORTED, images_in
 
 from imnetlib import organize
@@ -26,6 +28,50 @@ def test_sorting_undoing_and_doing_it_twice(flat: Path):
     assert sorted(p.name for p in flat.iterdir()) == sorted(FLAT)
     with pytest.raises(ValueError, match="it holds no validation images that were sorted here"):
         undo_validation(flat)
+
+
+def test_names_by_number():
+    assert validation_name(np.int32(7)) == "ILSVRC2012_val_00000007.JPEG"
+    with pytest.raises(ValueError, match="validation images are counted from 1, not 0"):
+        validation_name(0)
+    with pytest.raises(TypeError, match=r"number is a whole number, not '7' \(str\)"):
+        validation_name("7")
+
+
+NAMES = [validation_name(number, wnid) for number, wnid in enumerate(LABELS, 1)]
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["move", "link"])
+def test_names_that_end_in_the_class(tmp_path: Path, link: bool):
+    """They stay as they are, and say the same as the labels; a half-sorted folder is finished."""
+    assert NAMES[0] == f"ILSVRC2012_val_00000001_{LABELS[0]}.JPEG"
+    flat = {name: b"%d" % number for number, name in enumerate(NAMES)}
+    put(tmp_path, flat)
+    expected = {f"{wnid}/{name}": flat[name] for wnid, name in zip(LABELS, NAMES, strict=True)}
+    for moved in (IMAGES, 0):
+        assert sort_validation(tmp_path, LABELS, link=link).moved == moved
+        assert images_in(tmp_path) == expected | (flat if link else {})
+    undo_validation(tmp_path)
+    assert images_in(tmp_path) == flat
+    with stopped_after(3):
+        sort_validation(tmp_path, LABELS, link=link)
+    assert sort_validation(tmp_path, LABELS, link=link).moved == IMAGES - 3
+
+
+def test_names_that_end_in_another_class_than_the_label(tmp_path: Path):
+    other = validation_name(1, LABELS[1])
+    assert other != NAMES[0]
+    put(tmp_path, dict.fromkeys([other, *NAMES[1:]], b""))
+    message = rf"of 12 validation images, 1 missing \({NAMES[0]}\) and 1 unexpected \({other}\)"
+    with pytest.raises(ValueError, match=message):
+        sort_validation(tmp_path, LABELS)
+    assert {path.name for path in tmp_path.iterdir()} == {other, *NAMES[1:]}
+
+
+def test_labels_in_an_array_and_paths_as_text(flat: Path):
+    assert sort_validation(str(flat), np.array(LABELS)).moved == IMAGES
+    assert images_in(flat) == SORTED
+    assert undo_validation(str(flat)).moved == IMAGES
 
 
 def test_sorting_and_undoing_show_how_far_they_are(flat: Path, capsys: pytest.CaptureFixture[str]):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from im2rec_tool import im2rec
 from packing import put, rows
 
 from imnetlib import order, pack, recordio
-from imnetlib.engines.mxnet import mx
 from imnetlib.pack import ImageList, lst
 
 FILES = [
@@ -43,17 +40,6 @@ def numbered(n: int, classes: int = 3) -> ImageList:
         np.stack([labels, np.arange(n)], 1).astype(np.float32),
         np.arange(n).astype("S"),
     )
-
-
-def im2rec(*arguments: str | Path) -> None:
-    """Run the tool that MXNet 1.9.1 brings along, here: another process would import MXNet anew."""
-    tool = str(Path(mx.__file__).parent / "tools" / "im2rec.py")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [tool, *map(str, arguments)])
-        patch.setattr(sys, "path", sys.path[:])
-        runpy.run_path(tool, run_name="__main__")
-    # It leaves its files open until its variables are collected.
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

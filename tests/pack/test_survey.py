@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from making import encoded, photo
+from faces import FIRST, IMAGES, ORDERS, SIZES, write_faces
+from making import encoded, imnet, photo
 
 from imnetlib import recordio
 from imnetlib.cli import main
@@ -124,3 +126,54 @@ def test_the_merged_index_opens_several_files_to_mxnets_iterator(tmp_path: Path)
     )  # fmt: skip
     labels = [label for batch in iterator for label in batch.label[0].asnumpy().tolist()]
     assert sorted(labels) == sorted(map(float, LABELS[:24]))
+
+
+BY_LABEL = {10.0 * number: size for number, size in enumerate(SIZES)}
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_records_without_an_image_are_no_class_and_not_unreadable(
+    tmp_path: Path, order: str, decode: bool, indexed: bool
+):
+    rec = write_faces(tmp_path / "a.rec", order)
+    if not indexed:
+        rec.with_suffix(".idx").unlink()
+    found = survey_shard(str(rec), decode=decode, threads=np.int64(2))
+    assert (found.counts, found.unreadable) == (BY_LABEL, ())
+    assert found.without_image == 1 + len(SIZES)
+    done = imnet("verify", rec, *(["--decode"] if decode else []))
+    assert done.exit_code == 0, done.output
+    assert f"{rec}: 4 identity records and their header (insightface's layout) hold" in done.output
+    assert "\n4 classes, 1 to 4 records each\n" in done.output
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_an_image_of_no_bytes_among_them_is_unreadable(tmp_path: Path, decode: bool):
+    rec = write_faces(tmp_path / "a.rec", aligned=True, empty=IMAGES)
+    found = survey_shard(rec, decode=decode)
+    assert (found.counts, found.without_image) == (BY_LABEL, 1 + len(SIZES))
+    reasons = [f"the image of id {IMAGES} cannot be read: it is empty"]
+    assert [one.reason for one in found.unreadable] == (reasons if decode else [])
+
+
+def test_a_damaged_header_is_a_problem(tmp_path: Path):
+    rec = write_faces(tmp_path / "a.rec", header=(FIRST + 0.5, 3))
+    done = imnet("verify", "--decode", rec)
+    assert done.exit_code == 1
+    assert "the record of key 0 is a header of insightface's layout that contr" in done.output
+    assert done.output.count("record at byte") == 1
+    assert "\n4 classes, 1 to 4 records each\n" in done.output
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_index_of_the_images_alone_is_an_option(tmp_path: Path, order: str):
+    rec = write_faces(tmp_path / "a.rec", order)
+    done = imnet("merge-index", tmp_path / "images.idx", rec, "--images-only")
+    assert done.output == f"{IMAGES} records of 1 files: {tmp_path}/images.idx\n"
+    keys, offsets = recordio.read_index(tmp_path / "images.idx")
+    assert keys.tolist() == list(range(1, FIRST))
+    for key, offset in zip(keys, offsets, strict=True):
+        with recordio.RecordReader(rec) as reader:
+            assert recordio.unpack(reader.read_at(offset))[0].id == key

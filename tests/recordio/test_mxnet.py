@@ -9,6 +9,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from making import PAYLOADS, write_records
 
@@ -74,6 +75,44 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
         pickle.dumps(writer)
     with pytest.raises(FileNotFoundError, match=r"none\.idx"):
         recordio.MXIndexedRecordIO(tmp_path / "none.idx", tmp_path / "a.rec", "r")
+
+
+@pytest.mark.parametrize(
+    ("key_type", "key"),
+    [*((int, key) for key in (0, 2**63 - 2, np.int64(7), "7", 7.0)), *((str, "é 1"), (float, 1.5))],
+)
+def test_a_key_that_is_written_can_be_read(tmp_path: Path, key_type: type, key: object) -> None:
+    names = str(tmp_path / "a.idx"), str(tmp_path / "a.rec")
+    writer = recordio.MXIndexedRecordIO(*names, "w", key_type)
+    writer.write_idx(key, b"abc")
+    writer.close()
+    for module in (mx.recordio, mxnet):
+        assert module.MXIndexedRecordIO(*names, "r", key_type).read_idx(key_type(key)) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("key_type", "key"),
+    [
+        *((int, key) for key in (-1, 2**63 - 1, 2**64, 1.5)),
+        *((str, key) for key in ("", " ", "a\tb", "a\nb", "a\rb", "a\x85b", "a\n", " a")),
+    ],
+)
+def test_a_key_that_could_not_be_read_is_not_written(
+    tmp_path: Path, key_type: type, key: object
+) -> None:
+    writer = recordio.MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "w", key_type)
+    with pytest.raises(ValueError, match=r"a\.idx: a key is (a whole number from|one line)"):
+        writer.write_idx(key, b"abc")
+    writer.close()
+    assert (tmp_path / "a.idx").read_bytes() == (tmp_path / "a.rec").read_bytes() == b""
+
+
+@pytest.mark.parametrize("line", ["a", "a\t", "a\t-1", "a\tb", "", "a\t1\t2"])
+def test_a_bad_line_of_keys_of_text_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.rec").touch()
+    (tmp_path / "a.idx").write_text(f"b\t0\n{line}\nc\t4\n")
+    with pytest.raises(ValueError, match=r"a\.idx, line 2: expected key TAB offset"):
+        recordio.MXIndexedRecordIO(tmp_path / "a.idx", tmp_path / "a.rec", "r", str)
 
 
 def _digest(jobs: tuple[recordio.MXIndexedRecordIO, list[int]]) -> list[int]:

@@ -27,7 +27,7 @@ def test_a_class_is_covered_once(tree: wordnet.Hierarchy, names: list[str], shar
 
 def test_no_nodes_cover_nothing_and_other_classes_are_refused(tree: wordnet.Hierarchy):
     assert wordnet.coverage(tree, P, []) == 0
-    with pytest.raises(ValueError, match=r"give 4 probabilities, none of them NaN, not \(3,\)"):
+    with pytest.raises(ValueError, match=r"give 4 probabilities of one image, not \(3,\)"):
         wordnet.coverage(tree, P[:3], [0])
 
 

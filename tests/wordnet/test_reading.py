@@ -144,7 +144,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch):
     p = np.random.default_rng(0).dirichlet(np.ones(4), 50)
     labels = np.random.default_rng(1).integers(0, 4, 50)
     whole = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
-    monkeypatch.setattr("imnetlib.evaluate.metrics.ROWS_PER_BLOCK", 3)
+    monkeypatch.setattr("imnetlib.evaluate.scores.ROWS_PER_BLOCK", 3)
     parts = wordnet.climb(tree, p, 0.6), *wordnet.accuracy_and_information(tree, p, labels, THETAS)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
@@ -162,10 +162,59 @@ def test_what_are_no_probabilities_is_refused():
     bad = np.array([0.2, np.nan, 0.4, 0.1])
     with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
         wordnet.climb(tree, good[None], 80)
+    with pytest.raises(ValueError, match="theta is a probability, 0 to 1, not 80"):
+        wordnet.accuracy_and_information(tree, good[None], [0], [0.5, 80])
+    for labels in ([4], [-2], [0, 1]):
+        with pytest.raises(ValueError, match=r"labels \(\d,\) up to \d for \(1, 4\) outputs"):
+            wordnet.accuracy_and_information(tree, good[None], labels, [0.5])
     with pytest.raises(ValueError, match="row 1 of the probabilities holds NaN"):
         wordnet.climb(tree, np.stack([good, bad]), 0.5)
     with pytest.raises(ValueError, match=r"give a row for each image, \(n, N\), not \(4,\)"):
         wordnet.climb(tree, good, 0.5)
-    for one in (bad, good[:2], np.append(good, 0)):
-        with pytest.raises(ValueError, match="give 4 probabilities, none of them NaN"):
+    for one in (good[:2], np.append(good, 0)):
+        with pytest.raises(ValueError, match="give 4 probabilities of one image"):
             wordnet.diverse(tree, one, 2)
+
+
+LOGITS = np.log([0.2, 0.3, 0.4, 0.1])
+READINGS = {
+    "climb": lambda tree, p: wordnet.climb(tree, p[None], 0.5),
+    "curve": lambda tree, p: wordnet.accuracy_and_information(tree, p[None], [0], [0.5]),
+    "diverse": lambda tree, p: wordnet.diverse(tree, p, 2),
+    "prune": lambda tree, p: wordnet.prune(tree, p, [0, 1, 2]),
+    "coverage": lambda tree, p: wordnet.coverage(tree, p, [0]),
+    "expected_information": lambda tree, p: wordnet.expected_information(tree, p, [0]),
+    "mass": lambda tree, p: tree.mass(p),
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize(
+    ("p", "total"),
+    [
+        (LOGITS, "-6.032"),
+        (LOGITS + 10, "33.97"),
+        (np.array([20, 30, 40, 10]), "100"),
+        (np.array([0.7, 0.4, -0.2, 0.1]), "1"),
+        (np.array([0.2, np.nan, 0.4, 0.1]), "nan"),
+        (np.array([0.2, np.inf, 0.4, 0.1]), "inf"),
+        (np.array([0.3, 0.3, 0.3, 0.05]), "0.95"),
+    ],
+)
+def test_only_probabilities_are_read(reading: str, p: np.ndarray, total: str):
+    tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
+    if reading == "mass" and total == "0.95":
+        # Those of some of a network's classes.
+        assert tree.mass(p)[0] == pytest.approx(0.95)
+        return
+    fault = f"row 0: the outputs sum to {total}, not 1, or are negative|holds NaN or infinity"
+    with pytest.raises(ValueError, match=fault):
+        READINGS[reading](tree, p)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_probabilities_rounded_in_half_precision_are_read(dtype):
+    tree = wordnet.load()
+    p = np.full((1, len(tree.classes)), 1 / len(tree.classes)).astype(dtype)
+    assert wordnet.climb(tree, p, 1.0).tolist() == [0]
+    assert wordnet.coverage(tree, p[0], [0]) == pytest.approx(1, abs=0.01)

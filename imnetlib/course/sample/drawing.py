@@ -12,12 +12,15 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ BYTES_PER_IMAGE = 60_000
 PICTURES_PER_TASK = 10
 # Tasks per worker that may wait to be written: it paints on while the tar of a class is written.
 TASKS_AHEAD = 8
+# After an error, until processes that still paint, or are still starting, are killed.
+SECONDS_TO_CANCEL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +220,57 @@ def _painted(shots: list[Shot], workers: int | None) -> Iterator[Iterator[_Pictu
     if workers == 1:
         yield map(_paint, shots)
         return
+    tasks = (shots[i : i + PICTURES_PER_TASK] for i in range(0, len(shots), PICTURES_PER_TASK))
+    try:
+        with _worker_pool(workers) as pool:
+            yield itertools.chain.from_iterable(
+                map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
+            )
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a process that paints was killed (was the memory used up?): run this again"
+        ) from None
+
+
+@contextmanager
+def _worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes, which are killed when it is left by an error."""
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
-    tasks = (shots[i : i + PICTURES_PER_TASK] for i in range(0, len(shots), PICTURES_PER_TASK))
+    others = set(multiprocessing.active_children())
+    # The pool is waited for: its thread closes a pipe that Python's exit would write to.
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
+        with _ctrl_c_blocked():
+            for _ in range(workers):
+                pool.submit(int)
+            started = set(multiprocessing.active_children()) - others
         try:
-            painted = map_ahead(pool, _paint_all, tasks, workers * TASKS_AHEAD)
-            yield itertools.chain.from_iterable(painted)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            yield pool
+        except BaseException:
+            # Not before the pool has given up what has not begun: it stumbles over that.
+            killer = threading.Timer(SECONDS_TO_CANCEL, _kill, [started])
+            killer.start()
+            pool.shutdown(cancel_futures=True)
+            killer.cancel()
+            raise
+
+
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Ctrl-C goes to all processes of a terminal; those started in here leave it to this one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:

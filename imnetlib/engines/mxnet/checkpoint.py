@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,32 @@ from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
 from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
+from imnetlib.image import Transform
 from imnetlib.loader import Loader
 
 # The arrays are MXNet's.
 Arrays = Mapping[str, Any]
 PredictedBatch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Predictor(Protocol):
+    """What a prediction needs of a network: ``Checkpoint`` and ``published.Published`` have it."""
+
+    @property
+    def symbol(self) -> Symbol:
+        """From "data", a batch of pictures, to a probability for each class."""
+
+    @property
+    def parameters(self) -> Arrays:
+        """The weights as "arg:NAME", BatchNorm's running statistics as "aux:NAME"."""
+
+    @property
+    def transform(self) -> Transform:
+        """What becomes of a picture before the network sees it."""
+
+    @property
+    def images_per_device(self) -> int:
+        """How many pictures it sees at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,16 @@ class Checkpoint:
     def symbol(self) -> Symbol:
         """The network with one output a class."""
         return symbol(engines.network(self.recipe.network, len(self.wnids)))
+
+    @property
+    def transform(self) -> Transform:
+        """The crop for predictions, from the centre."""
+        return self.recipe.transform(training=False)
+
+    @property
+    def images_per_device(self) -> int:
+        """Images that are predicted at once, as many as a device learned from."""
+        return self.recipe.images_per_device
 
 
 def save(checkpoint: Checkpoint, folder: PathLike) -> None:
@@ -141,22 +172,22 @@ def devices(count: int) -> list[Any]:
 
 
 def set_parameters(executor: Any, parameters: Arrays) -> None:
-    """Copy the parameters of a checkpoint into a bound network."""
+    """Copy the parameters of a network into a bound one."""
     for key, array in parameters.items():
         kind, _, name = key.partition(":")
         arrays = executor.arg_dict if kind == "arg" else executor.aux_dict
         arrays[name][:] = array
 
 
-def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[PredictedBatch]:
+def predict_batches(network: Predictor, batches: Loader) -> Iterator[PredictedBatch]:
     """Probabilities, labels and ids of each batch, without its padding, as ``predict`` gives them.
 
     Binds the network anew: on a CPU, MXNet fuses convolution and BatchNorm, and goes on with the
     BatchNorm of its first batch whatever parameters it is given later.
     """
-    shape = checkpoint.recipe.shape
-    executor = checkpoint.symbol.simple_bind(devices(1)[0], data=shape, grad_req="null")
-    set_parameters(executor, checkpoint.parameters)
+    shape = (batches.batch_size, *batches.transform.shape)
+    executor = network.symbol.simple_bind(devices(1)[0], data=shape, grad_req="null")
+    set_parameters(executor, network.parameters)
     for batch in batches:
         count = len(batch.ids) - batch.padding
         executor.arg_dict["data"][:] = batch.images
@@ -166,13 +197,12 @@ def predict_batches(checkpoint: Checkpoint, batches: Loader) -> Iterator[Predict
 
 
 def predict(
-    checkpoint: Checkpoint, shards: Sequence[PathLike], threads: int = 2
+    network: Predictor, shards: Sequence[PathLike], threads: int = 2
 ) -> Iterator[PredictedBatch]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 
-    From the centre crop of each image, on one device. Memory: a device's part of a batch.
+    From one crop of each image, on one device. Memory: a device's part of a batch.
     """
-    recipe = checkpoint.recipe
-    crop = recipe.transform(training=False)
-    with Loader(shards, recipe.images_per_device, crop, shuffle=False, threads=threads) as batches:
-        yield from predict_batches(checkpoint, batches)
+    images = network.images_per_device
+    with Loader(shards, images, network.transform, shuffle=False, threads=threads) as batches:
+        yield from predict_batches(network, batches)

@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable
 from typing import NamedTuple
 
+from imnetlib.arguments import require_several
 from imnetlib.engines import MATCH_RANGE, Step
 from imnetlib.engines.mxnet import mx
-from imnetlib.engines.mxnet.network import Shape, Symbol
+from imnetlib.engines.mxnet.network import Shape, Symbol, infer_shapes, pictures
 
 # The position of the operation that writes it, and its number among the outputs.
 Result = tuple[int, int]
@@ -46,9 +47,9 @@ def planned_bytes(
     MXNet reports whole MiB. Without ``sharing`` no result takes a free buffer; in-place cannot be
     switched off. ``mirror``: the backward pass computes cheap results again. Takes under a second;
     of all that it plans, only the pictures and their gradient are written, 1.15 MB for one of 224
-    pixels.
+    pixels. ValueError for a size that ``net`` cannot take.
     """
-    report = _report(net, batch, size, MATCH_RANGE if sharing else 0, mirror)
+    report = _report(net, pictures(batch, size), MATCH_RANGE if sharing else 0, mirror)
     (total,) = re.findall(r"^Total (\d+) MB allocated", report, re.MULTILINE)
     return int(total) << 20
 
@@ -59,6 +60,7 @@ def recomputing(net: Symbol, kept: Collection[str]) -> Symbol:
     Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*. ValueError for an unknown
     layer.
     """
+    require_several("kept", kept)
     copy = mx.sym.load_json(net.tojson())
     layers = {layer.name: layer for layer in copy.get_internals()}
     unknown = set(kept) - set(layers)
@@ -73,10 +75,11 @@ def steps(net: Symbol, batch: int, size: int) -> list[Step]:
     """A training step in MXNet's order, for ``engines.plan``; a last step reads the outputs.
 
     Results of one number a channel are left out: they hardly count. ValueError for an operation
-    that the networks of ``engines.inception`` do not have.
+    that the networks of ``engines.inception`` do not have, and for a size that ``net`` cannot take.
     """
-    operations = _operations(_report(net, batch, size))
-    sizes = _result_bytes(operations, net, (batch, 3, size, size))
+    data = pictures(batch, size)
+    operations = _operations(_report(net, data))
+    sizes = _result_bytes(operations, net, data)
     writes: defaultdict[int, dict[Hashable, int]] = defaultdict(dict)
     for result, count in sizes.items():
         writes[result[0]][result] = count
@@ -151,15 +154,15 @@ def _result_bytes(operations: list[Operation], net: Symbol, data: Shape) -> dict
 
 def _layer_bytes(net: Symbol, data: Shape) -> dict[str, int]:
     internals = net.get_internals()
-    _, shapes, _ = internals.infer_shape(data=data)
+    _, shapes, _ = infer_shapes(internals, data)
     named = zip(internals.list_outputs(), shapes, strict=True)
     return {name.removesuffix("_output"): 4 * math.prod(shape) for name, shape in named}
 
 
-def _report(
-    net: Symbol, batch: int, size: int, match_range: int = MATCH_RANGE, mirror: bool = False
-) -> str:
+def _report(net: Symbol, data: Shape, match_range: int = MATCH_RANGE, mirror: bool = False) -> str:
     """MXNet's report on ``net`` bound for training; its settings come from the environment."""
+    # Refuses what simple_bind refuses, without a trace.
+    infer_shapes(net, data)
     settings = {
         "NNVM_EXEC_MATCH_RANGE": str(match_range),
         "MXNET_BACKWARD_DO_MIRROR": str(int(mirror)),
@@ -167,7 +170,7 @@ def _report(
     before = {name: os.environ[name] for name in settings if name in os.environ}
     os.environ.update(settings)
     try:
-        report = str(net.simple_bind(mx.cpu(), data=(batch, 3, size, size)).debug_str())
+        report = str(net.simple_bind(mx.cpu(), data=data).debug_str())
         # MXNet frees the arrays only after it has written zeros into them.
         mx.nd.waitall()
         return report

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
+from imnetlib.arguments import require, whole_number
 from imnetlib.engines import Block, Network, Stem
 from imnetlib.engines.mxnet import mx
 
 # MXNet has no types.
 Symbol = Any
 Shape = tuple[int, ...]
-
-# The arguments of a network that are not learned.
-INPUTS = ("data", "softmax_label")
 
 
 def symbol(network: Network) -> Symbol:
@@ -31,19 +30,60 @@ def symbol(network: Network) -> Symbol:
     return mx.sym.SoftmaxOutput(x, name="softmax")
 
 
-def parameter_shapes(net: Symbol, data: Shape) -> dict[str, Shape]:
-    """The shape of each parameter that ``net`` learns from pictures of the shape ``data``, by name.
+def pictures(batch: int, size: int) -> Shape:
+    """The shape of ``batch`` pictures of ``size`` pixels a side; ValueError below 1."""
+    side = whole_number("size", size)
+    shape = (whole_number("batch", batch), 3, side, side)
+    require(min(shape) >= 1, "batch and size are 1 or more", (batch, size))
+    return shape
 
-    BatchNorm's gammas are among them, though they stay 1; its running statistics are not.
+
+def infer_shapes(net: Symbol, data: Shape) -> tuple[list[Shape], list[Shape], list[Shape]]:
+    """The shapes of the arguments, outputs and statistics of ``net``, in MXNet's order.
+
+    ValueError where it takes no ``data`` of that shape.
     """
-    shapes, _, _ = net.infer_shape(data=data)
-    named = zip(net.list_arguments(), shapes, strict=True)
-    return {name: shape for name, shape in named if name not in INPUTS}
+    try:
+        # Unlike infer_shape it prints nothing where it fails.
+        arguments, outputs, statistics = net.infer_shape_partial(data=data)
+    except mx.base.MXNetError as error:
+        raise ValueError(
+            f"the network takes no pictures of {data[-1]} pixels ({reason(error)}): most networks "
+            "take multiples of 32"
+        ) from error
+    return arguments, outputs, statistics
+
+
+def reason(error: Exception) -> str:
+    """What an error of MXNet says, without the places in its C++ code; at most 200 letters."""
+    lines = str(error).splitlines()
+    said = " ".join(line for line in lines if not line.startswith(("Traceback", "  File")))
+    said = re.sub(r"MXNetError: |\[\d\d:\d\d:\d\d\] \S+: ", "", said)
+    return " ".join(said.split())[:200]
+
+
+def parameter_shapes(net: Symbol, data: Shape) -> dict[str, Shape]:
+    """The shape of each array that ``net`` needs for pictures of the shape ``data``, by its name.
+
+    The names are those of MXNet's files: "arg:NAME" for what it learns, "aux:NAME" for BatchNorm's
+    running statistics. BatchNorm's gammas are among the former, also where they stay 1. ValueError
+    as for ``infer_shapes``.
+    """
+    arguments, _, statistics = infer_shapes(net, data)
+    shapes = {
+        f"arg:{name}": shape
+        for name, shape in zip(net.list_arguments(), arguments, strict=True)
+        if name != "data" and not name.endswith("label")
+    }
+    for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
+        shapes[f"aux:{name}"] = shape
+    return shapes
 
 
 def parameter_count(net: Symbol, size: int) -> int:
     """How many numbers ``net`` learns from pictures of ``size`` pixels a side (chapter 6)."""
-    return sum(map(math.prod, parameter_shapes(net, (1, 3, size, size)).values()))
+    shapes = parameter_shapes(net, pictures(1, size))
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))
 
 
 def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) -> Symbol:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from imnetlib import catalog, engines
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require_several
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import checkpoint, mx
 from imnetlib.engines.mxnet.checkpoint import Checkpoint, Epoch
-from imnetlib.engines.mxnet.network import INPUTS, Shape, parameter_shapes, symbol
+from imnetlib.engines.mxnet.network import Shape, parameter_shapes, symbol
 from imnetlib.evaluate import ranks
 from imnetlib.loader import Batch, Loader
 from imnetlib.progress import progress
@@ -33,18 +33,18 @@ class DivergedError(ArithmeticError):
 def untrained(recipe: Recipe, wnids: Sequence[str], shards: int = 0) -> Checkpoint:
     """The network before its first step, with weights after He et al. 2015 (chapter 7).
 
-    They are drawn from the recipe's seed.
+    They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
     """
+    require_several("wnids", wnids)
     net = symbol(engines.network(recipe.network, len(wnids)))
-    learned = parameter_shapes(net, recipe.shape)
+    shapes = parameter_shapes(net, recipe.shape)
     random = np.random.default_rng(recipe.seed)
-    parameters = {
-        f"arg:{name}": _initial_values(name, shape, random) for name, shape in learned.items()
+    parameters = {name: _initial_values(name, shape, random) for name, shape in shapes.items()}
+    momentum = {
+        name.removeprefix("arg:"): mx.nd.zeros(shape)
+        for name, shape in shapes.items()
+        if name.startswith("arg:")
     }
-    _, _, statistics = net.infer_shape(data=recipe.shape)
-    for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
-        parameters[f"aux:{name}"] = _initial_values(name, shape, random)
-    momentum = {name: mx.nd.zeros(shape) for name, shape in learned.items()}
     return Checkpoint(recipe, tuple(wnids), shards, (), {}, parameters, momentum)
 
 
@@ -66,8 +66,8 @@ class Replicas:
     def __init__(self, start: Checkpoint, devices: Sequence[Any]) -> None:
         self.recipe = start.recipe
         net = start.symbol
-        self.names = list(parameter_shapes(net, self.recipe.shape))
-        gradients = dict.fromkeys(self.names, "write") | dict.fromkeys(INPUTS, "null")
+        self.names = list(start.momentum)
+        gradients = dict.fromkeys(self.names, "write")
         self.executors = [
             net.simple_bind(device, data=self.recipe.shape, grad_req=gradients)
             for device in devices
@@ -165,6 +165,8 @@ def train(
             with another recipe, other classes or other shards.
         threads: Threads that decode images.
     """
+    require_several("train_shards", train_shards)
+    require_several("validation_shards", validation_shards)
     folder = Path(folder)
     shards = fingerprint([Path(shard) for shard in (*train_shards, *validation_shards)])
     current = _resume(recipe, wnids, shards, folder)

@@ -1,0 +1,289 @@
+"""The verb of predictions: evaluate."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imnetlib.cli.common import EXISTING_FILE, LEFT_OUT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from imnetlib.evaluate import Judgement, Outputs
+
+KS = (1, 5, 20)
+
+
+@click.command()
+@click.argument("predictions", type=EXISTING_FILE)
+@click.option(
+    "--classes", type=EXISTING_FILE, required=True, help="The wnid of each column, in their order."
+)
+@click.option(
+    "--labels", "source", type=EXISTING_FILE, help="True classes: devkit, Kaggle's .csv, a .lst."
+)
+@click.option("--logits", is_flag=True, help="Take the softmax of each row first.")
+def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool) -> None:
+    """Judge PREDICTIONS, the outputs of any network.
+
+    PREDICTIONS is a .npy with a row of probabilities for each image, or a .npz that holds
+    "probabilities" or "logits", and perhaps "labels" (columns or wnids) and "ids". The classes are
+    those of a synset.txt or Kaggle's LOC_synset_mapping.txt. Labels are compared by wnid.
+
+    Rows are the validation images 1, 2, ... or those of the .lst, in order; with "ids", the images
+    of those numbers. For rows in the order of class folders give the .lst that imnet list makes of
+    these. Without labels, 50,000 rows are taken for the validation images of ILSVRC2012.
+    """
+    from imnetlib import evaluate
+
+    outputs = evaluate.read_outputs(predictions)
+    if logits and outputs.logits is False:
+        raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
+    wnids = _wnids(classes, predictions, outputs)
+    truth, left_out = _truth(predictions, outputs, source, wnids)
+    labels = evaluate.align(truth, wnids)
+    if labels.max() < 0:
+        raise ValueError(f"none of the images' classes is in {classes}: {_some(truth)}")
+    small = _columns_of_ilsvrc(wnids)
+    judged = _judge(predictions, outputs, labels, small, logits or bool(outputs.logits))
+    _echo_accuracies(judged, truth, wnids, small)
+    _echo_errors(judged, labels, wnids)
+    _warn_of_order(judged, labels, truth, wnids, classes)
+    if left_out:
+        click.echo(f"left out: {left_out:,} images that have labels and no predictions")
+        sys.exit(LEFT_OUT)
+
+
+def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...]:
+    from imnetlib import catalog
+    from imnetlib.files import listed_names
+
+    wnids = catalog.read_classes(classes)
+    others = [name for name in wnids if not catalog.WNID.fullmatch(name)]
+    if others:
+        raise ValueError(
+            f"{classes}: classes are compared by wnid, like n02510455, and these are none: "
+            f"{listed_names(others)}"
+        )
+    columns = outputs.scores.shape[1]
+    if len(wnids) != columns:
+        raise ValueError(
+            f"{predictions} has {columns:,} columns and {classes} {len(wnids):,} classes: "
+            "give the list that came with the network"
+        )
+    return wnids
+
+
+def _truth(
+    predictions: Path, outputs: Outputs, source: Path | None, wnids: Sequence[str]
+) -> tuple[list[str], int]:
+    """The wnid of each row, "" where it is not known; and how many labelled images have no row."""
+    from imnetlib import catalog, organize
+
+    images = len(outputs.scores)
+    if source is None and outputs.labels is not None:
+        click.echo(f"labels: those in {predictions}")
+        return _named(predictions, outputs.labels.tolist(), wnids), 0
+    if source is None:
+        if images != catalog.ILSVRC2012.validation:
+            raise ValueError(
+                f"{predictions} holds no labels: give --labels, the devkit .tar.gz, Kaggle's "
+                "LOC_val_solution.csv or a .lst"
+            )
+        click.echo(f"labels: those of ILSVRC2012's {images:,} validation images, in order")
+        truth: Sequence[str] = catalog.validation_wnids()
+        ids: Sequence[int] = range(1, images + 1)
+    elif source.suffix == ".lst":
+        truth, ids = _read_list(source, wnids)
+    else:
+        truth = organize.read_labels(source)
+        ids = range(1, len(truth) + 1)
+    if outputs.ids is not None:
+        by_id = dict(zip(ids, truth, strict=True))
+        if len(by_id) != len(truth):
+            raise ValueError(f"{source}: of {len(truth):,} ids only {len(by_id):,} differ")
+        return _of_ids(predictions, outputs.ids.tolist(), by_id)
+    if len(truth) != images:
+        raise ValueError(
+            f"{predictions} has {images:,} rows and {source} {len(truth):,} labels: give the list "
+            "of these rows, or their ids in a .npz"
+        )
+    return list(truth), 0
+
+
+def _named(where: Path, labels: list[Any], wnids: Sequence[str]) -> list[str]:
+    """The wnid of each label, which is one, or a column, or -1."""
+    if isinstance(labels[0], str):
+        return labels
+    if min(labels) < -1 or max(labels) >= len(wnids):
+        raise ValueError(
+            f"{where}: labels are columns, 0 to {len(wnids) - 1}, or -1; these go from "
+            f"{min(labels)} to {max(labels)}"
+        )
+    return [wnids[label] if label >= 0 else "" for label in labels]
+
+
+def _read_list(lst: Path, wnids: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The wnid and the id of each image of a .lst: by its folder, or by its label."""
+    from imnetlib import pack
+
+    images = pack.read_lst(lst)
+    folders = [re.search(rb"(?:^|/)(n\d{8})/[^/]+$", path) for path in images.paths.tolist()]
+    named = [folder[1].decode() for folder in folders if folder]
+    ids: list[int] = images.ids.tolist()
+    if len(named) == len(ids):
+        click.echo(f"labels: the folders of {lst}")
+        return named, ids
+    pack.verify_labels(images, wnids, lst)
+    labels = images.labels[:, 0].astype(int).tolist()
+    if max(labels) != len(wnids) - 1:
+        raise ValueError(
+            f"{lst}: labels go to {max(labels)}, the network's columns to {len(wnids) - 1}: give "
+            "a list of images in folders of their wnid, the devkit or Kaggle's .csv"
+        )
+    click.echo(f"labels: those of {lst}, taken for columns of the network")
+    return [wnids[label] for label in labels], ids
+
+
+def _of_ids(where: Path, ids: list[int], truth: dict[int, str]) -> tuple[list[str], int]:
+    """The wnid of each of the ``ids``, and how many of ``truth`` are none of them."""
+    unknown = [number for number in ids if number not in truth]
+    if unknown or len(set(ids)) != len(ids):
+        what = f"{unknown[0]} has no label" if unknown else "some are repeated"
+        raise ValueError(f"{where}: each id is that of another labelled image, but {what}")
+    return [truth[number] for number in ids], len(truth) - len(ids)
+
+
+def _columns_of_ilsvrc(wnids: Sequence[str]) -> list[int]:
+    """The columns of the 1,000 classes, where the network has others too."""
+    from imnetlib import catalog
+
+    small = set(catalog.wnids_1k())
+    columns = [column for column, wnid in enumerate(wnids) if wnid in small]
+    return columns if len(columns) < len(wnids) else []
+
+
+def _judge(
+    where: Path, outputs: Outputs, labels: NDArray[np.int64], small: list[int], logits: bool
+) -> Judgement:
+    from imnetlib import evaluate
+    from imnetlib.progress import progress
+
+    spaces = [None, small] if small else [None]
+    with progress(len(labels), f"judge {where.name}", "images") as bar:
+        try:
+            return evaluate.judge(outputs.scores, labels, spaces, logits=logits, advance=bar.update)
+        except ValueError as error:
+            raise ValueError(f"{where}, {error}") from error
+
+
+def _echo_accuracies(
+    judged: Judgement, truth: list[str], wnids: Sequence[str], small: list[int]
+) -> None:
+    import numpy as np
+
+    from imnetlib import catalog
+
+    own = set(wnids)
+    strangers = Counter(wnid for wnid in truth if wnid not in own)
+    if strangers:
+        without = "images without a column of their class, counted as wrong"
+        click.echo(f"{without}: {strangers.total():,} ({_some(strangers)})")
+    _echo_top_k(f"{len(wnids):,} classes of the network", judged.ranks[0], len(wnids))
+    if small:
+        ilsvrc = set(catalog.wnids_1k())
+        lacking = ilsvrc - own
+        if lacking:
+            lacks = f"of ILSVRC's {len(ilsvrc):,} classes the network lacks"
+            click.echo(f"{lacks} {len(lacking):,}: {_some(lacking)}")
+        of_them = np.array([wnid in ilsvrc or not wnid for wnid in truth])
+        if of_them.any():
+            _echo_top_k(f"{len(small):,} classes of ILSVRC", judged.ranks[1][of_them], len(small))
+
+
+def _echo_top_k(space: str, rank: NDArray[np.int64], classes: int) -> None:
+    from imnetlib import evaluate
+
+    figures = [
+        f"top-{top.k} {top.accuracy:.1%} ({top.low:.1%} to {top.high:.1%})"
+        for top in evaluate.top_k_accuracy(rank, [k for k in KS if k < classes or k == 1])
+    ]
+    click.echo(f"among {space}, {len(rank):,} images: {', '.join(figures)}")
+
+
+def _echo_errors(judged: Judgement, labels: NDArray[np.int64], wnids: Sequence[str]) -> None:
+    """How wrong answers are related to the truth, and whether the confidence is honest."""
+    import numpy as np
+
+    from imnetlib import evaluate, wordnet
+
+    wrong = (labels >= 0) & (judged.chosen != labels)
+    try:
+        hierarchy = wordnet.load(wnids)
+    except KeyError as error:
+        click.echo(f"no relations of wrong answers: {error.args[0]}")
+    else:
+        predicted = hierarchy.classes[judged.chosen[wrong]]
+        shares = wordnet.relation_shares(hierarchy, predicted, hierarchy.classes[labels[wrong]])
+        related = [f"{kind} {shares[kind]:.1%}" for kind in wordnet.RELATIONS[1:]]
+        click.echo(
+            f"relation of {len(predicted):,} wrong answers to the truth: {', '.join(related)}"
+        )
+    right = judged.ranks[0] == 0
+    table = evaluate.calibration(judged.confidence, right)
+    gap = np.nansum(table[:, 0] * np.abs(table[:, 1] - table[:, 2])) / len(labels)
+    click.echo(
+        f"confidence {judged.confidence.mean():.1%}, right {right.mean():.1%}: expected "
+        f"calibration error {gap:.1%} in {len(table)} bins"
+    )
+
+
+def _warn_of_order(
+    judged: Judgement,
+    labels: NDArray[np.int64],
+    truth: list[str],
+    wnids: Sequence[str],
+    classes: Path,
+) -> None:
+    """Say so where another order of the columns, or of the rows, fits far better."""
+    import numpy as np
+
+    from imnetlib import evaluate
+
+    top1 = np.mean(judged.ranks[0] == 0)
+    permuted = evaluate.permutation_suspected(labels, judged.chosen)
+    if permuted is not None:
+        click.echo(
+            f"Warning: top-1 is {top1:.1%}, but {permuted:.1%} if the columns were permuted: is "
+            f"{classes} in another order (sorted?) than the columns?",
+            err=True,
+        )
+    by_class = np.mean(evaluate.align(sorted(truth), wnids) == judged.chosen)
+    if by_class > 2 * top1 + 0.1:
+        click.echo(
+            f"Warning: top-1 is {top1:.1%}, but {by_class:.1%} if the rows were sorted by class: "
+            "are they in the order of class folders? Give the .lst of these as --labels",
+            err=True,
+        )
+
+
+def _some(wnids: Iterable[str]) -> str:
+    """Up to ten of the classes by name and wnid; "" is none."""
+    from imnetlib import wordnet
+    from imnetlib.files import listed_names
+
+    named = []
+    for wnid in {*wnids} - {""}:
+        try:
+            named.append(f"{wordnet.name(wnid)} ({wnid})")
+        except KeyError:
+            named.append(wnid)
+    return listed_names(named) or "label -1"

@@ -1,0 +1,119 @@
+"""Scores of many images, a block of rows at a time: refused where unfit, softmax (chapter 8).
+
+A row of scores is an image's: probabilities, or logits, whatever a network gives its classes.
+50,000 images in 21,841 classes are 4.4 GB of probabilities: they stay on the disk, and a block is
+in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from imnetlib.arguments import require
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+# 16 MiB of float32 scores of 21,841 classes.
+ROWS_PER_BLOCK = 192
+# What a network in half precision may miss of a sum of 1.
+TOLERANCE = 0.01
+
+
+def row_blocks(scores: ArrayLike) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Slices of ``ROWS_PER_BLOCK`` rows and what they hold, float32, or float64 where it was that.
+
+    Of a memory-mapped file one block is in memory. ValueError for what is no matrix of numbers, and
+    for NaN or infinity.
+    """
+    matrix = as_matrix(scores)
+    for start in range(0, len(matrix), ROWS_PER_BLOCK):
+        block = as_floats(matrix[start : start + ROWS_PER_BLOCK])
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            row = start + int(finite.argmin())
+            raise ValueError(f"row {row} of the probabilities holds NaN or infinity")
+        yield slice(start, start + len(block)), block
+        _release(matrix)
+
+
+def as_matrix(scores: ArrayLike) -> NDArray[Any]:
+    """``scores`` as an array (n, classes) of numbers, not copied; ValueError for any other."""
+    matrix = np.asarray(scores)
+    require(matrix.ndim == 2, "give a row for each image, (n, classes)", matrix.shape)
+    require(matrix.shape[1] > 0, "a row holds one class at least", matrix.shape)
+    require(matrix.dtype.kind in "biuf", "scores are numbers", matrix.dtype.name)
+    return matrix
+
+
+def as_floats(values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` as float32 if they are that or float16, else as float64."""
+    if values.dtype != np.float16:
+        return np.asarray(values, np.float32 if values.dtype == np.float32 else np.float64)
+    # NumPy converts small float16 numbers 20 times slower than it looks them up.
+    bits = np.asarray(values, np.float16).view(np.uint16)
+    return np.take(_every_half(), bits)
+
+
+@functools.cache
+def _every_half() -> Floats:
+    """Each of the 65,536 numbers of float16."""
+    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def _release(array: NDArray[Any]) -> None:
+    """Let go of what was read of a memory-mapped file: it counts as this process's memory."""
+    base: Any = array
+    is_shared = False
+    while isinstance(base, np.ndarray):
+        # Changes of a private map, "c", are in memory alone.
+        is_shared = isinstance(base, np.memmap) and base.mode != "c"
+        base = base.base
+    if is_shared and isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def softmax(logits: ArrayLike) -> NDArray[Any]:
+    """The probabilities of ``logits`` along the last axis, float32 or float64 (chapter 8).
+
+    The largest logit of a row is taken from the others first, so none is too large. Of more rows
+    than fit into memory take those of ``row_blocks``, one block after the other.
+    """
+    rows = as_floats(np.asarray(logits))
+    raised = np.exp(rows - rows.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+def require_probabilities(
+    rows: NDArray[Any], where: str = "row", names: ArrayLike | None = None, least: float = 1
+) -> None:
+    """ValueError unless each of ``rows`` (n, classes) holds probabilities, within ``TOLERANCE``.
+
+    They are not negative and sum to 1, or to ``least`` and more. ``names``, (n,), name the rows.
+    """
+    rows = as_floats(rows)
+    sums = rows.sum(axis=1)
+    # Each comparison is false for NaN.
+    whole = (sums >= least - TOLERANCE) & (sums <= 1 + TOLERANCE)
+    right = whole & (rows.min(axis=1, initial=0) >= 0)
+    if not right.all():
+        row = int(right.argmin())
+        name = row if names is None else np.asarray(names)[row]
+        raise ValueError(
+            f"{where} {name}: the outputs sum to {sums[row]:.4g}, not 1, or are negative: has the "
+            "training diverged, or is the softmax missing (evaluate.softmax; imnet evaluate "
+            "--logits)?"
+        )
+
+
+def probability_blocks(probabilities: ArrayLike) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """``row_blocks`` of probabilities: ValueError for rows that are none, as logits are not."""
+    for rows, block in row_blocks(probabilities):
+        require_probabilities(block, names=np.arange(rows.start, rows.stop))
+        yield rows, block

@@ -1,0 +1,357 @@
+"""Networks in the files of 2015: what they predict, what is refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import encoded, photo, write_shard
+
+from imnetlib.engines import network
+from imnetlib.engines.mxnet import checkpoint, mx, published
+from imnetlib.engines.mxnet.network import parameter_shapes, symbol
+from imnetlib.image import Transform
+from imnetlib.loader import Loader
+
+SIZE = 10
+SMALL = Transform(SIZE, share=1.0, layout="NCHW", mean=(117.0, 117.0, 117.0))
+WNIDS = ("n00000003", "n00000001", "n00000004")
+N = 9
+
+
+def tiny(**pooling: str):
+    """BatchNorm, a 3x3 maximum at stride 2, which leaves a row of the 10 over, three classes."""
+    x = mx.sym.Variable("data")
+    x = mx.sym.BatchNorm(x, eps=1e-10, fix_gamma=False, name="bn_data")
+    x = mx.sym.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max", name="pool1", **pooling)
+    x = mx.sym.FullyConnected(mx.sym.Flatten(x), num_hidden=len(WNIDS), name="fc1")
+    return mx.sym.SoftmaxOutput(x, name="softmax")
+
+
+def as_of_2015(net) -> dict:
+    """The graph as MXNet 0.5 wrote it: no statistics, no versions, fewer settings, other keys."""
+    nodes = json.loads(net.tojson())["nodes"]
+    statistics = {
+        node for layer in nodes if layer["op"] == "BatchNorm" for node, *_ in layer["inputs"][3:]
+    }
+    kept = [node for node in range(len(nodes)) if node not in statistics]
+    old = []
+    for node in map(nodes.__getitem__, kept):
+        settings = {} if node["op"] == "null" else node.get("attrs", {})
+        inputs = [[kept.index(n), output] for n, output, _ in node["inputs"] if n in kept]
+        param = {
+            key: value
+            for key, value in settings.items()
+            if key not in ("pooling_convention", "fix_gamma")
+        }
+        common = {"op": node["op"], "name": node["name"]}
+        old.append({**common, "param": param, "inputs": inputs, "backward_source_id": -1})
+    arguments = [n for n, node in enumerate(old) if node["op"] == "null"]
+    return {"nodes": old, "arg_nodes": arguments, "heads": [[len(old) - 1, 0]]}
+
+
+def random_arrays(net, size: int = SIZE) -> dict:
+    """Weights, gammas and statistics that all make a difference."""
+    random = np.random.default_rng(1)
+    arrays = {}
+    for name, shape in parameter_shapes(net, (1, 3, size, size)).items():
+        if name.endswith(("gamma", "var")):
+            values = random.uniform(0.5, 1.5, shape)
+        else:
+            values = random.normal(0, 0.001 if name == "arg:fc1_weight" else 0.1, shape)
+        arrays[name] = mx.nd.array(values)
+    return arrays
+
+
+def save_as_of_2015(path: Path, arrays: dict) -> None:
+    """The arrays in MXNet's first format, from a GPU: no versions, sizes of 32 bits."""
+    data = struct.pack("<3Q", 0x112, 0, len(arrays))
+    for array in arrays.values():
+        values = array.asnumpy()
+        data += struct.pack(f"<{1 + values.ndim}I", values.ndim, *values.shape)
+        data += struct.pack("<3i", 2, 0, 0) + values.tobytes()
+    data += struct.pack("<Q", len(arrays))
+    for name in arrays:
+        data += struct.pack("<Q", len(name)) + name.encode()
+    path.write_bytes(data)
+
+
+def publish(
+    folder: Path, graph: dict, arrays: dict, wnids: tuple[str, ...] = WNIDS, save=save_as_of_2015
+) -> None:
+    (folder / "Inception-symbol.json").write_text(json.dumps(graph))
+    save(folder / "Inception-0009.params", arrays)
+    lines = (f"{wnid} a thing, or another\n" for wnid in wnids)
+    (folder / "synset.txt").write_text("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine pictures, no multiple of a batch, with labels 0, 1, 2."""
+    path = tmp_path_factory.mktemp("shards") / "a.rec"
+    ids = [100 * i + i % 3 for i in range(N)]
+    return write_shard(path, ids, [encoded(photo(80, 72, i)) for i in range(N)])
+
+
+def defined(pixels: np.ndarray, arrays: dict, *, ceil: bool, gamma: bool) -> np.ndarray:
+    """What ``tiny`` means, in NumPy."""
+    values = {name.partition(":")[2]: array.asnumpy() for name, array in arrays.items()}
+    scale = values["bn_data_gamma"] if gamma else np.ones(3)
+    scale = scale / np.sqrt(values["bn_data_moving_var"] + 1e-10)
+    shift = values["bn_data_beta"] - scale * values["bn_data_moving_mean"]
+    x = pixels * scale[:, None, None] + shift[:, None, None]
+    starts = range(0, SIZE - 1 if ceil else SIZE - 2, 2)
+    x = np.stack(
+        [x[..., i : i + 3, j : j + 3].max(axis=(2, 3)) for i in starts for j in starts], axis=2
+    )
+    scores = x.reshape(len(x), -1) @ values["fc1_weight"].T + values["fc1_bias"]
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def settings_named(graph: dict, convention: str, fix_gamma: str) -> dict:
+    named = {"Pooling": {"pooling_convention": convention}, "BatchNorm": {"fix_gamma": fix_gamma}}
+    for node in graph["nodes"]:
+        node["param"] |= named.get(node["op"], {})
+    return graph
+
+
+def as_of_2017(net) -> dict:
+    """The graph with the key of MXNet 0.9 to 0.12."""
+    graph = json.loads(net.tojson())
+    for node in graph["nodes"]:
+        node["attr"] = node.pop("attrs", {})
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "ceil", "gamma"),
+    [
+        (as_of_2015(tiny(pooling_convention="full")), True, True),
+        (settings_named(as_of_2015(tiny(pooling_convention="full")), "full", "True"), True, False),
+        (settings_named(as_of_2015(tiny()), "valid", "False"), False, True),
+        (json.loads(tiny().tojson()), False, True),
+        (as_of_2017(tiny()), False, True),
+        (json.loads(tiny(pooling_convention="full").tojson()), True, True),
+    ],
+    ids=["2015", "2016 with full", "2016 with valid", "1.9", "0.9", "1.9 with full"],
+)
+def test_each_version_of_mxnet_is_understood_as_it_was(
+    graph: dict, ceil: bool, gamma: bool, shard: Path, tmp_path: Path
+):
+    net = tiny(pooling_convention="full" if ceil else "valid")
+    arrays = random_arrays(net)
+    publish(tmp_path, graph, arrays)
+    loaded = published.load(tmp_path, transform=SMALL)
+    (batch,) = Loader([shard], N, SMALL, shuffle=False)
+    expected = defined(batch.images, arrays, ceil=ceil, gamma=gamma)
+    ((probabilities, labels, ids),) = checkpoint.predict(loaded, [shard])
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
+    assert labels.tolist() == batch.labels.tolist()
+    assert ids.tolist() == batch.ids.tolist()
+    assert loaded.wnids == WNIDS
+
+
+@pytest.mark.parametrize(
+    "save", [save_as_of_2015, lambda path, arrays: mx.nd.save(str(path), arrays)]
+)
+def test_an_inception_of_2015_predicts_to_the_last_bit_what_its_graph_says(
+    save, shard: Path, tmp_path: Path
+):
+    wnids = tuple(f"n{n:08}" for n in range(36))
+    as_today = symbol(network("inception-64px", 36)).tojson()
+    original = mx.sym.load_json(as_today.replace('"fix_gamma": "True"', '"fix_gamma": "False"'))
+    arrays = random_arrays(original, 64)
+    publish(tmp_path, as_of_2015(original), arrays, wnids, save)
+    crop = Transform(64, layout="NCHW", mean=(117.0, 117.0, 117.0))
+    loaded = published.load(str(tmp_path), transform=crop)
+    bound = original.simple_bind(mx.cpu(), data=(32, 3, 64, 64), grad_req="null")
+    checkpoint.set_parameters(bound, arrays)
+    (batch,) = Loader([shard], 32, crop, shuffle=False)
+    expected = bound.forward(is_train=False, data=mx.nd.array(batch.images))[0].asnumpy()[:N]
+    ((probabilities, _, _),) = checkpoint.predict(loaded, [shard])
+    assert np.array_equal(probabilities, expected)
+    assert len(np.unique(probabilities.round(4), axis=0)) == N
+
+
+def test_the_newest_epoch_is_taken_or_the_one_asked_for(tmp_path: Path):
+    net = tiny(pooling_convention="full")
+    arrays = random_arrays(net)
+    publish(tmp_path, as_of_2015(net), arrays)
+    for epoch in (2, 12, 10_001):
+        arrays["arg:fc1_bias"][:] = epoch
+        mx.nd.save(str(tmp_path / f"Inception-{epoch:04}.params"), arrays)
+    (tmp_path / "Inception-more-0300.params").write_bytes(b"of another network")
+
+    def bias(**options: object) -> float:
+        loaded = published.load(tmp_path, transform=SMALL, **options)
+        return float(loaded.parameters["arg:fc1_bias"][0].asscalar())
+
+    assert [bias(), bias(epoch=2), bias(epoch=np.int64(12))] == [10_001, 2, 12]
+    assert published.load(tmp_path, epoch=2, transform=SMALL).source.startswith("Inception-0002 ")
+    with pytest.raises(
+        FileNotFoundError, match=r"0003\.params is missing \(epochs there: 2, 9, 12, 10001\)"
+    ):
+        published.load(tmp_path, epoch=3, transform=SMALL)
+    with pytest.raises(TypeError, match=r"epoch is a whole number, not '3' \(str\)"):
+        published.load(tmp_path, epoch="3", transform=SMALL)
+
+
+def test_what_is_published_of_2015_is_the_default():
+    center = published.CENTER_2015
+    assert (center.size, center.share, center.mean, center.std) == (
+        224,
+        0.875,
+        (117,) * 3,
+        (1,) * 3,
+    )
+    assert (center.crop, center.mirror, center.layout) == ("center", False, "NCHW")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Inception-symbol.json", r"symbol\.json is missing \(networks there: VGG-symbol\.json\)"),
+        (
+            "Inception-0009.params",
+            r"0000\.params is missing \(epochs there: none\): unpack the pub",
+        ),
+        ("synset.txt", r"synset\.txt is missing \(it names the class of each output"),
+    ],
+)
+def test_a_missing_file_is_named(name: str, message: str, tmp_path: Path):
+    publish(tmp_path, as_of_2015(tiny()), random_arrays(tiny(pooling_convention="full")))
+    (tmp_path / name).rename(tmp_path / "VGG-symbol.json")
+    with pytest.raises(FileNotFoundError, match=message):
+        published.load(tmp_path, transform=SMALL)
+
+
+UNKNOWN = as_of_2015(tiny())
+UNKNOWN["nodes"][1]["op"] = "Convoluted"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Expecting value: line 1 column 1"),
+        (b"\x1f\x8b\x08", "can't decode byte 0x8b"),
+        (b"[]", "'list' object has no attribute 'get'"),
+        (b'{"nodes": []}', 'Missing field "arg_nodes"'),
+        (json.dumps(UNKNOWN).encode(), "Operator Convoluted is not registered"),
+        (tiny().get_internals().tojson().encode(), r"its outputs are \[.*\], not one probability"),
+        (mx.sym.Variable("image").tojson().encode(), "argument name data not found"),
+    ],
+)
+def test_a_damaged_graph_is_named(
+    content: bytes, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    publish(tmp_path, {}, random_arrays(tiny(pooling_convention="full")))
+    (tmp_path / "Inception-symbol.json").write_bytes(content)
+    with pytest.raises(
+        ValueError,
+        match=rf"-symbol\.json is no network that predicts \(.*{reason}.*\): take it anew",
+    ):
+        published.load(tmp_path, transform=SMALL)
+    assert capfd.readouterr().out == ""
+
+
+def test_pictures_of_another_size_are_refused(tmp_path: Path):
+    net = tiny(pooling_convention="full")
+    publish(tmp_path, as_of_2015(net), random_arrays(net))
+    with pytest.raises(
+        ValueError, match=r"arg:fc1_weight is \(3, 75\), .* name the size of its pictures"
+    ):
+        published.load(tmp_path)
+    with pytest.raises(ValueError, match="the layout of the transform is NCHW, not 'NHWC'"):
+        published.load(tmp_path, transform=Transform(SIZE))
+
+
+@pytest.mark.parametrize("length", [0, 12, 100, -1])
+def test_cut_weights_are_named(length: int, tmp_path: Path):
+    net = tiny(pooling_convention="full")
+    publish(tmp_path, as_of_2015(net), random_arrays(net))
+    path = tmp_path / "Inception-0009.params"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"0009\.params holds no weights \(Check failed: .*anew"):
+        published.load(tmp_path, transform=SMALL)
+
+
+def test_weights_without_names_are_named(tmp_path: Path):
+    publish(tmp_path, as_of_2015(tiny()), random_arrays(tiny(pooling_convention="full")))
+    mx.nd.save(str(tmp_path / "Inception-0009.params"), [mx.nd.zeros(2)])
+    with pytest.raises(ValueError, match=r"holds no weights \(its arrays have no names\)"):
+        published.load(tmp_path, transform=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("without", "more", "message"),
+    [
+        (["arg:fc1_bias"], {}, "lacks arg:fc1_bias, and has besides nothing: take all"),
+        ([], {"arg:fc2_bias": mx.nd.zeros(3)}, "lacks nothing, and has besides arg:fc2_bias"),
+        (["aux:bn_data_moving_var"], {"bn_data_moving_var": mx.nd.ones(3)}, "besides bn_data_mov"),
+        (
+            [],
+            {"arg:fc1_weight": mx.nd.zeros((7, 75)), "arg:fc1_bias": mx.nd.zeros(7)},
+            r"arg:fc1_weight is \(7, 75\), in Inception-symbol\.json it is \(3, 75\): take all",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    without: list[str], more: dict, message: str, tmp_path: Path
+):
+    net = tiny(pooling_convention="full")
+    arrays = {name: array for name, array in random_arrays(net).items() if name not in without}
+    publish(tmp_path, as_of_2015(net), arrays | more)
+    with pytest.raises(ValueError, match=rf"Inception-0009\.params.*{message}"):
+        published.load(tmp_path, transform=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("wnids", "message"),
+    [
+        (WNIDS[:2], r"synset\.txt names 2 classes, Inception-symbol\.json has 3 outputs: take all"),
+        ((*WNIDS[:2], WNIDS[0]), r"synset\.txt, line 3: n00000003 stands in line 1 too"),
+        (("organism", *WNIDS[1:]), r"synset\.txt, line 1: 'organism a thing.* begins with no wnid"),
+    ],
+)
+def test_other_classes_are_refused(wnids: tuple[str, ...], message: str, tmp_path: Path):
+    net = tiny(pooling_convention="full")
+    publish(tmp_path, as_of_2015(net), random_arrays(net), wnids)
+    with pytest.raises(ValueError, match=message):
+        published.load(tmp_path, transform=SMALL)
+
+
+def batch(*labels: int) -> checkpoint.PredictedBatch:
+    return (
+        np.zeros((len(labels), 3), np.float32),
+        np.array(labels, np.int64),
+        np.arange(len(labels)),
+    )
+
+
+def test_labels_become_the_columns_of_their_classes():
+    shards = ("n00000001", "n00000002", "n00000003", "n00000004")
+    batches = [batch(0, 1, 2, 3, -1), batch(3, 0)]
+    found = list(published.relabel(batches, shards, WNIDS))
+    assert [labels.tolist() for _, labels, _ in found] == [[1, -1, 0, 2, -1], [2, 1]]
+    for (probabilities, _, ids), given in zip(found, batches, strict=True):
+        assert probabilities is given[0]
+        assert ids is given[2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "wnids", "message"),
+    [
+        ((0, 2), WNIDS[:2], "labels go from -1 to 1, not from 0 to 2: the shards have other"),
+        ((-2, 0), WNIDS, "labels go from -1 to 2, not from -2 to 0"),
+        ((0,), ["n00000009"], "none of the 1 classes is among those of the network"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels: tuple, wnids: list[str], message: str):
+    with pytest.raises(ValueError, match=message):
+        list(published.relabel([batch(*labels)], wnids, WNIDS))
+    with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000009'"):
+        list(published.relabel([], "n00000009", WNIDS))
