@@ -232,7 +232,10 @@ def predict(root: Root, network: Checkpoint, records: str = "", threads: int = 2
             return kept
     count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in paths)
     batches = checkpoint.predict(network, paths, threads)
-    return evaluate.save_predictions(root.predictions, network.wnids, batches, count, source)
+    ours = [path.stem for path in root.checkpoints.glob("*.json")]
+    return evaluate.save_predictions(
+        root.predictions, network.wnids, batches, count, source, replace=ours
+    )
 
 
 def _network_source(root: Root, network: str) -> str:
