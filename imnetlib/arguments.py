@@ -35,6 +35,9 @@ def require_several(name: str, values: object) -> None:
 
 def whole_number(name: str, value: SupportsIndex) -> int:
     """``value`` as an int: NumPy's integers too, and no bool; else TypeError names the argument."""
+    # Nearly always, and some functions are called for each image.
+    if type(value) is int:
+        return value
     # To Python a bool is an integer too, but size=True is a mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")
