@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from imnetlib.arguments import require
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.image import codec, scaling
 
 Action = Literal["kept", "reencoded", "converted"]
@@ -23,7 +23,7 @@ class Settings:
     ``reencode``. ``quality``: 1 to 100 for .jpg, compression 0 to 9 for .png. ``color``: 1 RGB,
     0 gray, -1 as stored. ``pass_through``: the file's bytes, whatever they show, if they begin and
     end like an image. ``pack_label``: all labels of an image, not just one. Raises ValueError for
-    values out of range.
+    values out of range and TypeError for other types.
     """
 
     resize: int | None = None
@@ -37,23 +37,27 @@ class Settings:
     pack_label: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("resize", "quality", "color"):
+            value = getattr(self, name)
+            if value is not None or name != "resize":
+                object.__setattr__(self, name, whole_number(name, value))
+        for name in ("center_crop", "pass_through", "upscale", "reencode", "pack_label"):
+            require_type(getattr(self, name), bool, f"{name} is True or False")
         edge = self.resize
         require(edge is None or edge >= 1, "resize is a short edge of 1 pixel or more", edge)
-        require(self.encoding in (".jpg", ".png"), "encoding is .jpg or .png", self.encoding)
-        low, high = (1, 100) if self.encoding == ".jpg" else (0, 9)
-        in_range = low <= self.quality <= high
-        require(in_range, f"quality is {low} to {high} for {self.encoding}", self.quality)
-        require(self.color in _PLAIN, "color is 1 (RGB), 0 (gray) or -1 (as stored)", self.color)
+        codec.require_encoding(self.encoding, self.quality)
+        codec.require_color(self.color)
 
 
 DEFAULTS = Settings()
 
 
-def convert_image(data: bytes, settings: Settings) -> tuple[bytes, Action]:
+def convert_image(data: codec.Encoded, settings: Settings) -> tuple[bytes, Action]:
     """The bytes to store for one image file, and what was done to them (chapter 4).
 
     Raises ImageError for an image that cannot be read or stored.
     """
+    data = codec.as_bytes(data)
     if settings.pass_through:
         codec.verify_ends(data)
         return data, "kept"
@@ -65,14 +69,10 @@ def convert_image(data: bytes, settings: Settings) -> tuple[bytes, Action]:
     if fits and not settings.reencode:
         codec.verify_image(data)
         return data, "kept"
-    if max(height, width) > codec.MAX_SIDE or height * width > codec.MAX_PIXELS:
-        raise codec.ImageError(
-            f"it would get {width:,} x {height:,} pixels; "
-            f"the limits are {codec.MAX_SIDE:,} a side and {codec.MAX_PIXELS:,} in all"
-        )
+    _require_limits(height, width, settings.encoding)
 
     pixels = codec.decode(data, height, width, color=settings.color, header=header)
-    box = _box(*scaling.extent(pixels, header), settings.center_crop)
+    box = _box(scaling.extent(pixels, header), settings.center_crop)
     if box != (0, 0, height, width):
         pixels = scaling.resize(pixels, height, width, box=box)
     encoded = codec.encode(pixels, settings.encoding, settings.quality)
@@ -89,12 +89,24 @@ def _stored_size(height: int, width: int, settings: Settings) -> tuple[int, int]
     return height * settings.resize // short, width * settings.resize // short
 
 
-def _box(height: float, width: float, center_crop: bool) -> scaling.Box:
+def _require_limits(height: int, width: int, encoding: str) -> None:
+    """Raise ImageError for a picture that is too large to store, or to be read again."""
+    would = f"it would get {width:,} x {height:,} pixels"
+    if height * width > codec.MAX_PIXELS:
+        raise codec.ImageError(f"{would}; the limit is {codec.MAX_PIXELS:,} in all")
+    if encoding == ".jpg" and max(height, width) > codec.MAX_SIDE:
+        raise codec.ImageError(f"{would}; a JPEG has at most {codec.MAX_SIDE:,} a side, a PNG more")
+
+
+def _box(picture: scaling.Box, center_crop: bool) -> scaling.Box:
     """The part of a picture to keep; a centre in whole pixels where the picture has whole ones."""
     if not center_crop:
-        return 0, 0, height, width
+        return picture
+    top, left, height, width = picture
     side = min(height, width)
-    top = (height - side) / 2
-    left = (width - side) / 2
-    whole = not (height % 1 or width % 1)
-    return (top // 1, left // 1, side, side) if whole else (top, left, side, side)
+    down = (height - side) / 2
+    across = (width - side) / 2
+    if not (height % 1 or width % 1):
+        down //= 1
+        across //= 1
+    return top + down, left + across, side, side

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from imnetlib.arguments import require, whole_number
 from imnetlib.image.codec import Header, ImageError, Pixels, opencv
 
 # Top, left, height and width in pixels, which may be fractions.
@@ -13,17 +14,24 @@ Box = tuple[float, float, float, float]
 _ALIASING = 1.25
 
 
-def extent(pixels: Pixels, header: Header) -> tuple[float, float]:
-    """Height and width of the whole picture in pixels of its decoded form.
+def extent(pixels: Pixels, header: Header) -> Box:
+    """Where the whole picture lies in pixels of its decoded form.
 
     libjpeg rounds up: at half size 375 rows come as 188, of which the last covers half a row, and
-    the picture is 187.5 high. For a picture that was turned upright, the shape of ``pixels``.
+    the picture is 187.5 high. Turned upright, that row may be the first one, or a column.
     """
     rows, columns = pixels.shape[:2]
-    if (rows, columns) == header.size or header.orientation != 1:
-        return rows, columns
-    eighths = rows * 8 // header.height
-    return header.height * eighths / 8, header.width * eighths / 8
+    if (rows, columns) == header.size:
+        return 0, 0, rows, columns
+    height, width = header.size
+    # Of few rows or columns the rounding hides how many eighths they are.
+    eighths = max(rows, columns) * 8 // max(height, width)
+    height_there = height * eighths / 8
+    width_there = width * eighths / 8
+    above, before = header.flips
+    top = rows - height_there if above else 0
+    left = columns - width_there if before else 0
+    return top, left, height_there, width_there
 
 
 def resize(
@@ -37,13 +45,16 @@ def resize(
     Raises ImageError where OpenCV refuses, for want of memory as well.
     """
     cv2 = opencv()
+    height = whole_number("height", height)
+    width = whole_number("width", width)
+    require(min(height, width) >= 1, "height and width are 1 pixel or more", (height, width))
     box = box or (0, 0, pixels.shape[0], pixels.shape[1])
     reduction = max(box[2] / height, box[3] / width)
     scaled: Pixels
     try:
         if reduction > 2 * _ALIASING:
-            part = _crop(pixels, box)
-            scaled = cv2.resize(part, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+            cropped = _crop(pixels, box)
+            scaled = cv2.resize(cropped, (width, height), dst=out, interpolation=cv2.INTER_AREA)
         elif reduction > _ALIASING:
             double = _bilinear(pixels, 2 * height, 2 * width, None, box)
             scaled = cv2.resize(double, (width, height), dst=out, interpolation=cv2.INTER_AREA)
@@ -66,8 +77,8 @@ def _bilinear(pixels: Pixels, height: int, width: int, out: Pixels | None, box: 
     cv2 = opencv()
     scaled: Pixels
     if all(float(edge).is_integer() for edge in box):
-        part = _crop(pixels, box)
-        scaled = cv2.resize(part, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        cropped = _crop(pixels, box)
+        scaled = cv2.resize(cropped, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
     else:
         # As in OpenCV, a pixel is a square and its coordinates are those of the centre.
         top, left, box_height, box_width = box

@@ -122,12 +122,13 @@ def _random_shape(
 
 
 def decode_into(
-    data: bytes, transform: Transform, uniforms: Sequence[float], out: codec.Pixels
+    data: codec.Encoded, transform: Transform, uniforms: Sequence[float], out: codec.Pixels
 ) -> None:
     """Decode one image into ``out`` (size, size, 3); ``uniforms`` as in :func:`crop_box`.
 
     A JPEG is decoded only as large as the crop needs. Raises ImageError as :func:`decode` does.
     """
+    data = codec.as_bytes(data)
     header = codec.sniff(data)
     size = transform.size
     height, width = header.size
@@ -138,10 +139,15 @@ def decode_into(
     if (box_height, box_width) == (size, size) and pixels.shape[:2] == (height, width):
         part = pixels[top : top + size, left : left + size]
     else:
-        rows, columns = scaling.extent(pixels, header)
+        first_row, first_column, rows, columns = scaling.extent(pixels, header)
         down = rows / height
         across = columns / width
-        box = (top * down, left * across, box_height * down, box_width * across)
+        box = (
+            first_row + top * down,
+            first_column + left * across,
+            box_height * down,
+            box_width * across,
+        )
         part = scaling.resize(pixels, size, size, out, box)
     if transform.mirror and uniforms[MIRROR] < 0.5:
         codec.opencv().flip(part, 1, dst=out)

@@ -1,8 +1,11 @@
 """Image bytes to pixels and back, held against Pillow, OpenCV and the pictures before encoding."""
 
 import io
+import re
 import struct
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +14,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import detailed_photo, encoded, psnr
-from PIL import Image
+from PIL import Image, ImageCms
 
 from imnetlib.image import (
     MAX_SIDE,
@@ -95,6 +98,130 @@ def test_pngs_of_every_kind():
     assert np.array_equal(decode(deep_png), np.repeat(PHOTO[:, :, :1], 3, axis=2))
 
 
+def in_mode(mode: str) -> Image.Image:
+    """The photo in a mode of Pillow."""
+    picture = Image.fromarray(PHOTO)
+    if mode == "LAB":
+        spaces = [ImageCms.createProfile(space) for space in ("sRGB", "LAB")]
+        return ImageCms.profileToProfile(picture, *spaces, outputMode="LAB")
+    if mode in ("I", "F"):
+        return picture.convert("L").convert(mode)
+    return picture.convert("P").convert(mode) if mode == "PA" else picture.convert(mode)
+
+
+def file_of(picture: Image.Image, form: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, form, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("form", "modes"),
+    [
+        ("PNG", ["1", "L", "LA", "P", "RGB", "RGBA"]),
+        ("GIF", ["1", "L", "P"]),
+        ("BMP", ["1", "L", "P", "RGB", "RGBA"]),
+        ("WEBP", ["L", "P", "RGB", "RGBA"]),
+        ("TIFF", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"]),
+    ],
+)
+def test_every_mode_shows_what_was_stored(form: str, modes: list[str]):
+    for mode in modes:
+        picture = in_mode(mode)
+        data = file_of(picture, form, **({"lossless": True} if form == "WEBP" else {}))
+        expected = np.asarray(picture.convert("RGB")).astype(int)
+        assert np.abs(decode(data) - expected).max() <= (6 if mode == "YCbCr" else 0), mode
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_a_pixel(bits: int):
+    picture = Image.fromarray(PHOTO).quantize(2**bits)
+    data = file_of(picture, "PNG", bits=bits)
+    assert np.array_equal(decode(data), np.asarray(picture.convert("RGB")))
+
+
+def test_transparency_is_dropped_and_kept_as_stored():
+    alpha = np.tile(np.arange(120, dtype=np.uint8)[None, :, None], (90, 1, 1))
+    data = file_of(Image.fromarray(np.dstack([PHOTO, alpha])), "PNG")
+    assert np.array_equal(decode(data), PHOTO)
+    assert np.array_equal(decode(data, color=-1), np.dstack([PHOTO, alpha]))
+    palette = Image.fromarray(PHOTO).convert("P")
+    for transparency in (7, bytes(range(256))):
+        data = file_of(palette, "PNG", transparency=transparency)
+        assert np.array_equal(decode(data), np.asarray(palette.convert("RGB")))
+
+
+GUESS = "and which are black and white would be a guess; convert it to 8-bit RGB or gray"
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"), [("I", "signed or 32-bit integers"), ("F", "floats"), ("LAB", "LAB colours")]
+)
+def test_pixels_without_a_known_black_and_white_are_refused(mode: str, what: str):
+    data = file_of(in_mode(mode), "TIFF")
+    for read in (decode, verify_image):
+        with pytest.raises(ImageError) as caught:
+            read(data)
+        assert str(caught.value) == f"its pixels are {what} (Pillow's mode {mode}), {GUESS}"
+
+
+def tiff(rows: bytes, width: int, bits: int, photometric: int, order: str = "<") -> bytes:
+    """One strip of gray, uncompressed; ``photometric`` 0: white is 0, 1: black is 0."""
+    height = len(rows) * 8 // (width * bits)
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8)]
+    tags += [(277, 1), (278, height), (279, len(rows))]
+    start = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(rows))
+    entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags]
+    return start + rows + struct.pack(f"{order}H", len(tags)) + b"".join(entries) + bytes(4)
+
+
+RAMP = np.arange(256, dtype=np.uint16) * 257
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_gray_of_16_bits_is_scaled_not_clipped(order: str):
+    data = tiff(RAMP.astype(f"{order}u2").tobytes(), 256, 16, 1, order)
+    assert np.array_equal(decode(data, color=-1).ravel(), range(256))
+
+
+def test_gray_of_16_bits_whose_0_is_white():
+    pixels = decode(tiff(RAMP.tobytes(), 256, 16, 0), color=0)
+    assert np.array_equal(pixels.ravel(), range(255, -1, -1))
+
+
+def test_gray_of_12_bits():
+    bits = "".join(f"{value >> 4:012b}" for value in RAMP)
+    data = tiff(int(bits, 2).to_bytes(len(bits) // 8), 256, 12, 1)
+    assert np.array_equal(decode(data, color=0).ravel(), range(256))
+
+
+def test_colours_of_16_bits_count_by_their_upper_8():
+    for suffix in (".png", ".tiff"):
+        deep = PHOTO[:, :, ::-1].astype(np.uint16) * 256 + 255
+        assert np.array_equal(decode(cv2.imencode(suffix, deep)[1].tobytes()), PHOTO)
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_of_several_frames_the_first_is_shown(form: str):
+    frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
+    data = file_of(frames[0], form, save_all=True, append_images=frames[1:])
+    assert np.abs(decode(data).astype(int) - [255, 0, 0]).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("make", "form"),
+    [
+        (lambda: cv2.imencode(".tiff", PHOTO.astype(np.float64))[1].tobytes(), "TIFF"),
+        (lambda: JPEG[:20] + JPEG[JPEG.index(b"\xff\xda") :], "JPEG"),
+        (lambda: b"\x89PNG\r\n\x1a\n" + bytes(99), "PNG"),
+    ],
+)
+def test_a_rare_kind_of_a_known_format_is_named(make: Callable[[], bytes], form: str):
+    text = f"it begins like a {form}, but its header cannot be read; if it is whole, convert it"
+    with pytest.raises(ImageError, match=text):
+        sniff(make())
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(45, 60), (23, 30), (40, 40), (12, 10), (46, 60), (90, 120), (500, 500)]
 )
@@ -165,6 +292,13 @@ def test_oddities_beside_the_picture_are_passed_over_and_hide_no_damage(case: st
         decode(data[:scan] + data[scan + 500 :])
 
 
+@pytest.mark.parametrize("sampling", [0x31, 0x13, 0x14])
+def test_a_jpeg_of_unusual_sampling_is_left_to_pillow(sampling: int):
+    data = bytearray(turned(6))
+    data[data.index(b"\xff\xc0") + 11] = sampling
+    assert sniff(data) == Header(90, 120, "JPEG RGB", 6)
+
+
 def test_of_flipped_bits_those_that_leave_a_rest_of_the_scan_are_refused():
     scan = JPEG.index(b"\xff\xda") + 14
     refused = 0
@@ -188,6 +322,50 @@ def test_what_cannot_be_encoded_or_resized_is_an_image_error():
     assert encode(long[:, 1:]).startswith(b"\xff\xd8")
     with pytest.raises(ImageError, match=r"it cannot be resized to 4 x 8 pixels"):
         resize(PHOTO.astype(np.int32), 8, 4)  # type: ignore[arg-type]
+
+
+WRONG_PIXELS = "pixels are an array of uint8 (height, width, channels), not "
+WRONG_DATA = "data is the bytes of an image file (bytes, bytearray or memoryview), not "
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (lambda: encode(PHOTO[:, :, 0]), ValueError, WRONG_PIXELS + "of uint8 (90, 120)"),
+        (lambda: encode(PHOTO / 255), ValueError, WRONG_PIXELS + "of float64 (90, 120, 3)"),
+        (lambda: encode([[1]]), TypeError, WRONG_PIXELS + "[[1]] (list)"),
+        (lambda: encode(PHOTO[:, :, :2]), ImageError, "encoded as .jpg (2 channels)"),
+        (lambda: encode(PHOTO, ".webp"), ValueError, "encoding is .jpg or .png, not '.webp'"),
+        (lambda: encode(PHOTO, ".png"), ValueError, "quality is 0 to 9 for .png, not 95"),
+        (lambda: encode(PHOTO, quality=0), ValueError, "quality is 1 to 100 for .jpg, not 0"),
+        (lambda: encode(PHOTO, quality=95.5), TypeError, "quality is a whole number, not 95.5"),
+        (lambda: decode(JPEG, "45", 60), TypeError, "height is a whole number, not '45' (str)"),
+        (lambda: decode(JPEG, color=2), ValueError, "color is 1 (RGB), 0 (gray) or -1"),
+        (lambda: resize(PHOTO, 0, 5), ValueError, "1 pixel or more, not (0, 5)"),
+        (lambda: resize(PHOTO, 4, 4.5), TypeError, "width is a whole number, not 4.5 (float)"),
+        (lambda: sniff("a.jpg"), TypeError, WRONG_DATA + "'a.jpg' (str)"),
+        (lambda: decode(Path("a.jpg")), TypeError, WRONG_DATA),
+        (lambda: verify_ends(None), TypeError, WRONG_DATA + "None (NoneType)"),
+        (lambda: verify_image(PHOTO), TypeError, WRONG_DATA),
+    ],
+)
+def test_wrong_arguments_are_named(call: Callable[[], object], kind: type, text: str):
+    with pytest.raises(kind, match=re.escape(text)):
+        call()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("buffer", [bytearray, memoryview])
+def test_any_buffer_is_read(form: str, buffer: type):
+    data = encoded(PHOTO, form)
+    assert sniff(buffer(data)) == sniff(data)
+    assert np.array_equal(decode(buffer(data)), decode(data))
+    verify_ends(buffer(data))
+
+
+def test_sizes_may_be_numpys():
+    assert decode(JPEG, np.int32(45), np.uint16(60)).shape == (45, 60, 3)
+    assert resize(PHOTO, np.int64(9), np.uint8(12)).shape == (9, 12, 3)
 
 
 def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
+import re
 
 import cv2
 import numpy as np
 import pytest
-from making import encoded, photo, psnr
+from making import detailed_photo, encoded, photo, psnr
 from packing import pixels
 from PIL import Image
 
-from imnetlib.image import Settings, convert_image
+from imnetlib.image import (
+    MAX_SIDE,
+    RANDOM_COLUMNS,
+    ImageError,
+    Settings,
+    Transform,
+    convert_image,
+    crop_box,
+    decode_into,
+)
+from imnetlib.order import random_numbers
 
 
 @pytest.mark.parametrize(
@@ -48,6 +61,102 @@ def test_a_picture_made_small_is_neither_stretched_nor_shifted(
     whole = Image.open(io.BytesIO(original))
     expected = whole.resize(stored.shape[1::-1], Image.Resampling.LANCZOS, box)
     assert psnr(stored, np.asarray(expected)) > 42
+
+
+# How a picture lies in the file that says it was turned: EXIF's table, read backwards.
+STORED = {
+    1: lambda seen: seen,
+    2: lambda seen: seen[:, ::-1],
+    3: lambda seen: seen[::-1, ::-1],
+    4: lambda seen: seen[::-1],
+    5: lambda seen: seen.transpose(1, 0, 2),
+    6: lambda seen: np.rot90(seen),
+    7: lambda seen: seen[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda seen: np.rot90(seen, -1),
+}
+
+
+def turned(seen: np.ndarray, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](seen))
+    return encoded(stored, quality=100, exif=exif)
+
+
+def lanczos(seen: np.ndarray, height: int, width: int, box: tuple[int, ...]) -> np.ndarray:
+    """Top, left, height and width of a picture, in Pillow's best reduction."""
+    top, left, tall, wide = box
+    edges = (left, top, left + wide, top + tall)
+    size = (width, height)
+    return np.asarray(Image.fromarray(seen).resize(size, Image.Resampling.LANCZOS, edges))
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(640, 427), (427, 640), (501, 375), (480, 360), (799, 63)]
+)
+def test_a_turned_photo_is_as_sharp_and_lies_as_it_would_unturned(width: int, height: int):
+    """Turned upright, the part of a row that libjpeg adds may be the first row, or a column."""
+    seen = detailed_photo(width, height, 1)
+    files = {orientation: turned(seen, orientation) for orientation in STORED}
+    for size in (40, 96, 160):
+        sharpness: dict[str, list[float]] = {}
+        for data in files.values():
+            settings = Settings(resize=size, quality=100, reencode=True)
+            stored = pixels(convert_image(data, settings)[0])
+            expected = lanczos(seen, *stored.shape[:2], (0, 0, height, width))
+            sharpness.setdefault("pack", []).append(psnr(stored, expected))
+            for crop in ("center", "random", "random_resized"):
+                transform = Transform(size, crop)
+                box = crop_box(height, width, transform, UNIFORMS)
+                out = np.empty((size, size, 3), np.uint8)
+                decode_into(data, transform, UNIFORMS, out)
+                found = psnr(out, lanczos(seen, size, size, box))
+                sharpness.setdefault(crop, []).append(found)
+        for way, found in sharpness.items():
+            assert min(found) > found[0] - 1, (way, size, found)
+
+
+UNIFORMS = random_numbers(0, 0, np.array([5]), RANDOM_COLUMNS)[0].tolist()
+
+
+def test_each_limit_is_named_where_it_applies():
+    wide = encoded(np.zeros((2, MAX_SIDE + 1, 3), np.uint8), "PNG")
+    text = "it would get 65,501 x 2 pixels; a JPEG has at most 65,500 a side, a PNG more"
+    with pytest.raises(ImageError) as caught:
+        convert_image(wide, Settings())
+    assert str(caught.value) == text
+    stored, action = convert_image(wide, Settings(encoding=".png", quality=1))
+    assert (Image.open(io.BytesIO(stored)).size, action) == ((65_501, 2), "converted")
+    small = encoded(photo(120, 40, 2))
+    for encoding in (".jpg", ".png"):
+        settings = Settings(resize=20_000, upscale=True, encoding=encoding, quality=5)
+        with pytest.raises(ImageError) as caught:
+            convert_image(small, settings)
+        text = "it would get 60,000 x 20,000 pixels; the limit is 89,478,485 in all"
+        assert str(caught.value) == text
+
+
+def test_whole_numbers_may_be_numpys_and_are_stored_as_pythons():
+    chosen = Settings(resize=np.int32(60), quality=np.uint8(90), color=np.int64(0))
+    assert chosen == Settings(resize=60, quality=90, color=0)
+    assert json.loads(json.dumps(dataclasses.asdict(chosen)))["resize"] == 60
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"resize": "256"}, "resize is a whole number, not '256' (str)"),
+        ({"resize": True}, "resize is a whole number, not True (bool)"),
+        ({"resize": 256.0}, "resize is a whole number, not 256.0 (float)"),
+        ({"quality": "90"}, "quality is a whole number, not '90' (str)"),
+        ({"color": True}, "color is a whole number, not True (bool)"),
+        ({"center_crop": 224}, "center_crop is True or False, not 224 (int)"),
+        ({"pass_through": "no"}, "pass_through is True or False, not 'no' (str)"),
+    ],
+)
+def test_settings_of_the_wrong_type(wrong: dict[str, object], text: str):
+    with pytest.raises(TypeError, match=re.escape(text)):
+        Settings(**wrong)
 
 
 def test_the_centre_is_cropped():

@@ -117,8 +117,8 @@ ENLARGED = {"upscale": True}
 @pytest.mark.parametrize(
     ("shape", "options", "text"),
     [
-        ((3, 70_000), {}, "it would get 70,000 x 3 pixels; the limits are 65,500 a side"),
-        ((1, 300), ENLARGED | {"resize": 256}, "it would get 76,800 x 256 pixels; the limits"),
+        ((3, 70_000), {}, "it would get 70,000 x 3 pixels; a JPEG has at most 65,500 a side"),
+        ((1, 300), ENLARGED | {"resize": 256}, "it would get 76,800 x 256 pixels; a JPEG has"),
         (
             (1, 40),
             ENLARGED | {"resize": 1600},
