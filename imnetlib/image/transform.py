@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.arguments import require
+from imnetlib.arguments import real_number, require, require_type, whole_number
 from imnetlib.image import codec, scaling
 
 Floats = npt.NDArray[np.float32]
@@ -33,8 +33,9 @@ class Transform:
     unscaled); "random_resized" a box whose share of the picture lies within ``scale`` and whose
     aspect ratio lies within ``ratio`` (Szegedy et al. 2015; torchvision's names). ``mirror``: half
     of the pictures, at random. ``mean`` and ``std`` per channel, on the scale of 0 to 255: the
-    pixels become float32 (x - mean) / std; without them they stay uint8. Raises ValueError for
-    values out of range, such as a mean on the scale of 0 to 1.
+    pixels become float32 (x - mean) / std; without them they stay uint8. Sequences and arrays of
+    numbers are kept as tuples. Raises ValueError for values out of range, such as a mean on the
+    scale of 0 to 1, and TypeError for other types.
     """
 
     size: int = 224
@@ -49,23 +50,33 @@ class Transform:
 
     def __post_init__(self) -> None:
         crops = ("center", "random", "random_resized")
-        require(isinstance(self.size, int) and self.size >= 1, "size is 1 pixel or more", self.size)
+        size = whole_number("size", self.size)
+        require(size >= 1, "size is 1 pixel or more", size)
         require(self.crop in crops, "crop is center, random or random_resized", self.crop)
-        require(0 < self.share <= 1, "share is above 0 and at most 1", self.share)
-        low, high = self.scale
-        in_order = 0 < low <= high <= 1
-        require(in_order, "scale is two shares in order, above 0, at most 1", self.scale)
-        low, high = self.ratio
-        require(0 < low <= high, "ratio is two numbers in order, above 0", self.ratio)
+        require_type(self.mirror, bool, "mirror is True (half of the pictures) or False")
+        share = real_number("share", self.share)
+        require(0 < share <= 1, "share is above 0 and at most 1", share)
+        rule = "scale is two shares in order, above 0, at most 1"
+        scale = _numbers(self.scale, 2, rule)
+        require(0 < scale[0] <= scale[1] <= 1, rule, scale)
+        rule = "ratio is two numbers in order, above 0"
+        ratio = _numbers(self.ratio, 2, rule)
+        require(0 < ratio[0] <= ratio[1], rule, ratio)
         require(self.layout in ("NHWC", "NCHW"), "layout is NHWC or NCHW", self.layout)
-        mean = self.mean
-        std = self.std
-        require(mean is None or _is_triple(mean), "mean is None or a number a channel", mean)
+        rule = "mean is None or a number a channel"
+        mean = None if self.mean is None else _numbers(self.mean, 3, rule)
+        std = _numbers(self.std, 3, "std is three numbers above 0")
         on_255 = mean is None or not any(mean) or max(mean) > 1
         require(on_255, "mean and std are on the scale of 0 to 255", (mean, std))
-        require(_is_triple(std) and min(std) > 0, "std is three numbers above 0", std)
+        require(min(std) > 0, "std is three numbers above 0", std)
         has_mean = mean is not None or set(std) == {1}
         require(has_mean, "std needs a mean (mean=(0, 0, 0) subtracts nothing)", std)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "share", share)
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "ratio", ratio)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,8 +90,12 @@ class Transform:
         return np.dtype(np.uint8 if self.mean is None else np.float32)
 
 
-def _is_triple(numbers: Sequence[float]) -> bool:
-    return isinstance(numbers, Sequence) and len(numbers) == 3 and all(map(math.isfinite, numbers))
+def _numbers(values: npt.ArrayLike, count: int, rule: str) -> tuple[float, ...]:
+    array = np.asarray(values)
+    if array.ndim == 0 or array.dtype.kind not in "iuf":
+        raise TypeError(f"{rule}, not {values!r} ({type(values).__name__})")
+    require(array.shape == (count,) and bool(np.isfinite(array).all()), rule, values)
+    return tuple(array.astype(float).tolist())
 
 
 def crop_box(
@@ -89,19 +104,30 @@ def crop_box(
     """Top, left, height and width of the part of a picture to show.
 
     ``uniforms``: the RANDOM_COLUMNS numbers that ``order.random_numbers`` gives for an image. Where
-    no box that is tried for "random_resized" fits, the square in the centre.
+    no box that is tried for "random_resized" fits, the largest one within ``ratio``, in the centre.
     """
-    shape = None
+    height = int(height)
+    width = int(width)
     if transform.crop == "random_resized":
         shape = _random_shape(height, width, transform, uniforms)
-    if shape is None:
-        side = max(1, round(min(height, width) * transform.share))
-        if transform.crop != "random":
-            return (height - side) // 2, (width - side) // 2, side, side
-        shape = (side, side)
-    top = int(uniforms[TOP] * (height - shape[0] + 1))
-    left = int(uniforms[LEFT] * (width - shape[1] + 1))
-    return top, left, *shape
+        centred = shape is None
+        box_height, box_width = shape or _largest_shape(height, width, transform.ratio)
+    else:
+        box_height = box_width = max(1, round(min(height, width) * transform.share))
+        centred = transform.crop == "center"
+    if centred:
+        return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+    top = int(uniforms[TOP] * (height - box_height + 1))
+    left = int(uniforms[LEFT] * (width - box_width + 1))
+    return top, left, box_height, box_width
+
+
+def _largest_shape(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of the largest box whose aspect ratio lies within ``ratio``."""
+    narrowest, widest = ratio
+    if width / height < narrowest:
+        return max(1, round(width / narrowest)), width
+    return height, min(width, max(1, round(height * widest)))
 
 
 def _random_shape(

@@ -1,6 +1,8 @@
 """Pixels of a batch: crops, mirrors and layouts, as Pillow and arithmetic give them."""
 
 import io
+import math
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from making import encoded, photo, psnr, write_shard
 from PIL import Image
 
 from imnetlib.image import MIRROR, RANDOM_COLUMNS, Transform, crop_box
+from imnetlib.image.transform import BOXES
 from imnetlib.loader import Loader
 from imnetlib.order import random_numbers
 
@@ -169,9 +172,7 @@ def test_layouts_and_normalised_numbers(tmp_path: Path):
         ({"ratio": (2.0, 1.0)}, "ratio is two numbers"),
         ({"ratio": (0.0, 1.0)}, "ratio is two numbers"),
         ({"layout": "NWHC"}, "layout is NHWC or NCHW, not 'NWHC'"),
-        ({"size": 64.5}, "size is 1 pixel or more, not 64.5"),
         ({"mean": (5.0,)}, "mean is None or a number a channel"),
-        ({"mean": 127}, "mean is None or a number a channel"),
         ({"mean": (float("nan"), 1, 2)}, "mean is None or a number a channel"),
         ({"mean": (0.485, 0.456, 0.406)}, "mean and std are on the scale of 0 to 255"),
         ({"std": (2.0, 2.0, 2.0)}, "std needs a mean"),
@@ -182,3 +183,113 @@ def test_layouts_and_normalised_numbers(tmp_path: Path):
 def test_transforms_that_make_no_sense(wrong: dict[str, object], text: str):
     with pytest.raises(ValueError, match=text):
         Transform(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"size": 64.5}, "size is a whole number, not 64.5 (float)"),
+        ({"size": "224"}, "size is a whole number, not '224' (str)"),
+        ({"size": True}, "size is a whole number, not True (bool)"),
+        ({"mirror": 0.5}, "mirror is True (half of the pictures) or False, not 0.5 (float)"),
+        ({"share": "0.9"}, "share is a number, not '0.9' (str)"),
+        ({"scale": 0.3}, "scale is two shares in order, above 0, at most 1, not 0.3 (float)"),
+        ({"scale": "01"}, "scale is two shares in order, above 0, at most 1, not '01' (str)"),
+        ({"ratio": 1}, "ratio is two numbers in order, above 0, not 1 (int)"),
+        ({"mean": 0.5}, "mean is None or a number a channel, not 0.5 (float)"),
+        ({"mean": ["1", "2", "3"]}, "mean is None or a number a channel, not ['1', '2', '3']"),
+        ({"std": 5}, "std is three numbers above 0, not 5 (int)"),
+    ],
+)
+def test_transforms_of_the_wrong_type(wrong: dict[str, object], text: str):
+    with pytest.raises(TypeError, match=re.escape(text)):
+        Transform(**wrong)
+
+
+def test_arrays_and_numpys_integers_are_kept_as_pythons():
+    chosen = Transform(
+        np.int64(32),
+        share=np.float32(0.5),
+        scale=np.array([0.25, 1]),
+        ratio=[1, 2],
+        mean=np.array([123, 116, 103], np.float32),
+        std=np.array([58, 57, 57]),
+    )
+    plain = Transform(
+        32, share=0.5, scale=(0.25, 1.0), ratio=(1, 2), mean=(123, 116, 103), std=(58, 57, 57)
+    )
+    assert chosen == plain
+    assert repr(chosen) == repr(plain)
+    assert hash(chosen) == hash(plain)
+
+
+def torchvision_box(
+    height: int, width: int, transform: Transform, uniforms: list[float]
+) -> tuple[int, int, int, int]:
+    """RandomResizedCrop.get_params by its definition, on our random numbers."""
+    draws = iter(uniforms[BOXES:])
+    log_ratio = np.log(transform.ratio)
+    for _ in range(10):
+        low, high = transform.scale
+        target = height * width * (low + next(draws) * (high - low))
+        aspect = math.exp(log_ratio[0] + next(draws) * (log_ratio[1] - log_ratio[0]))
+        w = round(math.sqrt(target * aspect))
+        h = round(math.sqrt(target / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            # randint(0, height - h + 1): both ends are drawn.
+            return int(uniforms[1] * (height - h + 1)), int(uniforms[2] * (width - w + 1)), h, w
+    in_ratio = width / height
+    if in_ratio < min(transform.ratio):
+        w = width
+        h = round(w / min(transform.ratio))
+    elif in_ratio > max(transform.ratio):
+        h = height
+        w = round(h * max(transform.ratio))
+    else:
+        w = width
+        h = height
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+@given(
+    height=st.integers(4, 700),
+    width=st.integers(4, 700),
+    scale=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted),
+    ratio=st.tuples(st.floats(0.2, 4), st.floats(0.2, 4)).map(sorted),
+    key=st.integers(0, 10**6),
+)
+@settings(max_examples=300)
+def test_random_resized_crops_are_torchvisions(
+    height: int, width: int, scale: list[float], ratio: list[float], key: int
+):
+    transform = Transform(24, "random_resized", scale=scale, ratio=ratio)
+    uniforms = random_numbers(0, 0, np.array([key]), RANDOM_COLUMNS)[0].tolist()
+    box = crop_box(height, width, transform, uniforms)
+    assert box == torchvision_box(height, width, transform, uniforms)
+    assert crop_box(np.uint16(height), np.uint16(width), transform, np.array(uniforms)) == box
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "fallback"),
+    [(375, 500, (0, 0, 375, 500)), (60, 600, (0, 260, 60, 80)), (600, 60, (260, 0, 80, 60))],
+)
+def test_where_no_box_fits_the_largest_one_in_the_centre_is_shown(
+    height: int, width: int, fallback: tuple[int, int, int, int]
+):
+    """With all of the area asked for, no random box fits: torchvision shows nearly all of it."""
+    whole = Transform(24, "random_resized", scale=(1, 1))
+    chances = random_numbers(0, 0, np.arange(500), RANDOM_COLUMNS).tolist()
+    boxes = [crop_box(height, width, whole, chance) for chance in chances]
+    assert boxes.count(fallback) > 480
+    # Of a panorama, whose usual boxes are too tall, a part of the draws fits.
+    usual = [crop_box(height, width, Transform(24, "random_resized"), chance) for chance in chances]
+    fell_back = sum(box == fallback for box in usual)
+    assert fell_back == 0 if (height, width) == (375, 500) else 300 < fell_back < 450
+
+
+def test_a_picture_of_one_row_or_column_has_a_crop():
+    chance = [0.5] * RANDOM_COLUMNS
+    tall = Transform(24, "random_resized", scale=(1, 1), ratio=(4, 5))
+    assert crop_box(9, 1, tall, chance) == (4, 0, 1, 1)
+    wide = Transform(24, "random_resized", scale=(1, 1), ratio=(0.2, 0.25))
+    assert crop_box(1, 9, wide, chance) == (0, 4, 1, 1)
