@@ -296,6 +296,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "idx, loaded": (shard_index, lambda path: load_epoch(path.with_suffix(".rec"))),
     "json": (sidecar, recordio.read_sidecar),
     "json, verified": (sidecar, lambda path: recordio.verify_sidecar(path.with_suffix(".rec"))),
+    "json, packed again": (sidecar, lambda path: pack_again(path.parent)),
     "json, loaded": (sidecar, lambda path: load_epoch(path.with_suffix(".rec"))),
     "lst": (image_list, pack.read_lst),
     "devkit, labels": (devkit, organize.read_labels),
