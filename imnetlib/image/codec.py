@@ -34,6 +34,8 @@ Encoded = bytes | bytearray | memoryview
 MAX_PIXELS = 89_478_485
 # The longest side of a JPEG in libjpeg.
 MAX_SIDE = 65_500
+# As libjpeg's callers, Pillow and OpenCV among them, know a JPEG.
+JPEG_BEGINNING = b"\xff\xd8\xff"
 # Pillow would hand an EPS file to Ghostscript, so EPS is not among these.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 # What their files begin with, where a rare kind of them may be refused.
@@ -292,6 +294,8 @@ def verify_ends(data: Encoded) -> None:
     data = as_bytes(data)
     sniff(data)
     if data.startswith(metadata.JPEG_START):
+        if not data.startswith(JPEG_BEGINNING):
+            raise ImageError("it does not begin like a JPEG: FF D8 FF")
         tail = max(metadata.scan_start(data), len(data) - _TAIL)
         if data.rfind(metadata.END_OF_IMAGE, tail) < 0:
             # A truncated file, or a whole one with much behind its end.

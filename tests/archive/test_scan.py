@@ -117,7 +117,10 @@ def test_a_gzip_file_that_is_cut_or_damaged_leaves_nothing(tmp_path: Path, neste
             r"c\.tar\.gz is cut short: 1 members are whole",
         ),
         (gzip.compress(link, mtime=0), r"c\.tar\.gz holds b, a symbolic link"),
-        (gzip.compress(packed, mtime=0), r"c\.tar\.gz is gzip-compressed twice: gunzip it once first"),
+        (
+            gzip.compress(packed, mtime=0),
+            r"c\.tar\.gz is gzip-compressed twice: gunzip it once first",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             gunzip_tar(write_archive(tmp_path, data, "c.tar.gz"), tmp_path / "c.tar")
