@@ -14,16 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
+# Characters of a wrong value that a message shows: an array may have thousands.
+_MOST_SHOWN = 120
+
+
+def _shown(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
 def require(holds: bool, rule: str, value: object) -> None:
     """Raise ValueError "RULE, not VALUE" unless ``holds``; one call a rule, in argument order."""
     if not holds:
-        raise ValueError(f"{rule}, not {value!r}")
+        raise ValueError(f"{rule}, not {_shown(value)}")
 
 
 def require_type(value: object, expected: type | tuple[type, ...], rule: str) -> None:
     """Raise TypeError "RULE, not VALUE (its type)" unless ``value`` is of an ``expected`` type."""
     if not isinstance(value, expected):
-        raise TypeError(f"{rule}, not {value!r} ({type(value).__name__})")
+        raise TypeError(f"{rule}, not {_shown(value)} ({type(value).__name__})")
 
 
 def require_several(name: str, values: object) -> None:
@@ -32,7 +41,7 @@ def require_several(name: str, values: object) -> None:
     Python would take the letters of a string for the strings.
     """
     if isinstance(values, str | bytes | os.PathLike):
-        raise TypeError(f"{name} are several, in a list or a tuple, not {values!r}")
+        raise TypeError(f"{name} are several, in a list or a tuple, not {_shown(values)}")
 
 
 def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
@@ -49,14 +58,14 @@ def whole_number(name: str, value: SupportsIndex) -> int:
         return value
     # To Python a bool is an integer too, but size=True is a mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is a whole number, not {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} is a whole number, not {_shown(value)} ({type(value).__name__})")
     return int(value)
 
 
 def real_number(name: str, value: SupportsFloat) -> float:
     """``value`` as a float: integers and NumPy's numbers too; else TypeError names the argument."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is a number, not {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} is a number, not {_shown(value)} ({type(value).__name__})")
     return float(value)
 
 

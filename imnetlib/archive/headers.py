@@ -89,7 +89,8 @@ def ustar_name(header: bytes) -> bytes:
     """The name in a header, with the prefix that ustar puts in front of a long one."""
     name = header[:100].rstrip(b"\0")
     if header[345] and header[257:263] == b"ustar\0":
-        return header[345:500].rstrip(b"\0") + b"/" + name
+        # star(1) keeps times behind the prefix.
+        return header[345:500].partition(b"\0")[0] + b"/" + name
     return name
 
 

@@ -143,6 +143,8 @@ class TarWalk:
             self._flush()
             raise
         self._flush()
+        if self._extended:
+            raise ValueError(f"{self.tar} ends with an extended header of no member: it is damaged")
         yield from self._walk_padding(position)
 
     def _require_header(self, header: bytes, wanted: int, is_first: bool) -> None:
@@ -262,7 +264,7 @@ class TarWalk:
         for row, header in enumerate(self._headers):
             stated = self._other_names.get(row) or headers.ustar_name(header)
             # The first tars marked a folder by a slash at the end of its name.
-            if stated.endswith(b"/"):
+            if stated.endswith(b"/") and not self._sizes[row]:
                 continue
             name = headers.safe_name(stated, self.tar)
             if headers.is_byproduct(name):

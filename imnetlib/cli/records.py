@@ -270,6 +270,9 @@ def verify(recs: tuple[Path, ...], decode: bool) -> None:
     for rec in recs:
         problems = _verify(rec, decode, counts)
         wrong += bool(problems)
+    no_class = counts.pop(-1.0, 0)
+    if no_class:
+        click.echo(f"{no_class:,} records of no class (label -1)")
     if counts:
         fewest = min(counts.values())
         most = max(counts.values())

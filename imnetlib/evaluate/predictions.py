@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imnetlib import catalog
 from imnetlib.arguments import PathLike, require_several, require_type, whole_number, whole_numbers
 from imnetlib.evaluate.scores import Floats, Integers, require_probabilities
 from imnetlib.files import write_atomically, write_bytes_atomically
@@ -77,7 +78,7 @@ class Predictions:
         if not path.exists():
             raise FileNotFoundError(f"{folder} holds no finished predictions: chapter 8 makes them")
         try:
-            wnids = tuple(path.read_text(encoding="ascii").split())
+            wnids = catalog.read_classes(path)
             arrays = []
             for name in _ARRAYS:
                 path = folder / name
@@ -157,7 +158,7 @@ def save_predictions(
     for name, array in zip(_ARRAYS[1:], (labels, ids), strict=True):
         with write_atomically(folder / name) as out:
             np.save(out, array, allow_pickle=False)
-    write_bytes_atomically(folder / _WNIDS, "".join(f"{wnid}\n" for wnid in wnids).encode("ascii"))
+    write_bytes_atomically(folder / _WNIDS, catalog.encode_classes(wnids, folder / _WNIDS))
     return Predictions.load(folder)
 
 

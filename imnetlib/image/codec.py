@@ -34,6 +34,8 @@ Encoded = bytes | bytearray | memoryview
 MAX_PIXELS = 89_478_485
 # The longest side of a JPEG in libjpeg.
 MAX_SIDE = 65_500
+# As libjpeg's callers, Pillow and OpenCV among them, know a JPEG.
+JPEG_BEGINNING = b"\xff\xd8\xff"
 # Pillow would hand an EPS file to Ghostscript, so EPS is not among these.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 # What their files begin with, where a rare kind of them may be refused.
@@ -111,17 +113,15 @@ def sniff(data: Encoded) -> Header:
     data = as_bytes(data)
     try:
         height, width, colorspace, _ = _call_simplejpeg(simplejpeg.decode_jpeg_header, data)
-        orientation = 1
+        orientation = metadata.jpeg_orientation(data)
     except _REFUSED:
         # Not a JPEG, or one so unusual that only Pillow reads it.
         with _open(data) as image:
             width, height = _stored_size(image)
             colorspace = f"{image.format} {image.mode}"
-            orientation = _orientation(image)
+            orientation = _orientation(image, data)
     if height * width > MAX_PIXELS:
         raise ImageError(f"it has {width:,} x {height:,} pixels; the limit is {MAX_PIXELS:,}")
-    if data.startswith(metadata.JPEG_START):
-        orientation = metadata.jpeg_orientation(data)
     return Header(height, width, colorspace, orientation)
 
 
@@ -147,11 +147,13 @@ def _call_simplejpeg(function: Callable[..., Any], data: bytes, *options: object
 def _stored_size(image: Image.Image) -> tuple[int, int]:
     # From version 11 on, Pillow says how large a TIFF is after it has been turned.
     tags = getattr(image, "tag_v2", None)
-    return (tags[256], tags[257]) if tags else image.size
+    return (int(tags[256]), int(tags[257])) if tags else image.size
 
 
-def _orientation(image: Image.Image) -> int:
-    """Where Pillow's ``exif_transpose`` finds it, but read without any detour over the pixels."""
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """The orientation where Pillow's ``exif_transpose`` finds it, without decoding the picture."""
+    if image.format == "JPEG":
+        return metadata.jpeg_orientation(data)
     if image.format == "TIFF":
         # Pillow raises a different type for every kind of damage.
         with contextlib.suppress(Exception):
@@ -161,7 +163,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     exif = image.info.get("exif", b"")
     raw = image.info.get("Raw profile type exif", "")
-    # ImageMagick's form of EXIF: two lines, the length, then hexadecimal digits.
+    # ImageMagick writes three lines, then EXIF in hexadecimal digits.
     with contextlib.suppress(ValueError):
         exif = exif or bytes.fromhex("".join(raw.split("\n")[3:]))
     xmp = image.info.get("XML:com.adobe.xmp", "").encode() or image.info.get("xmp", b"")
@@ -292,6 +294,8 @@ def verify_ends(data: Encoded) -> None:
     data = as_bytes(data)
     sniff(data)
     if data.startswith(metadata.JPEG_START):
+        if not data.startswith(JPEG_BEGINNING):
+            raise ImageError("it does not begin like a JPEG: FF D8 FF")
         tail = max(metadata.scan_start(data), len(data) - _TAIL)
         if data.rfind(metadata.END_OF_IMAGE, tail) < 0:
             # A truncated file, or a whole one with much behind its end.

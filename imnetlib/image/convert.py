@@ -63,7 +63,10 @@ def convert_image(data: codec.Encoded, settings: Settings) -> tuple[bytes, Actio
         return data, "kept"
 
     header = codec.sniff(data)
-    plain = header.orientation == 1 and header.colorspace in _PLAIN[settings.color]
+    # Other decoders know a JPEG by its third byte, too.
+    begins_well = data.startswith(codec.JPEG_BEGINNING)
+    right_color = header.colorspace in _PLAIN[settings.color]
+    plain = header.orientation == 1 and right_color and begins_well
     height, width = _stored_size(*header.size, settings)
     fits = plain and (height, width) == header.size and settings.encoding == ".jpg"
     if fits and not settings.reencode:

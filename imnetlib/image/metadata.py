@@ -111,9 +111,9 @@ def _jpeg_essence(data: bytes) -> bytes:
 
 
 def _png_essence(data: bytes) -> bytes:
-    chunks = [PNG_START]
+    before = [PNG_START]
     orientation: dict[bytes, bytes] = {}
-    image = 0
+    image: list[bytes] = []
     at = len(PNG_START)
     while at + 8 <= len(data):
         kind = data[at + 4 : at + 8]
@@ -123,11 +123,9 @@ def _png_essence(data: bytes) -> bytes:
             orientation[found[0][4:]] = data[at:end]
         # A capital letter: no decoder can do without the chunk (PNG, 5.4).
         elif not kind[0] & 0x20:
-            if kind == b"IDAT":
-                image = image or len(chunks)
-            chunks.append(data[at:end])
+            (image if image or kind == b"IDAT" else before).append(data[at:end])
         at = end
-    return b"".join((*chunks[:image], *orientation.values(), *chunks[image:]))
+    return b"".join((*before, *orientation.values(), *image))
 
 
 def jpeg_orientation(data: bytes) -> int:

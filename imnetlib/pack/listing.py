@@ -23,6 +23,9 @@ EXTENSIONS = (".jpeg", ".jpg", ".png")
 # Other formats that can be packed.
 _MORE_EXTENSIONS = (".bmp", ".gif", ".tif", ".tiff", ".webp")
 
+# The parquet release puts the class behind it: ILSVRC2012_val_00000001_n01751748.JPEG.
+_NUMBER = re.compile(rb"(\d+)(?:_n\d{8})?\.\w+$")
+
 Unknown: TypeAlias = Literal["refuse", "keep", "omit"]
 
 
@@ -139,7 +142,7 @@ def _numbered(
 ) -> ImageList:
     """Images in the order of the numbers that end their names, one for each of the ``wnids``."""
     wnids = class_names(wnids)
-    matches = [re.search(rb"(\d+)\.\w+$", name) for name in names]
+    matches = [re.search(_NUMBER, name) for name in names]
     numbers = [int(match[1]) if match else -1 for match in matches]
     order = sorted(range(len(names)), key=numbers.__getitem__)
     if sorted(numbers) != list(range(1, len(wnids) + 1)) or not names:

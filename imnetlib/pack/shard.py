@@ -188,6 +188,9 @@ def _finished_sidecar(task: ShardTask) -> dict[str, Any] | None:
 def read_matching_sidecar(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Read a .json; ValueError where it does not say all that ``identity`` says."""
     sidecar: dict[str, Any] = recordio.read_sidecar(path)
+    lacking = [key for key in (*COUNTS, "failures") if key not in sidecar]
+    if lacking:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}: remove it, and pack again")
     differences = [
         f"{key}={sidecar.get(key)!r}, not {value!r}"
         for key, value in identity.items()

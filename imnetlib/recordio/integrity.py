@@ -115,7 +115,7 @@ def salvage(
     ends.
 
     Raises ValueError when there is no record, or ``out`` is ``damaged`` itself or not named .rec,
-    FileExistsError when it or its .idx exists.
+    FileExistsError when it exists, or an .idx beside it that a killed call did not leave.
     """
     source = Path(damaged)
     target = Path(out)
@@ -133,14 +133,32 @@ def salvage(
             raise ValueError(
                 f"{source} holds no sound record at all: nothing is written. Is it a .rec file?"
             )
-    if index is None:
-        keys, _ = rebuild_index(target)
-    else:
-        rows, listed = expected.find(report.offsets)
-        keys = int(expected.keys.max(initial=-1)) + np.cumsum(~listed)
-        keys[listed] = expected.keys[rows[listed]]
-    write_index(target.with_suffix(".idx"), keys, np.array(ends[:-1], np.int64))
+        file.flush()
+        if index is None:
+            keys, _ = rebuild_index(file.name)
+        else:
+            rows, listed = expected.find(report.offsets)
+            keys = int(expected.keys.max(initial=-1)) + np.cumsum(~listed)
+            keys[listed] = expected.keys[rows[listed]]
+        # Before the .rec has its name: that is the sign that both are there.
+        _write_new_index(target.with_suffix(".idx"), keys, np.array(ends[:-1], np.int64))
     return report
+
+
+def _write_new_index(path: Path, keys: Integers, offsets: Integers) -> None:
+    """Write the index, unless a killed call has left this very one."""
+    if path.exists():
+        there = read_index(path)
+        if not (np.array_equal(there[0], keys) and np.array_equal(there[1], offsets)):
+            raise _existing(path)
+    else:
+        write_index(path, keys, offsets)
+
+
+def _existing(path: Path) -> FileExistsError:
+    return FileExistsError(
+        f"{path} exists and is not overwritten: name another file to write, or remove it"
+    )
 
 
 def _require_new(target: Path, source: Path) -> None:
@@ -148,11 +166,8 @@ def _require_new(target: Path, source: Path) -> None:
         raise ValueError(f"{source} cannot be salvaged onto itself: name another file to write")
     if target.suffix != ".rec":
         raise ValueError(f"{target} cannot become a record file: give a name that ends in .rec")
-    for path in (target, target.with_suffix(".idx")):
-        if path.exists():
-            raise FileExistsError(
-                f"{path} exists and is not overwritten: name another file to write, or remove it"
-            )
+    if target.exists():
+        raise _existing(target)
 
 
 def _read_expected(index: PathLike | None, checksums: ArrayLike | None) -> _Expected:

@@ -91,14 +91,13 @@ def _require_limits(folder: Path, seconds: float, n_bytes: int) -> None:
 def _nameless_file(folder: Path) -> Iterator[tuple[int, int | None]]:
     """A new file's descriptor, and where the file system has it one that bypasses the page cache.
 
-    The name is removed at once, so that the file goes with the process however that ends.
+    So the file goes with the process however that ends.
     """
     with ExitStack() as stack:
         try:
-            plain, name = tempfile.mkstemp(prefix=".imnet-probe-", dir=folder)
+            plain = _new_file(folder)
             stack.callback(os.close, plain)
-            direct = _open_direct(name)
-            Path(name).unlink()
+            direct = _open_direct(plain)
             if direct is not None:
                 stack.callback(os.close, direct)
             if sys.platform == "darwin":
@@ -111,11 +110,21 @@ def _nameless_file(folder: Path) -> Iterator[tuple[int, int | None]]:
             raise OSError(error.errno, why, str(folder)) from error
 
 
-def _open_direct(name: str) -> int | None:
+def _new_file(folder: Path) -> int:
+    """A file that never had a name; where that cannot be, one that loses it at once."""
+    if hasattr(os, "O_TMPFILE"):
+        with suppress(OSError):
+            return os.open(folder, os.O_RDWR | os.O_TMPFILE, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=".imnet-probe-", dir=folder)
+    Path(name).unlink()
+    return descriptor
+
+
+def _open_direct(plain: int) -> int | None:
     """A descriptor for O_DIRECT, None where the platform or the file system has no such mode."""
     if hasattr(os, "O_DIRECT"):
         with suppress(OSError):
-            return os.open(name, os.O_RDONLY | os.O_DIRECT)
+            return os.open(f"/proc/self/fd/{plain}", os.O_RDONLY | os.O_DIRECT)
     return None
 
 

@@ -119,6 +119,16 @@ def test_a_turned_photo_is_as_sharp_and_lies_as_it_would_unturned(width: int, he
 UNIFORMS = random_numbers(0, 0, np.array([5]), RANDOM_COLUMNS)[0].tolist()
 
 
+def test_a_jpeg_that_other_decoders_do_not_know_is_written_anew_or_refused():
+    data = bytearray(encoded(photo(64, 48, 1)))
+    data[2] ^= 0x40
+    stored, action = convert_image(bytes(data), Settings())
+    assert (action, stored[:3]) == ("converted", b"\xff\xd8\xff")
+    assert Image.open(io.BytesIO(stored)).size in ((48, 64), (64, 48))
+    with pytest.raises(ImageError, match="it does not begin like a JPEG: FF D8 FF"):
+        convert_image(bytes(data), Settings(pass_through=True))
+
+
 def test_each_limit_is_named_where_it_applies():
     wide = encoded(np.zeros((2, MAX_SIDE + 1, 3), np.uint8), "PNG")
     text = "it would get 65,501 x 2 pixels; a JPEG has at most 65,500 a side, a PNG more"

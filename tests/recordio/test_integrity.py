@@ -129,8 +129,13 @@ def test_salvage_overwrites_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"there\.rec exists and is not overwritten"):
         recordio.salvage(path, tmp_path / "there.rec", index)
     moved = path.rename(tmp_path / "train.damaged")
+    own = index.read_bytes()
+    # Another one than a killed call would have left.
+    index.write_bytes(b"7\t0\n")
     with pytest.raises(FileExistsError, match=r"train\.idx exists and is not overwritten"):
         recordio.salvage(moved, path, index)
+    assert index.read_bytes() == b"7\t0\n"
+    index.write_bytes(own)
     assert (moved.read_bytes(), index.read_bytes()) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "there.rec",

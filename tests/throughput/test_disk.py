@@ -162,22 +162,22 @@ def test_probe_leaves_nothing_behind_when_killed(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) as running:
         descriptors = Path(f"/proc/{running.pid}/fd")
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not is_at_work(descriptors):
+        while time.monotonic() < deadline and not is_at_work(descriptors, tmp_path):
             assert running.poll() is None
-        at_work = is_at_work(descriptors)
+        at_work = is_at_work(descriptors, tmp_path)
         running.send_signal(signal.SIGKILL)
     assert at_work
     assert list(tmp_path.iterdir()) == []
 
 
-def is_at_work(descriptors: Path) -> bool:
-    """Whether a process holds the probe's file, whose name is gone already."""
+def is_at_work(descriptors: Path, folder: Path) -> bool:
+    """Whether a process holds the probe's file in ``folder``, which has no name."""
     for link in descriptors.iterdir():
         try:
             target = str(link.readlink())
         except FileNotFoundError:
             # It was closed meanwhile.
             continue
-        if ".imnet-probe-" in target and target.endswith("(deleted)"):
+        if target.startswith(f"{folder}/") and target.endswith("(deleted)"):
             return True
     return False
