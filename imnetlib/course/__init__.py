@@ -23,7 +23,7 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Part", "Root", "check", "claims_of", "class_names", "copy_as_kaggle",
+    "Cloud", "Part", "Root", "check", "claims_of", "class_names", "class_titles", "copy_as_kaggle",
     "lesson_archives", "most_instructive", "mxnet", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
     "scratch_folder", "shard_folder", "shards", "site", "surveys", "table", "to_fetch", "trained",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imnetlib import catalog, image, recordio
+from imnetlib import catalog, image, recordio, wordnet
 from imnetlib.course.claims import recompute
 from imnetlib.course.report import verdicts
 from imnetlib.course.root import Root
@@ -26,9 +26,22 @@ def scratch_folder(root: Root, chapter: int) -> Path:
     return folder
 
 
-def class_names(wnids: Iterable[str]) -> list[str]:
-    """The first name of each class, for titles: not unique. KeyError if unknown."""
-    return [catalog.classes()[wnid].names[0] for wnid in wnids]
+def class_names(classes: Iterable[str]) -> list[str]:
+    """The first name of each class, for titles: not unique. A class that is no wnid is its name."""
+    return [_first_name(name) for name in classes]
+
+
+def class_titles(classes: Iterable[str]) -> list[str]:
+    """Each class by name and wnid, ``valley (n09468604)``; one that is no wnid by its name."""
+    return [f"{_first_name(name)} ({name})" if _is_wnid(name) else name for name in classes]
+
+
+def _first_name(name: str) -> str:
+    return wordnet.name(name) if _is_wnid(name) else name
+
+
+def _is_wnid(name: str) -> bool:
+    return bool(catalog.WNID.fullmatch(name))
 
 
 def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:

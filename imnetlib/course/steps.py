@@ -23,6 +23,7 @@ from imnetlib.pack import ImageList
 # MXNet is not installed everywhere: its engine is imported where it is called.
 if TYPE_CHECKING:
     from imnetlib.engines.mxnet.checkpoint import Checkpoint
+    from imnetlib.engines.mxnet.published import Published
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
 PARTS = ("train", "validation")
@@ -204,10 +205,18 @@ def _train(root: Root) -> None:
     train(RECIPE, root.wnids, images, shards(root, "validation", records), root.checkpoints)
 
 
-def trained(root: Root, network: str = RECIPE.network) -> Checkpoint:
-    """The trained ``network``; ValueError if it is not finished, or not of this root's classes."""
-    from imnetlib.engines.mxnet import checkpoint
+def trained(root: Root, network: str = RECIPE.network) -> Checkpoint | Published:
+    """The trained ``network``, or a published one that was put among the root's checkpoints.
 
+    ValueError if it is not finished, or not of this root's classes. A published network, three
+    files such as Inception-symbol.json, Inception-0009.params and synset.txt, has its own classes.
+    """
+    from imnetlib.engines.mxnet import checkpoint, published
+
+    files = (root.checkpoints / f"{network}{ending}" for ending in (".json", "-symbol.json"))
+    own, graph = (path.exists() for path in files)
+    if graph and not own:
+        return published.load(root.checkpoints, network)
     loaded = checkpoint.load(root.checkpoints, network)
     path = root.checkpoints / f"{network}.json"
     catalog.verify_classes(loaded.wnids, root.wnids, path)
@@ -217,22 +226,32 @@ def trained(root: Root, network: str = RECIPE.network) -> Checkpoint:
     return loaded
 
 
-def predict(root: Root, network: Checkpoint, records: str = "", threads: int = 2) -> Predictions:
+def predict(
+    root: Root, network: Checkpoint | Published, records: str = "", threads: int = 2
+) -> Predictions:
     """What ``network`` predicts for each validation image, kept under the root.
 
-    Predictions of the same weights and the same shards are not made again.
+    Labels are columns of the network, by wnid. Predictions of the same weights and the same shards
+    are not made again.
     """
-    from imnetlib.engines.mxnet import checkpoint
+    from imnetlib.engines.mxnet import checkpoint, published
 
     paths = shards(root, "validation", records)
-    source = f"{_network_source(root, network.recipe.network)} {recordio.fingerprint(paths):08x}"
+    if isinstance(network, published.Published):
+        made_by = network.source
+    else:
+        made_by = _network_source(root, network.recipe.network)
+    source = f"{made_by} {recordio.fingerprint(paths):08x}"
     if (root.predictions / "synset.txt").exists():
         kept = Predictions.load(root.predictions)
         if kept.source == source:
             return kept
     count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in paths)
-    batches = checkpoint.predict(network, paths, threads)
+    batches = published.relabel(
+        checkpoint.predict(network, paths, threads), root.wnids, network.wnids
+    )
     ours = [path.stem for path in root.checkpoints.glob("*.json")]
+    ours += [path.stem for path in root.checkpoints.glob("*.params")]
     return evaluate.save_predictions(
         root.predictions, network.wnids, batches, count, source, replace=ours
     )
@@ -248,18 +267,22 @@ def _network_source(root: Root, network: str) -> str:
 def predicted(root: Root) -> Predictions:
     """The predictions that chapter 8 has left, verified.
 
-    ValueError where classes or labels are not this root's, or where the network has been trained
+    Their classes may be others than the root's: labels are compared by wnid. ValueError where none
+    is shared, where images or labels are not this root's, or where the network has been trained
     anew since.
     """
     predictions = Predictions.load(root.predictions)
-    catalog.verify_classes(predictions.wnids, root.wnids, root.predictions)
+    if not set(predictions.wnids) & set(root.wnids):
+        raise ValueError(
+            f"{root.predictions} has no class of this root: make the predictions again"
+        )
     network = predictions.source.partition(" ")[0]
     is_here = bool(_read_description(root, network))
     if is_here and not predictions.source.startswith(_network_source(root, network)):
         raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
     path = root.lists / "validation.lst"
     if path.exists():
-        rows_in(predictions, pack.read_lst(path), root.predictions)
+        rows_in(predictions, pack.read_lst(path, root.wnids), root.predictions)
     return predictions
 
 
@@ -273,7 +296,9 @@ def rows_in(predictions: Predictions, images: ImageList, where: Path) -> npt.NDA
     place = np.searchsorted(images.ids, predictions.ids, sorter=order)
     rows: npt.NDArray[np.int64] = order[np.minimum(place, len(order) - 1)]
     other_id = images.ids[rows] != predictions.ids
-    other_label = images.labels[rows, 0] != predictions.labels
+    # The label -1 finds the last of these.
+    columns = np.array([*catalog.positions(images.classes, among=predictions.wnids), -1])
+    other_label = columns[images.labels[rows, 0].astype(np.int64)] != predictions.labels
     wrong = other_id | (other_label & (predictions.labels >= 0))
     if wrong.any():
         first = wrong.argmax()
