@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from imnetlib.cli.common import FOLDER
 
+LAYOUT = click.Choice(["ILSVRC2012", "winter21", "kaggle", "parquet", "folders"])
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
@@ -46,7 +48,7 @@ def run(
             typed[path] = runner.typed_parameters(path, parameters)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if root and not root.exists() and "dataset" not in parameters:
+    if root and not root.exists() and not parameters.keys() & {"dataset", "source"}:
         click.echo(f"{root} is a new folder: {DATASET_HINT}")
     failures = 0
     for path, values in typed.items():
@@ -90,11 +92,32 @@ def doctor(root: Path | None) -> None:
 @click.option("--validation", default=50, help="Validation images per class.")
 @click.option("--classes", default=36, help="Number of classes, 1 to 36.")
 @click.option("--seed", default=0, help="Another seed gives other pictures.")
-def sample(folder: Path, train: int, validation: int, classes: int, seed: int) -> None:
-    """Paint a miniature ImageNet into FOLDER, in the layout of the official archives."""
-    from imnetlib.course.sample import draw
+@click.option("--like", type=LAYOUT, help="Arrange it as another set or another way to get it.")
+@click.option("--tiny", is_flag=True, help="All images of ILSVRC2012, of 16 pixels a side: 2 GB.")
+def sample(
+    folder: Path, like: str | None, tiny: bool, train: int, validation: int, classes: int, seed: int
+) -> None:
+    """Paint a miniature ImageNet into FOLDER, in the layout of the official archives.
 
+    --like winter21: one .tar.gz of class tars, and ILSVRC2012's validation set. --like kaggle,
+    parquet or folders: what one has in place of archives; chapter 1 takes it as its parameter
+    source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into the folder
+    mirror of a new root, and the chapters take them from there.
+    """
+    from imnetlib.course.sample import draw, draw_tiny, lay_out
+
+    if tiny != (like == "ILSVRC2012"):
+        raise click.UsageError("--tiny goes with --like ILSVRC2012, and that with it")
     counts = {"train_per_class": train, "validation_per_class": validation}
-    drawn = draw(folder, **counts, classes=classes, seed=seed)
+    if like is None:
+        drawn = draw(folder, **counts, classes=classes, seed=seed)
+    elif tiny:
+        drawn = draw_tiny(folder)
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # On the same disk, for it may be large.
+        with tempfile.TemporaryDirectory(prefix=".painted-", dir=folder.parent) as painted:
+            draw(Path(painted), **counts, classes=classes, seed=seed)
+            drawn = lay_out(Path(painted), like, folder)
     images = f"{drawn.train:,} + {drawn.validation:,} images"
     click.echo(f"{drawn.classes:,} classes, {images} in {folder}")

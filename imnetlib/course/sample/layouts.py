@@ -11,20 +11,18 @@ import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from imnetlib import catalog, organize
 from imnetlib.archive import TarIndex, TarReader, index_tar
+from imnetlib.arguments import require
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR, Dataset
 from imnetlib.course.sample import archives, scenes
-from imnetlib.course.sample.drawing import finish
+from imnetlib.course.sample.drawing import finish, load
 from imnetlib.files import require_space, write_atomically
 from imnetlib.progress import progress
 
-Layout = Literal["winter21", "kaggle", "parquet", "folders"]
-LAYOUTS: tuple[Layout, ...] = ("winter21", "kaggle", "parquet", "folders")
 WINTER21_TAR = "winter21_whole.tar.gz"
 
 # The rows of a parquet file, and of one of its row groups, as the publisher's tools write them.
@@ -35,12 +33,15 @@ _TINY_MEMBER = 512 + 1024
 _FIRST_NUMBER = 10_000
 
 
-def lay_out(drawn: Path, like: Layout, folder: Path) -> None:
-    """Arrange the painted sample in ``drawn`` as ``like`` in ``folder`` (chapter 1).
+def lay_out(drawn: Path, like: str, folder: Path) -> Dataset:
+    """Arrange the painted sample in ``drawn`` as ``like`` in ``folder``; what it holds (chapter 1).
 
-    FileExistsError where ``folder`` holds something. A stopped run leaves a part of it: remove the
-    folder, then run it again.
+    ``like``: "winter21", "kaggle", "parquet" or "folders"; ValueError for others. FileExistsError
+    where ``folder`` holds something. A stopped run leaves a part of it: remove the folder, then run
+    it again.
     """
+    layouts = {"kaggle": _kaggle, "parquet": _parquet, "folders": _folders}
+    require(like in ("winter21", *layouts), "like is winter21, kaggle, parquet or folders", like)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder for the miniature")
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,13 +49,9 @@ def lay_out(drawn: Path, like: Layout, folder: Path) -> None:
     validation = index_tar(drawn / VALIDATION_TAR)
     wnids = organize.labels_from_devkit(drawn / DEVKIT)
     if like == "winter21":
-        _winter21(drawn, train, validation, wnids, folder)
-    elif like == "kaggle":
-        _kaggle(train, validation, wnids, folder)
-    elif like == "parquet":
-        _parquet(train, validation, wnids, folder)
-    else:
-        _folders(train, validation, wnids, folder)
+        return _winter21(train, validation, wnids, folder)
+    layouts[like](train, validation, wnids, folder)
+    return load(drawn)
 
 
 def _files(index: TarIndex) -> Iterator[tuple[str, bytes]]:
@@ -72,9 +69,7 @@ def _numbered(index: TarIndex, wnids: Sequence[str]) -> Iterator[tuple[str, str,
         yield name, wnid, files[name]
 
 
-def _winter21(
-    drawn: Path, train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder: Path
-) -> None:
+def _winter21(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder: Path) -> Dataset:
     """All but one class in a .tar.gz of class tars; validation images of ILSVRC2012's classes.
 
     The class that is left out is one of ILSVRC2012's: its validation images have no column.
@@ -105,7 +100,7 @@ def _winter21(
     archives.write_devkit(folder / DEVKIT, groups, truth, counts)
     names = (WINTER21_TAR, VALIDATION_TAR, DEVKIT)
     images = sum(counts.values()) - counts[absent]
-    finish(folder, names, _described("winter21", len(counts) - 1, images, len(chosen)))
+    return finish(folder, names, _described("winter21", len(counts) - 1, images, len(chosen)))
 
 
 def _described(name: str, classes: int, train: int, validation: int) -> dict[str, str | int]:
