@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KS = (1, 5, 20)
 
 
-@click.command()
+@click.command(short_help="Judge the predictions of any network.")
 @click.argument("predictions", type=EXISTING_FILE)
 @click.option(
     "--classes", type=EXISTING_FILE, required=True, help="The wnid of each column, in their order."

@@ -28,7 +28,7 @@ ON_ERROR = click.Choice(["report", "stop"])
 COLOR = click.Choice(["-1", "0", "1"])
 
 
-@click.command("list")
+@click.command("list", short_help="Write LST, a list of the images of SOURCE.")
 @click.argument("source", type=EXISTING)
 @click.argument("lst", type=PATH)
 @click.option(

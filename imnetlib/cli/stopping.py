@@ -91,12 +91,11 @@ class StopSignals:
 
     def end(self, number: int) -> NoReturn:
         """Say that the verb is stopped, and end the process without waiting for its threads."""
-        # Never released: only one thread says it.
-        self._ending.acquire()
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        with suppress(OSError):
-            os.write(2, f"{STOPPED}\n".encode())
+        # Never released: it is said once. Who comes second waits a moment for that and not for
+        # ever: a signal may have come in the middle of this.
+        if self._ending.acquire(timeout=TWICE):
+            with suppress(OSError):
+                os.write(2, f"{STOPPED}\n".encode())
         os._exit(128 + number)
 
 

@@ -314,7 +314,10 @@ def test_weights_of_another_network_are_refused(
     [
         (WNIDS[:2], r"synset\.txt names 2 classes, Inception-symbol\.json has 3 outputs: take all"),
         ((*WNIDS[:2], WNIDS[0]), r"synset\.txt, line 3: n00000003 stands in line 1 too"),
-        (("organism", *WNIDS[1:]), r"synset\.txt, line 1: 'organism a thing.* begins with no wnid"),
+        (
+            ("organism", *WNIDS[1:]),
+            r"synset\.txt, line 2: 'n00000001 a thing.* begins with a wnid, and line 1 with none",
+        ),
     ],
 )
 def test_other_classes_are_refused(wnids: tuple[str, ...], message: str, tmp_path: Path):

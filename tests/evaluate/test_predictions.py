@@ -156,7 +156,11 @@ class TestStored:
         ("name", "content", "message"),
         [
             ("synset.txt", b"n00000003\nn00000001\n", "3 columns, but 2 wnids"),
-            ("synset.txt", b"n00000003\nn00000001\nn00000003\n", "3 wnids, of which 2 differ"),
+            (
+                "synset.txt",
+                b"n00000003\nn00000001\nn00000003\n",
+                "line 3: n00000003 stands in line 1",
+            ),
             ("probabilities.npy", None, "probabilities.npy: "),
             ("labels.npy", b"", "labels.npy: "),
             ("ids.npy", b"not an array at all", "ids.npy: "),
