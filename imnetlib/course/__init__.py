@@ -11,7 +11,14 @@ from imnetlib.course.measure import psnr, repeat, resident_bytes
 from imnetlib.course.readings import most_instructive
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
-from imnetlib.course.shared import claims_of, class_names, mxnet, scratch_folder, validation_images
+from imnetlib.course.shared import (
+    claims_of,
+    class_names,
+    class_titles,
+    mxnet,
+    scratch_folder,
+    validation_images,
+)
 from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
 from imnetlib.course.ways import (
     Part,
