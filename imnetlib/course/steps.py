@@ -289,15 +289,16 @@ def predicted(root: Root) -> Predictions:
 def rows_in(predictions: Predictions, images: ImageList, where: Path) -> npt.NDArray[np.int64]:
     """Where in its list each predicted image stands: int64 (n,) (chapter 8).
 
-    ValueError names the first image of the predictions in ``where`` that is not in the list, or has
-    another label.
+    Labels are compared by the classes of the list, if known. ValueError names the first image of
+    the predictions in ``where`` that is not in the list, or has another label.
     """
     order = np.argsort(images.ids, kind="stable")
     place = np.searchsorted(images.ids, predictions.ids, sorter=order)
     rows: npt.NDArray[np.int64] = order[np.minimum(place, len(order) - 1)]
     other_id = images.ids[rows] != predictions.ids
+    classes = images.classes or predictions.wnids
     # The label -1 finds the last of these.
-    columns = np.array([*catalog.positions(images.classes, among=predictions.wnids), -1])
+    columns = np.array([*catalog.positions(classes, among=predictions.wnids), -1])
     other_label = columns[images.labels[rows, 0].astype(np.int64)] != predictions.labels
     wrong = other_id | (other_label & (predictions.labels >= 0))
     if wrong.any():

@@ -43,7 +43,8 @@ def draw(
     train, validation = plan.plan_shots(wnids, train_per_class, validation_per_class, seed)
     groups = dict.fromkeys(plan.id_order(wnids, seed), GROUP)
     truth = [shot.wnid for shot in sorted(validation, key=lambda shot: shot.file)]
-    archives.write_devkit(folder / DEVKIT, groups, truth, train_per_class)
+    counts = dict.fromkeys(groups, train_per_class)
+    archives.write_devkit(folder / DEVKIT, groups, truth, counts)
     archives.write_by_class(folder / TRAIN_TAR, _files(train))
     archives.write_flat(folder / VALIDATION_TAR, _files(validation))
     sums = []

@@ -166,4 +166,8 @@ def test_the_colours_differ_in_lightness_for_those_who_see_no_hue():
 
 def test_the_marker_of_a_root_is_readable_json(tmp_path: Path):
     course.open_root(str(tmp_path), "ILSVRC2012")
-    assert json.loads((tmp_path / root.MARKER).read_text()) == {"dataset": "ILSVRC2012"}
+    marked = json.loads((tmp_path / root.MARKER).read_text())
+    assert marked == {"dataset": "ILSVRC2012", "source": ""}
+    # Of an earlier version.
+    (tmp_path / root.MARKER).write_text('{"dataset": "ILSVRC2012"}')
+    assert course.open_root(str(tmp_path)).way == "archives"

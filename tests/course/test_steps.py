@@ -200,10 +200,22 @@ class TestOnTheSample:
             steps.predicted(sample)
 
 
-def test_predictions_of_other_classes_are_named(root: Root):
-    shares = np.full((1, 3), 1 / 3, np.float32)
-    evaluate.save_predictions(root.predictions, root.wnids[:3], [(shares, [0], [0])], 1)
-    with pytest.raises(ValueError, match=r"predictions has 3 classes, not 1,000"):
+def test_predictions_of_other_classes_are_compared_by_wnid(root: Root):
+    shares = np.full((2, 3), 1 / 3, np.float32)
+    wnids = ("n00004475", root.wnids[7], root.wnids[3])
+    evaluate.save_predictions(root.predictions, wnids, [(shares, [2, -1], [0, 1])], 2)
+    root.lists.mkdir()
+    lst = root.lists / "validation.lst"
+    lst.write_text("0\t3\ta.JPEG\n1\t9\tb.JPEG\n")
+    assert steps.predicted(root).labels.tolist() == [2, -1]
+    lst.write_text("0\t7\ta.JPEG\n1\t9\tb.JPEG\n")
+    with pytest.raises(ValueError, match=r"has image 0 with label 2, the list has not"):
+        steps.predicted(root)
+    shutil.rmtree(root.predictions)
+    evaluate.save_predictions(
+        root.predictions, ["n00004475"], [(shares[:, :1] * 3, [0, 0], [0, 1])], 2
+    )
+    with pytest.raises(ValueError, match="predictions has no class of this root: make the"):
         steps.predicted(root)
 
 

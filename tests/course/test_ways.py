@@ -1,0 +1,163 @@
+"""A root by the way its images came: the same two lists, whatever that way is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imnetlib import catalog, course, pack
+from imnetlib.course import sample, ways
+from imnetlib.course.root import MARKER, Root
+
+WAYS = ("kaggle", "parquet", "folders")
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve classes of the sample, some images each, as archives."""
+    folder = tmp_path_factory.mktemp("painted") / "mirror"
+    sample.draw(folder, train_per_class=4, validation_per_class=3, classes=12, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def laid_out(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same images in every layout, a folder each."""
+    folder = tmp_path_factory.mktemp("layouts")
+    for like in (*WAYS, "winter21"):
+        sample.lay_out(painted, like, folder / like)
+    return folder
+
+
+@pytest.fixture
+def archives(painted: Path, tmp_path: Path) -> Root:
+    """A root with the archives of the painted sample."""
+    shutil.copytree(painted, tmp_path / "sample" / "archives")
+    opened = course.open_root(str(tmp_path / "sample"), "sample")
+    return Root(opened.root, sample.load(opened.archives))
+
+
+def contents(part: course.Part) -> dict[tuple[str, bytes], int]:
+    """How often each file stands under each class."""
+    images = part.images
+    found: dict[tuple[str, bytes], int] = {}
+    for label, data in zip(images.labels[:, 0], part.read(range(len(images))), strict=True):
+        key = images.classes[int(label)], data
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_gives_the_same_images_under_the_same_classes(
+    way: str, laid_out: Path, archives: Root, tmp_path: Path
+):
+    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / way))
+    assert opened.way == way
+    assert opened.dataset.name == ("your own images" if way == "folders" else "ILSVRC2012")
+    expected = course.training_and_validation(archives)
+    for part, other in zip(course.training_and_validation(opened), expected, strict=True):
+        assert part.images.classes == other.images.classes
+        assert contents(part) == contents(other)
+    # The mark alone says it the next time.
+    assert course.open_root(str(tmp_path / "root")) == opened
+
+
+def test_winter21_is_judged_on_ilsvrc_whose_missing_class_is_named(laid_out: Path, tmp_path: Path):
+    shutil.copytree(laid_out / "winter21", tmp_path / "mirror")
+    opened = course.open_root(str(tmp_path))
+    assert (opened.dataset.name, opened.dataset.classes) == ("winter21", 11)
+    opened.archives.mkdir()
+    for archive in course.to_fetch(opened):
+        shutil.copy(opened.mirror / archive.name, opened.archives)
+    (index,) = course.unpack_archive(opened)
+    assert len(index.class_names) == 11
+    assert course.unpack_archive(opened) == []
+    with pytest.warns(UserWarning, match=r"3 images of 1 classes .* get label -1"):
+        train, validation = course.training_and_validation(opened)
+    assert set(train.images.classes) == set(index.class_names) == set(opened.wnids)
+    labels = validation.images.labels[:, 0]
+    assert np.count_nonzero(labels == -1) == 3
+    judged = {validation.images.classes[int(label)] for label in labels[labels >= 0]}
+    assert judged <= set(catalog.wnids_1k())
+
+
+def test_an_archive_of_another_set_is_refused(archives: Root):
+    other = Root(archives.root, catalog.ILSVRC2012)
+    with pytest.raises(ValueError, match=r"has images of 12 classes; ILSVRC2012 has 1,000: is it"):
+        course.training_and_validation(other)
+
+
+def test_class_folders_without_a_validation_set_hold_a_tenth_of_each_class_out(
+    tmp_path: Path, laid_out: Path
+):
+    for number in range(3):
+        folder = tmp_path / "photos" / f"kind {number}"
+        folder.mkdir(parents=True)
+        for image in range(20):
+            (folder / f"{image}.jpg").write_bytes(b"%d" % image)
+    opened = course.open_root(str(tmp_path / "root"), source=str(tmp_path / "photos"))
+    train, validation = course.training_and_validation(opened)
+    assert (len(train.images), len(validation.images)) == (54, 6)
+    assert np.bincount(validation.images.labels[:, 0].astype(int)).tolist() == [2, 2, 2]
+    assert train.images.classes == ("kind 0", "kind 1", "kind 2")
+    lists = tmp_path / "lists"
+    pack.write_lst(train.images, lists / "own.lst")
+    shutil.copytree(tmp_path / "photos", lists, dirs_exist_ok=True)
+    listed = course.open_root(str(tmp_path / "other"), source=str(lists / "own.lst"))
+    assert (listed.way, listed.dataset.name) == ("list", "your own images")
+    train, validation = course.training_and_validation(listed)
+    assert (len(train.images), len(validation.images)) == (48, 6)
+    assert train.images.classes == ("kind 0", "kind 1", "kind 2")
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+def test_what_is_here_already_is_not_fetched(
+    laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / "kaggle"))
+    assert course.to_fetch(opened) == ()
+    said = "nothing to fetch: 48 training and 36 validation images in "
+    assert said in capsys.readouterr().out
+    fall11 = course.open_root(str(tmp_path / "fall11"), "fall11")
+    with pytest.raises(FileNotFoundError, match=r"fall11_whole.tar is no longer offered: put"):
+        course.to_fetch(fall11)
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_there_is_is_surveyed_in_every_way(way: str, laid_out: Path, tmp_path: Path):
+    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / way))
+    train, *others = course.surveys(opened)
+    assert sorted(train.counts.values()) == [4] * 12 or sum(train.counts.values()) == 48
+    assert not train.wrong
+    # Kaggle's validation images are flat.
+    assert [sum(survey.counts.values()) for survey in others] == ([] if way == "kaggle" else [36])
+    assert {file.what for file in train.strange} >= {"PNG", "truncated"}
+
+
+def test_a_root_and_its_mark_that_disagree_are_refused(laid_out: Path, tmp_path: Path):
+    root = str(tmp_path / "root")
+    course.open_root(root, source=str(laid_out / "kaggle"))
+    with pytest.raises(ValueError, match=r"holds the source .*kaggle, not .*folders: choose"):
+        course.open_root(root, source=str(laid_out / "folders"))
+    with pytest.raises(ValueError, match="holds the data set ILSVRC2012, not winter21"):
+        course.open_root(root, "winter21")
+    gone = {"dataset": "folders", "source": str(tmp_path / "gone")}
+    (tmp_path / "root" / MARKER).write_text(json.dumps(gone))
+    with pytest.raises(FileNotFoundError, match="gone, where the images of this root lay, is gone"):
+        ways.training_and_validation(course.open_root(root))
+
+
+def test_a_lesson_without_archives_takes_painted_ones(
+    laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / "folders"))
+    lesson = course.lesson_archives(opened)
+    assert lesson.root == opened.root / ".lesson"
+    assert lesson.training_archive.exists()
+    assert "a small painted sample" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""Parquet files of images: listed, shuffled by row groups, packed to the bytes of other sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from making import encoded, photo
+from pyarrow import parquet
+
+from imnetlib import pack
+from imnetlib.image import Settings
+
+WNIDS = ("n00000001", "n00000002", "n00000003")
+IMAGES = 60
+
+
+def rows(seed: int = 1) -> list[tuple[str, int, bytes]]:
+    """Names, labels and files of some photos, in random order."""
+    order = np.random.default_rng(seed).permutation(IMAGES).tolist()
+    return [
+        (f"{WNIDS[n % 3]}_{n}_{WNIDS[n % 3]}.JPEG", n % 3, encoded(photo(48, 40, n))) for n in order
+    ]
+
+
+def write(path: Path, content: list[tuple[str, int, bytes]], group: int = 7, **more: Any) -> Path:
+    table = pa.table(
+        {
+            "image": [{"bytes": data, "path": name} for name, _, data in content],
+            "label": [label for _, label, _ in content],
+            **more,
+        }
+    )
+    parquet.write_table(table, path, row_group_size=group)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two files of several row groups each."""
+    content = rows()
+    return [
+        write(tmp_path / "a.parquet", content[:31]),
+        write(tmp_path / "b.parquet", content[31:]),
+    ]
+
+
+def test_the_list_is_that_of_the_rows(files: list[Path]):
+    images = pack.open_parquet(list(map(str, files)))
+    listed = pack.list_parquet(images)
+    assert listed.classes == WNIDS
+    assert listed.paths.tolist() == [name.encode() for name, _, _ in rows()]
+    assert listed.labels[:, 0].tolist() == [label for _, label, _ in rows()]
+    larger = pack.list_parquet(images, ["n00000000", *reversed(WNIDS)])
+    assert larger.labels[:, 0].tolist() == [3 - label for _, label, _ in rows()]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_shards_have_the_bytes_that_files_give(files: list[Path], tmp_path: Path, threads: int):
+    images = pack.open_parquet(files)
+    listed = pack.shuffle_parquet(pack.list_parquet(images), images, 5)
+    assert sorted(listed.ids.tolist()) == list(range(IMAGES))
+    assert listed.ids.tolist() != list(range(IMAGES))
+    (tmp_path / "files").mkdir()
+    for name, _, data in rows():
+        (tmp_path / "files" / name).write_bytes(data)
+    how = {"shards": 2, "settings": Settings(resize=32), "threads": threads}
+    pack.pack(listed, images, tmp_path / "one", "train", **how)
+    pack.pack(listed, pack.Folder(tmp_path / "files"), tmp_path / "two", "train", **how)
+    for path in sorted((tmp_path / "two").glob("*.rec")):
+        assert (tmp_path / "one" / path.name).read_bytes() == path.read_bytes()
+    again = pack.pack(listed, images, tmp_path / "one", "train", **how)
+    assert again.shards_skipped == 2
+
+
+def test_any_order_may_be_packed(files: list[Path], tmp_path: Path):
+    images = pack.open_parquet(files)
+    listed = pack.shuffle(pack.list_parquet(images), 9)
+    done = pack.pack(listed, images, tmp_path / "out", "train", shards=1)
+    assert done.images == IMAGES
+
+
+def test_bad_files_and_columns_are_named(files: list[Path], tmp_path: Path):
+    (tmp_path / "cut.parquet").write_bytes(files[0].read_bytes()[:-100])
+    with pytest.raises(
+        ValueError, match=r"cut\.parquet cannot be read as parquet .*fetch it again"
+    ):
+        pack.open_parquet([tmp_path / "cut.parquet"])
+    parquet.write_table(pa.table({"img": [b""], "y": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(
+        ValueError, match=r"other\.parquet has the columns img, y; expected are image"
+    ):
+        pack.open_parquet([tmp_path / "other.parquet"])
+    image = [{"bytes": b"", "path": "a"}]
+    parquet.write_table(pa.table({"image": image}), tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match=r"test\.parquet has no column label: is it of the test"):
+        pack.open_parquet([tmp_path / "test.parquet"])
+    with pytest.raises(FileNotFoundError, match="gone"):
+        pack.open_parquet([tmp_path / "gone.parquet"])
+    with pytest.raises(TypeError, match="files are several, in a list or a tuple"):
+        pack.open_parquet("a.parquet")
+    with pytest.raises(ValueError, match="31 names of images repeat"):
+        pack.open_parquet([files[0], files[0]])
+    with pytest.raises(ValueError, match="2 of the list's 2 images are not in"):
+        pack.open_parquet(files).locate(np.array([b"x", b"y"]), "report")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            [("a_n00000001.JPEG", 0, b""), ("b_n00000002.JPEG", 0, b"")],
+            "label 0 is n00000001 and n0",
+        ),
+        ([("a_n00000001.JPEG", 1, b"")], "do not number the classes from 0 without a gap"),
+        ([("a_n00000001.JPEG", 0, b""), ("b_n00000001.JPEG", 1, b"")], "do not number the classes"),
+        (
+            [("ILSVRC2012_test_00000001.JPEG", -1, b"")],
+            "with label -1 names no class; expected are",
+        ),
+    ],
+)
+def test_labels_and_names_that_disagree_are_refused(
+    content: list[tuple[str, int, bytes]], message: str, tmp_path: Path
+):
+    images = pack.open_parquet([write(tmp_path / "a.parquet", content)])
+    with pytest.raises(ValueError, match=message):
+        pack.list_parquet(images)
