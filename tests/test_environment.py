@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from imnetlib.course import doctor
 
-EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "dev")
+EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "parquet", "dev")
 
 
 def project(checkout: Path) -> dict:

@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-  --extra mxnet --extra course --extra cluster --extra dev \
+  --extra mxnet --extra course --extra cluster --extra parquet --extra dev \
   --no-annotate --custom-compile-command 'bash tools/lock.sh' --output-file requirements.lock "$@"
