@@ -19,7 +19,7 @@ from imnetlib.course.shared import (
     scratch_folder,
     validation_images,
 )
-from imnetlib.course.steps import predict, predicted, prepare, shard_folder, shards, trained
+from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
 from imnetlib.course.ways import (
     Part,
     lesson_archives,
@@ -30,9 +30,9 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Part", "Root", "check", "claims_of", "class_names", "class_titles", "copy_as_kaggle",
-    "lesson_archives", "most_instructive", "mxnet", "open_cloud", "open_root", "predict",
-    "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
+    "Cloud", "Part", "Root", "adopt", "check", "claims_of", "class_names", "class_titles",
+    "copy_as_kaggle", "lesson_archives", "most_instructive", "mxnet", "open_cloud", "open_root",
+    "predict", "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
     "scratch_folder", "shard_folder", "shards", "site", "surveys", "table", "to_fetch", "trained",
     "training_and_validation", "unpack_archive", "validation_images", "verdicts",
 ]  # fmt: skip

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import catalog, evaluate, image, pack, recordio
+from imnetlib.arguments import PathLike
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
 from imnetlib.course.ways import Part, training_and_validation
 from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
-from imnetlib.files import write_atomically
+from imnetlib.files import file_crc32, write_atomically
 from imnetlib.pack import ImageList
 
 # MXNet is not installed everywhere: its engine is imported where it is called.
@@ -58,7 +59,7 @@ def prepare(root: str, needs: Step) -> Root:
         path = opened.lists / "train.lst"
         if path.exists():
             pack.verify_labels(pack.read_lst(path), opened.wnids, path)
-    if needs in ("checkpoint", "predictions"):
+    if needs == "checkpoint":
         _require(opened.checkpoints, chapter=7)
     if needs == "predictions":
         predicted(opened)
@@ -255,6 +256,40 @@ def predict(
     return evaluate.save_predictions(
         root.predictions, network.wnids, batches, count, source, replace=ours
     )
+
+
+def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = False) -> Predictions:
+    """Another network's outputs for the validation images, kept under the root (chapter 8).
+
+    ``outputs``: a .npy or .npz as ``imnet evaluate`` takes it, a row for each image of the
+    validation list in the order of its ids, or for its ``ids``. ``columns``: the file of the class
+    of each column. Replaces what a network of this root has predicted. ValueError for what does not
+    fit, FileExistsError where another stranger's predictions are kept.
+    """
+    found = evaluate.read_outputs(outputs)
+    wnids = catalog.read_classes(columns)
+    rows, width = found.scores.shape
+    if len(wnids) != width:
+        raise ValueError(f"{outputs} has {width:,} columns and {columns} {len(wnids):,} classes")
+    images = pack.read_lst(root.lists / "validation.lst", root.wnids)
+    order = np.argsort(images.ids, kind="stable")
+    ids = images.ids[order] if found.ids is None else found.ids
+    place = np.minimum(np.searchsorted(images.ids[order], ids), len(order) - 1)
+    if rows != len(ids) or not np.array_equal(images.ids[order][place], ids):
+        raise ValueError(
+            f"{outputs} has {rows:,} rows and {root.lists / 'validation.lst'} {len(images):,} "
+            "images: give a row for each, in the order of their numbers, or their ids in a .npz"
+        )
+    table = np.array([*catalog.positions(images.classes, among=wnids), -1])
+    labels = table[images.labels[order, 0][place].astype(np.int64)]
+    as_logits = logits or bool(found.logits)
+    batches = (
+        (evaluate.softmax(block) if as_logits else block, labels[part], ids[part])
+        for part, block in evaluate.row_blocks(found.scores)
+    )
+    source = f"{Path(outputs).stem} {file_crc32(Path(outputs)):08x}"
+    ours = [path.stem for path in root.checkpoints.glob("*.*")]
+    return evaluate.save_predictions(root.predictions, wnids, batches, rows, source, replace=ours)
 
 
 def _network_source(root: Root, network: str) -> str:
