@@ -21,6 +21,7 @@ from imnetlib.archive import TarIndex, gunzip_tar, index_path, open_index
 from imnetlib.catalog import Archive
 from imnetlib.course import sample
 from imnetlib.course.root import DATASETS, Root, publication
+from imnetlib.files import listed_names
 from imnetlib.organize import FolderSurvey, StrangeFile
 from imnetlib.pack import Folder, ImageList, Parquet, Tar
 from imnetlib.progress import progress
@@ -89,11 +90,30 @@ def _archives(root: Root) -> tuple[Part, Part]:
 
 def _kaggle(root: Root) -> tuple[Part, Part]:
     images = root.there / organize.KAGGLE_IMAGES
+    for name in ("train", "val"):
+        if not (images / name).is_dir():
+            raise FileNotFoundError(f"{images / name} is missing: unzip Kaggle's download again")
     classes = catalog.read_classes(root.there / organize.KAGGLE_CLASSES)
     training = pack.list_folder(images / "train", classes)
+    _require_counts(root, training)
     wnids = organize.labels_from_kaggle(root.there / organize.KAGGLE_LABELS)
     validation = pack.list_flat_folder(images / "val", wnids, classes, unknown="keep")
     return Part(training, Folder(images / "train")), Part(validation, Folder(images / "val"))
+
+
+def _require_counts(root: Root, images: ImageList) -> None:
+    """ValueError unless each class has as many images as Kaggle's own list states."""
+    expected = _expected_counts(root)
+    if expected is None:
+        return
+    counts = np.bincount(images.labels[:, 0].astype(np.int64), minlength=len(images.classes))
+    there = dict(zip(images.classes, counts.tolist(), strict=True))
+    wrong = [wnid for wnid in expected.keys() | there if expected.get(wnid) != there.get(wnid)]
+    if wrong:
+        raise ValueError(
+            f"{root.there}: train_cls.txt states other numbers of images for {len(wrong):,} of "
+            f"{len(there):,} classes ({listed_names(wrong)}): unzip Kaggle's download again"
+        )
 
 
 def _parquet(root: Root) -> tuple[Part, Part]:
@@ -200,7 +220,7 @@ def surveys(root: Root) -> list[FolderSurvey]:
 def _expected_counts(root: Root) -> dict[str, int] | None:
     if root.way == "archives":
         return organize.train_counts_from_index(open_index(root.training_archive))
-    stated = root.there / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt"
+    stated = root.there / organize.KAGGLE_TRAIN_LIST
     return organize.train_counts(stated) if stated.exists() else None
 
 

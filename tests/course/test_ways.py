@@ -116,6 +116,22 @@ def test_class_folders_without_a_validation_set_hold_a_tenth_of_each_class_out(
 
 
 @pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+def test_a_half_unzipped_kaggle_download_is_refused(laid_out: Path, tmp_path: Path):
+    shutil.copytree(laid_out / "kaggle", tmp_path / "kaggle")
+    opened = course.open_root(str(tmp_path / "root"), source=str(tmp_path / "kaggle"))
+    train = opened.class_folders
+    folder = min(train.iterdir())
+    min(folder.iterdir()).unlink()
+    with pytest.raises(
+        ValueError, match=rf"1 classes have other numbers .*\({folder.name}\): unzip"
+    ):
+        course.training_and_validation(opened)
+    shutil.rmtree(train)
+    with pytest.raises(FileNotFoundError, match="train is missing: unzip Kaggle's download again"):
+        course.training_and_validation(opened)
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
 def test_what_is_here_already_is_not_fetched(
     laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

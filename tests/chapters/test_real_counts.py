@@ -1,0 +1,52 @@
+"""The chapters over as many files as ILSVRC2012 has, each a picture of 16 pixels."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imnetlib import catalog
+from imnetlib.course import runner, sample
+
+MOST_KILOBYTES = 2_000_000
+IMAGES = catalog.ILSVRC2012.validation
+
+
+def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
+    (path,) = runner.find_chapters([chapter])
+    given = {"root": str(root), **parameters}
+    return runner.run_chapter(path, given, root.with_name("build")).values
+
+
+@pytest.mark.slow
+def test_chapters_go_over_all_files_of_ilsvrc2012_in_bounded_memory(tmp_path: Path):
+    root = tmp_path / "root"
+    sample.draw_tiny(root / "mirror")
+    assert run(root, "1")["indexed_images"] == catalog.ILSVRC2012.train + IMAGES
+    organized = run(root, "2")
+    assert organized["train_images"] == catalog.ILSVRC2012.train
+    assert organized["wrong_counts"] == organized["strange_files"] == 0
+    packed = run(root, "4")
+    assert packed["train_records"] == catalog.ILSVRC2012.train
+    assert packed["validation_records"] == IMAGES
+    assert run(root, "5")["restored_damaged"] == 0
+
+    # A network that is right in half of the cases, from elsewhere.
+    random = np.random.default_rng(1)
+    scores = random.standard_normal((IMAGES, 1000), np.float32)
+    position = {wnid: column for column, wnid in enumerate(catalog.wnids_1k())}
+    truth = np.array([position[wnid] for wnid in catalog.validation_wnids()])
+    known = random.random(IMAGES) < 0.5
+    scores[np.flatnonzero(known), truth[known]] += 12
+    np.save(tmp_path / "scores.npy", scores.astype(np.float16))
+    (tmp_path / "classes.txt").write_text("".join(f"{wnid}\n" for wnid in catalog.wnids_1k()))
+    given = {"outputs": str(tmp_path / "scores.npy"), "columns": str(tmp_path / "classes.txt")}
+    judged = run(root, "8", logits=True, **given)
+    assert judged["images"] == IMAGES
+    assert 49 < judged["top1"] < 53
+    run(root, "9")
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < MOST_KILOBYTES

@@ -1,0 +1,78 @@
+"""Miniatures of other sets and other ways in, through the chapters, as ``imnet run`` takes them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imnetlib.course import runner, sample
+
+COUNTS = {"train_per_class": 10, "validation_per_class": 6, "classes": 12}
+# Those of chapter 7's training that make it short.
+SHORT = {"epochs": 2, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve classes of the sample, as archives."""
+    folder = tmp_path_factory.mktemp("painted") / "drawn"
+    sample.draw(folder, **COUNTS)
+    return folder
+
+
+def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
+    """What a chapter records on ``root``."""
+    (path,) = runner.find_chapters([chapter])
+    given = {"root": str(root), **parameters}
+    return runner.run_chapter(path, given, root.with_name("build")).values
+
+
+def test_winter21_is_trained_over_all_its_classes_and_judged_on_ilsvrc(
+    painted: Path, tmp_path: Path
+):
+    root = tmp_path / "root"
+    drawn = sample.lay_out(painted, "winter21", root / "mirror")
+    assert run(root, "1")["whole_archives"] == 3
+    organized = run(root, "2")
+    assert (organized["train_images"], organized["classes"]) == (110, 11)
+    assert organized["validation_images"] == drawn.validation
+    packed = run(root, "4")
+    assert (packed["train_records"], packed["validation_records"]) == (109, drawn.validation)
+    run(root, "7", **SHORT)
+    judged = run(root, "8")
+    assert judged["images"] == judged["ilsvrc_images"] == drawn.validation
+    # The six of the class that has no column are never right, whatever k is.
+    assert judged["top20"] == pytest.approx(100 * (1 - 6 / drawn.validation))
+    assert run(root, "9")["nodes"] > 20_000
+
+
+@pytest.mark.parametrize("way", ["kaggle", "parquet"])
+def test_images_from_elsewhere_are_packed_as_they_lie(way: str, painted: Path, tmp_path: Path):
+    source = tmp_path / way
+    sample.lay_out(painted, way, source)
+    before = sorted(source.rglob("*"))
+    root = tmp_path / "root"
+    assert run(root, "1", source=str(source))["whole_archives"] == 0
+    assert run(root, "2")["train_images"] == 120
+    packed = run(root, "4")
+    assert (packed["train_records"], packed["validation_records"]) == (119, 72)
+    assert sorted(source.rglob("*")) == before
+
+
+def test_class_folders_go_through_all_chapters(painted: Path, tmp_path: Path):
+    sample.lay_out(painted, "folders", tmp_path / "photos")
+    # No validation set: a tenth of each class is held out.
+    shutil.rmtree(tmp_path / "photos" / "val")
+    root = tmp_path / "root"
+    run(root, "1", source=str(tmp_path / "photos"))
+    assert run(root, "2")["train_images"] == 120
+    packed = run(root, "4")
+    assert packed["train_records"] + packed["validation_records"] + packed["failures"] == 120
+    for chapter in ("3", "5", "6"):
+        run(root, chapter)
+    run(root, "7", **SHORT)
+    assert run(root, "8")["images"] == packed["validation_records"]
+    run(root, "9")
