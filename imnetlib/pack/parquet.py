@@ -6,10 +6,12 @@ and a column ``label``. Needs pyarrow, which is imported on first use.
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,11 +205,7 @@ class ParquetImages:
 
         Memory: some row groups, twice as many as ``shuffle_parquet`` mixes.
         """
-        cache = _GroupCache(self, 2 * _window(self.groups) + 1)
-        try:
-            yield cache.read
-        finally:
-            cache.close()
+        yield _GroupCache(self, 2 * _window(self.groups) + 1).read
 
 
 @dataclass(slots=True, eq=False)
@@ -216,37 +214,41 @@ class _GroupCache:
 
     images: ParquetImages
     most: int
-    _kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
-    _files: dict[int, Any] = field(default_factory=dict)
+    _kept: OrderedDict[int, Future[Any]] = field(default_factory=OrderedDict)
+    _about: dict[int, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, row: int) -> bytes:
         place = int(self.images.rows[row])
         group = int(np.searchsorted(self.images.groups[:, 2], place, side="right")) - 1
-        # One group at a time is read: the threads decode and encode meanwhile.
         with self._lock:
             column = self._kept.pop(group, None)
-            if column is None:
-                column = self._read_group(group)
+            is_new = column is None
+            column = column or Future()
             self._kept[group] = column
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
-        data: bytes = column[place - int(self.images.groups[group, 2])].as_py()
-        return data
+        if is_new:
+            # Outside of the lock: other threads go on with the groups that are there.
+            try:
+                column.set_result(self._read_group(group))
+            except BaseException as error:
+                column.set_exception(error)
+        data: bytes | None = column.result()[place - int(self.images.groups[group, 2])].as_py()
+        return data or b""
 
     def _read_group(self, group: int) -> Any:
+        import pyarrow as pa
+        from pyarrow import parquet
+
         number, inside = self.images.groups[group, :2].tolist()
         path = self.images.files[number]
-        if number not in self._files:
-            from pyarrow import parquet
-
-            self._files[number] = parquet.ParquetFile(path)
         try:
-            table = self._files[number].read_row_group(inside, columns=["image.bytes"])
-        except OSError as error:
-            raise OSError(error.errno, f"{path}, row group {inside}: {error}") from error
+            # A file of its own for each read: those of pyarrow are not for several threads.
+            with parquet.ParquetFile(path, metadata=self._about.get(number)) as file:
+                self._about[number] = file.metadata
+                table = file.read_row_group(inside, columns=["image.bytes"], use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            # As of a file that cannot be read: packing names it and goes on.
+            raise OSError(errno.EIO, f"{path.name}, row group {inside}: {error}") from error
         return table["image"].combine_chunks().field("bytes")
-
-    def close(self) -> None:
-        while self._files:
-            self._files.popitem()[1].close()

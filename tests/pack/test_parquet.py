@@ -83,6 +83,22 @@ def test_any_order_may_be_packed(files: list[Path], tmp_path: Path):
     assert done.images == IMAGES
 
 
+def test_damage_inside_and_lacking_bytes_are_counted_and_named(files: list[Path], tmp_path: Path):
+    content = rows()
+    content[3] = (*content[3][:2], None)
+    write(files[0], content[:31])
+    damaged = bytearray(files[1].read_bytes())
+    # Inside the first row group's images.
+    damaged[2000:2400] = bytes(400)
+    files[1].write_bytes(damaged)
+    images = pack.open_parquet(files)
+    done = pack.pack(pack.list_parquet(images), images, tmp_path / "out", "train", shards=2)
+    reasons = {failure.path: failure.reason for failure in done.failures}
+    assert reasons.pop(content[3][0]) == "it is empty"
+    assert set(reasons) <= {name for name, _, _ in content[31:38]}
+    assert done.images + len(done.failures) == IMAGES
+
+
 def test_bad_files_and_columns_are_named(files: list[Path], tmp_path: Path):
     (tmp_path / "cut.parquet").write_bytes(files[0].read_bytes()[:-100])
     with pytest.raises(
