@@ -20,9 +20,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from imnetlib.arguments import PathLike, list_of_paths, require, require_type, whole_number
+from imnetlib.arguments import (
+    Integers,
+    PathLike,
+    list_of_paths,
+    require,
+    require_type,
+    whole_number,
+)
 from imnetlib.image import Transform, normalization_table
-from imnetlib.loader.batch import Batch, Filler, Integers
+from imnetlib.loader.batch import Batch, Filler
 from imnetlib.loader.memory import BatchMemory
 from imnetlib.loader.readahead import Windows
 from imnetlib.loader.shards import LoadError, Shards

@@ -5,18 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from imnetlib.arguments import PathLike, list_of_paths, require, whole_number
+from imnetlib.arguments import Integers, PathLike, list_of_paths, require, whole_number
 from imnetlib.files import write_atomically
 from imnetlib.recordio.format import RecordReader
 from imnetlib.recordio.images import read_header
 from imnetlib.recordio.insightface import image_rows
-
-Integers: TypeAlias = NDArray[np.int64]
 
 # Every key and offset of an index is below this.
 NUMBER_LIMIT = 2**63 - 1

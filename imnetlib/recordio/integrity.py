@@ -8,6 +8,7 @@ checksums find it.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.files import write_atomically
 from imnetlib.recordio.format import (
     MAGIC_BYTES,
@@ -31,7 +32,7 @@ from imnetlib.recordio.format import (
     frame,
     whole_parts,
 )
-from imnetlib.recordio.index import Integers, read_index, rebuild_index, write_index
+from imnetlib.recordio.index import read_index, rebuild_index, write_index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,13 +306,11 @@ def _has_plausible_length(
     return stop > start and not one_byte_off
 
 
-def _next_magic(reader: RecordReader, start: int, stop: int | None = None) -> int:
+def _next_magic(reader: RecordReader, start: int, stop: int = sys.maxsize) -> int:
     """The first multiple of 4 from ``start`` on with the magic; else ``stop`` or the file's end."""
-    size = READ_SIZE if stop is None else stop - start
-    while block := reader.pread(min(READ_SIZE, size), start):
+    while block := reader.pread(min(READ_SIZE, stop - start), start):
         magics = aligned_magics(block)
         if len(magics):
             return start + int(magics[0])
         start += len(block)
-        size = READ_SIZE if stop is None else stop - start
     return start

@@ -18,10 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog, evaluate
-from imnetlib.arguments import require, require_several
+from imnetlib.arguments import Integers, require, require_several
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 # Of a prediction to the truth.
 RELATIONS = ("exact", "ancestor", "descendant", "sibling", "other")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib import evaluate
-from imnetlib.arguments import require
-from imnetlib.wordnet.hierarchy import Floats, Hierarchy, Integers
+from imnetlib.arguments import Integers, require
+from imnetlib.wordnet.hierarchy import Floats, Hierarchy
 
 
 def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integers:
