@@ -49,9 +49,7 @@ class ShardIndex:
         return shard, start, np.minimum(end, start + _LONGEST_RECORD)
 
 
-def load_index(
-    shards: Sequence[Path], merged: Path | None = None, images_only: bool = False
-) -> ShardIndex:
+def load_index(shards: Sequence[Path], merged: Path | None, images_only: bool) -> ShardIndex:
     """Read the .idx beside each .rec, or ``merged``, one .idx over all of them.
 
     ValueError where an index contradicts its .rec or the count in its .json, where it names a place

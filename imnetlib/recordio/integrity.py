@@ -111,9 +111,8 @@ def salvage(
     ``checksums`` as in :func:`verify`: with checksums exactly the untouched records come through.
     Without, damage inside a payload passes unseen, and a record whose length may be damaged is left
     out. Where bytes are missing or were added, give neither; what moved by no multiple of 4 is
-    lost.
-    ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a record
-    ends.
+    lost. ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a
+    record ends.
 
     Raises ValueError when there is no record, or ``out`` is ``damaged`` itself or not named .rec,
     FileExistsError when it exists, or an .idx beside it that a killed call did not leave.
