@@ -88,10 +88,9 @@ class Replicas:
         Gives an array (2, images) per device: before the step, the probability of the true class,
         and the highest.
         """
+        images = self.recipe.images_per_device
         for number, executor in enumerate(self.executors):
-            rows = slice(
-                number * self.recipe.images_per_device, (number + 1) * self.recipe.images_per_device
-            )
+            rows = slice(number * images, (number + 1) * images)
             executor.arg_dict["data"][:] = batch.images[rows]
             executor.arg_dict["softmax_label"][:] = batch.labels[rows]
             executor.forward(is_train=True)
