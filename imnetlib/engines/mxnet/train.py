@@ -167,7 +167,7 @@ def train(
     require_several("train_shards", train_shards)
     require_several("validation_shards", validation_shards)
     folder = Path(folder)
-    shards = fingerprint([Path(shard) for shard in (*train_shards, *validation_shards)])
+    shards = fingerprint([*train_shards, *validation_shards])
     current = _resume(recipe, wnids, shards, folder)
     if current.finished:
         return current
