@@ -1,4 +1,4 @@
-"""What public functions ask of their arguments."""
+"""What public functions ask of their arguments, and the types of arrays that rooms share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PathLike: TypeAlias = str | os.PathLike[str]
-
+Integers: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Names: TypeAlias = NDArray[np.bytes_]
 
 # Characters of a wrong value that a message shows: an array may have thousands.
 _MOST_SHOWN = 120
@@ -69,7 +71,7 @@ def real_number(name: str, value: SupportsFloat) -> float:
     return float(value)
 
 
-def whole_numbers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+def whole_numbers(name: str, values: ArrayLike) -> Integers:
     """``values`` as int64; ValueError names the first that is no whole number, or too large."""
     given = np.asarray(values)
     if given.dtype == np.int64 or not given.size:

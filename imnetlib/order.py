@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.arguments import require, require_type, whole_number
-
-Integers = npt.NDArray[np.int64]
+from imnetlib.arguments import Integers, require, require_type, whole_number
 
 _RECORDS_MIXED_AT_ONCE = 1 << 20
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -71,3 +71,11 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[st
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{NAME}"
         server.shutdown()
+
+
+def redirect_to_itself(request: BaseHTTPRequestHandler) -> None:
+    """Answer a request by its own address."""
+    request.send_response(302)
+    request.send_header("Location", request.path)
+    request.send_header("Content-Length", "0")
+    request.end_headers()

@@ -9,9 +9,10 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 
-from imnetlib.archive import TarIndex, TarScanner
+from imnetlib.archive import TarIndex, TarScanner, index_tar
 
 # The members of each class tar of the fixture ``nested``.
 CLASSES = {
@@ -156,3 +157,13 @@ def index_by_scanner(data: bytes, path: Path, sizes: list[int]) -> TarIndex:
     for piece in itertools.takewhile(bool, pieces):
         scanner.update(piece)
     return scanner.index()
+
+
+def refusal(path: Path) -> str:
+    """In which words an archive is refused, the same by both ways of reading."""
+    with pytest.raises(ValueError) as caught:
+        index_tar(path)
+    with pytest.raises(ValueError) as caught_by_scanner:
+        index_by_scanner(path.read_bytes(), path, [700])
+    assert str(caught_by_scanner.value) == str(caught.value)
+    return str(caught.value)

@@ -90,7 +90,7 @@ def test_no_module_but_the_engines_imports_a_framework():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["recordio", "archive", "throughput"])
+@pytest.mark.parametrize("name", ["recordio", "archive", "throughput", "evaluate"])
 def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
     code = (
         f"import sys, imnetlib.{name}; print(sorted({{m.partition('.')[0] for m in sys.modules}}))"

@@ -3,8 +3,7 @@
 ImageNet's training set is one tar of 1,000 tars; other releases are one tar of class folders.
 ``index_tar`` walks the headers once and notes where the bytes of each member lie; ``TarScanner``
 does the same while the bytes pass by. ``TarReader`` then reads any member, in any order, from many
-threads, and nothing is unpacked.
-Needs only NumPy and the standard library.
+threads, and nothing is unpacked. Needs only NumPy and the standard library.
 """
 
 from imnetlib.archive.formats import is_gzip, is_tar, packing_of, read_head, refuse_packed

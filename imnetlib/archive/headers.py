@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-Names = npt.NDArray[np.bytes_]
-Integers = npt.NDArray[np.int64]
+from imnetlib.arguments import Integers, Names
 
 TAR_BLOCK = 512
 SIZE_FIELD = slice(124, 136)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imnetlib import catalog
 from imnetlib.archive import formats, headers
-from imnetlib.archive.headers import TAR_BLOCK, Integers, Names
+from imnetlib.archive.headers import TAR_BLOCK
 from imnetlib.archive.members import Members
-from imnetlib.arguments import PathLike, require
-from imnetlib.catalog import WNID
+from imnetlib.arguments import Integers, Names, PathLike, require
 from imnetlib.files import read_at, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -221,8 +221,7 @@ def index_of(members: Members) -> TarIndex:
         raise ValueError(f"{path} holds no file at all{others}")
 
     class_names = tuple(sorted(members.class_names))
-    ranks = {name: rank for rank, name in enumerate(class_names)} | {"": -1}
-    class_of_batch = np.array([ranks[wnid] for wnid in members.wnids], np.int32)
+    class_of_batch = np.array(catalog.positions(members.wnids, among=class_names), np.int32)
     classes = np.repeat(class_of_batch, [len(batch) for batch in members.names])
 
     names = _join(members.names)
@@ -280,11 +279,10 @@ def _with_class_folders(index: TarIndex) -> TarIndex:
     best = max(files_below, key=files_below.__getitem__)
     class_of_folder = [name if parent == best else "" for parent, name in split]
     class_names = tuple(sorted(filter(None, class_of_folder)))
-    if len(class_names) < 2 and not all(map(WNID.fullmatch, class_names)):
+    if len(class_names) < 2 and not all(map(catalog.WNID.fullmatch, class_names)):
         return index
-    ranks = {name: rank for rank, name in enumerate(class_names)} | {"": -1}
-    ranks_of_folders = np.array([ranks[name] for name in class_of_folder], np.int32)
-    classes = np.repeat(ranks_of_folders[folder_of_run], lengths)
+    labels = np.array(catalog.positions(class_of_folder, among=class_names), np.int32)
+    classes = np.repeat(labels[folder_of_run], lengths)
     return replace(index, classes=classes, class_names=class_names)
 
 

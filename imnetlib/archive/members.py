@@ -14,14 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from imnetlib.archive import formats, headers
-from imnetlib.archive.headers import (
-    SIZE_FIELD,
-    TAR_BLOCK,
-    TYPE_OFFSET,
-    Integers,
-    Names,
-    TarTruncatedError,
-)
+from imnetlib.archive.headers import SIZE_FIELD, TAR_BLOCK, TYPE_OFFSET, TarTruncatedError
+from imnetlib.arguments import Integers, Names
 
 # Asks for a number of bytes from an offset on; fewer are sent only at the end of the file.
 Requests = Generator[tuple[int, int], bytes, None]

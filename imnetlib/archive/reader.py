@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from imnetlib.archive.headers import Integers
 from imnetlib.archive.index import TarIndex
-from imnetlib.arguments import require_type
+from imnetlib.arguments import Integers, require_type
 from imnetlib.files import read_all_at
 
 

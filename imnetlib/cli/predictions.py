@@ -14,9 +14,7 @@ import click
 from imnetlib.cli.common import EXISTING_FILE, LEFT_OUT
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from imnetlib.arguments import Integers
     from imnetlib.evaluate import Judgement, Outputs
 
 KS = (1, 5, 20)
@@ -172,7 +170,7 @@ def _columns_of_ilsvrc(wnids: Sequence[str]) -> list[int]:
 
 
 def _judge(
-    where: Path, outputs: Outputs, labels: NDArray[np.int64], small: list[int], logits: bool
+    where: Path, outputs: Outputs, labels: Integers, small: list[int], logits: bool
 ) -> Judgement:
     from imnetlib import evaluate
     from imnetlib.progress import progress
@@ -209,7 +207,7 @@ def _echo_accuracies(
             _echo_top_k(f"{len(small):,} classes of ILSVRC", judged.ranks[1][of_them], len(small))
 
 
-def _echo_top_k(space: str, rank: NDArray[np.int64], classes: int) -> None:
+def _echo_top_k(space: str, rank: Integers, classes: int) -> None:
     from imnetlib import evaluate
 
     figures = [
@@ -219,7 +217,7 @@ def _echo_top_k(space: str, rank: NDArray[np.int64], classes: int) -> None:
     click.echo(f"among {space}, {len(rank):,} images: {', '.join(figures)}")
 
 
-def _echo_errors(judged: Judgement, labels: NDArray[np.int64], wnids: Sequence[str]) -> None:
+def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> None:
     """How wrong answers are related to the truth, and whether the confidence is honest."""
     import numpy as np
 
@@ -247,11 +245,7 @@ def _echo_errors(judged: Judgement, labels: NDArray[np.int64], wnids: Sequence[s
 
 
 def _warn_of_order(
-    judged: Judgement,
-    labels: NDArray[np.int64],
-    truth: list[str],
-    wnids: Sequence[str],
-    classes: Path,
+    judged: Judgement, labels: Integers, truth: list[str], wnids: Sequence[str], classes: Path
 ) -> None:
     """Say so where another order of the columns, or of the rows, fits far better."""
     import numpy as np

@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from imnetlib.arguments import whole_number
+from imnetlib.arguments import require, whole_number
 from imnetlib.catalog import data_file
 
 Pool = Literal["avg", "max", "none"]
@@ -76,8 +76,7 @@ def network(name: str, classes: int) -> Network:
     if name not in names:
         raise ValueError(f"there is no network {name!r}; there are {', '.join(names)}")
     classes = whole_number("classes", classes)
-    if classes < 2:
-        raise ValueError(f"a classifier has two classes or more, not {classes}")
+    require(classes >= 2, "a classifier has two classes or more", classes)
     conv1, conv2, *blocks = (row for row in rows if row["network"] == name)
     return Network(name, (_stem(conv1), _stem(conv2)), tuple(map(_block, blocks)), classes)
 

@@ -10,7 +10,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
+
+from imnetlib.arguments import Integers
 
 # MXNet's default: a free buffer is taken for results up to 16 times smaller or larger.
 MATCH_RANGE = 16
@@ -103,7 +104,7 @@ def _take_fitting(free: list[int], buffers: list[int], size: int) -> int | None:
     return buffer
 
 
-def in_use(steps: Sequence[Step]) -> npt.NDArray[np.int64]:
+def in_use(steps: Sequence[Step]) -> Integers:
     """Bytes that hold something still needed at each step: int64 (len(steps),) (chapter 6).
 
     Results are written in place, and a buffer is given back after its last reader. The highest

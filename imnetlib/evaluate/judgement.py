@@ -12,16 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imnetlib.arguments import require_several
+from imnetlib import catalog
+from imnetlib.arguments import Floats, Integers, require_several
 from imnetlib.evaluate.metrics import count_pairs, labelled, labels_for, ranks
-from imnetlib.evaluate.scores import (
-    Floats,
-    Integers,
-    as_matrix,
-    require_probabilities,
-    row_blocks,
-    softmax,
-)
+from imnetlib.evaluate.scores import as_matrix, probability_blocks, row_blocks, softmax
 
 # Another order of the columns is suspected where it is right for so much more of the images, for
 # so many times as many, by so many standard errors, and where so many columns a class are chosen: a
@@ -48,8 +42,7 @@ def align(truth: Iterable[str], wnids: Sequence[str]) -> Integers:
     """The column of each true class among those of ``wnids``, int64 (n,); -1 where it has none."""
     require_several("true classes", truth)
     require_several("wnids", wnids)
-    columns = {wnid: column for column, wnid in enumerate(wnids)}
-    return np.array([columns.get(wnid, -1) for wnid in truth], np.int64)
+    return np.array(catalog.positions(truth, among=wnids), np.int64)
 
 
 def judge(
@@ -78,16 +71,11 @@ def judge(
     found = [np.empty(images, np.int64) for _ in spaces]
     chosen = np.empty(images, np.int64)
     confidence = np.empty(images, np.float32)
-    for rows, block in row_blocks(matrix):
-        if logits:
-            probabilities = softmax(block)
-        else:
-            require_probabilities(block, names=np.arange(rows.start, rows.stop))
-            probabilities = block
+    for rows, block in row_blocks(matrix) if logits else probability_blocks(matrix):
         for rank, columns in zip(found, spaces, strict=True):
             rank[rows] = ranks(block, truth[rows], columns)
         chosen[rows] = block.argmax(axis=1)
-        confidence[rows] = probabilities.max(axis=1)
+        confidence[rows] = (softmax(block) if logits else block).max(axis=1)
         advance(len(block))
     return Judgement(found, chosen, confidence)
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import require, whole_number, whole_numbers
-from imnetlib.evaluate.scores import TOLERANCE, Floats, Integers, as_matrix, row_blocks
+from imnetlib.arguments import Floats, Integers, require, whole_number, whole_numbers
+from imnetlib.evaluate.scores import TOLERANCE, as_matrix, row_blocks
 
 # The rank of a class that does not compete: no k reaches it.
 NEVER = int(np.iinfo(np.int64).max)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike, require, whole_numbers
-from imnetlib.evaluate.scores import Integers, as_matrix
+from imnetlib.arguments import Integers, PathLike, require, whole_numbers
+from imnetlib.evaluate.scores import as_matrix
 
 # How a .npz calls its scores.
 _SCORES = ("probabilities", "logits")

@@ -12,8 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib import catalog
-from imnetlib.arguments import PathLike, require_several, require_type, whole_number, whole_numbers
-from imnetlib.evaluate.scores import Floats, Integers, require_probabilities
+from imnetlib.arguments import (
+    Floats,
+    Integers,
+    PathLike,
+    require_several,
+    require_type,
+    whole_number,
+    whole_numbers,
+)
+from imnetlib.evaluate.scores import require_probabilities
 from imnetlib.files import write_atomically, write_bytes_atomically
 
 _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")

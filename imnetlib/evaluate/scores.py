@@ -15,10 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import require
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from imnetlib.arguments import Floats, require
 
 # 16 MiB of float32 scores of 21,841 classes.
 ROWS_PER_BLOCK = 192

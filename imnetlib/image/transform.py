@@ -10,10 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from imnetlib.arguments import real_number, require, require_type, whole_number
+from imnetlib.arguments import Floats, real_number, require, require_type, whole_number
 from imnetlib.image import codec, scaling
-
-Floats = npt.NDArray[np.float32]
 
 # The random numbers of an image, uniform in [0, 1): one decides on the mirror, two place the crop,
 # and from BOXES on come TRIES pairs, the area and the aspect ratio of each box that is tried.

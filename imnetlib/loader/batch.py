@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import recordio
+from imnetlib.arguments import Floats, Integers
 from imnetlib.image import RANDOM_COLUMNS, Transform, decode_into, write_layout
 from imnetlib.loader.readahead import Window
 from imnetlib.loader.shards import LoadError, Shards
 from imnetlib.order import random_numbers
-
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

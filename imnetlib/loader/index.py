@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib import recordio
-from imnetlib.recordio import sidecar_of
-
-Integers = npt.NDArray[np.int64]
+from imnetlib.arguments import Integers
 
 _ANEW = "remove it, and imnet index or imnet merge-index writes a new one"
 # Bytes that are read for a record before its length is known: an index that leaves out some records
@@ -51,9 +49,7 @@ class ShardIndex:
         return shard, start, np.minimum(end, start + _LONGEST_RECORD)
 
 
-def load_index(
-    shards: Sequence[Path], merged: Path | None = None, images_only: bool = False
-) -> ShardIndex:
+def load_index(shards: Sequence[Path], merged: Path | None, images_only: bool) -> ShardIndex:
     """Read the .idx beside each .rec, or ``merged``, one .idx over all of them.
 
     ValueError where an index contradicts its .rec or the count in its .json, where it names a place
@@ -66,11 +62,10 @@ def load_index(
     else:
         tables = [recordio.read_index_of([path], path.with_suffix(".idx")) for path in shards]
     for shard, (keys, _) in zip(shards, tables, strict=True):
-        _require_count(merged or shard.with_suffix(".idx"), shard, len(keys))
+        index = merged or shard.with_suffix(".idx")
+        _require_count(index, shard, len(keys))
         if not len(keys) and shard.stat().st_size:
-            raise ValueError(
-                f"{merged or shard.with_suffix('.idx')} names no record of {shard}: {_ANEW}"
-            )
+            raise ValueError(f"{index} names no record of {shard}: {_ANEW}")
     read = sum(len(keys) for keys, _ in tables)
     ends = sizes.copy()
     for number, (shard, (keys, offsets)) in enumerate(zip(shards, tables, strict=True)):
@@ -118,7 +113,7 @@ def _split(keys: Integers, offsets: Integers, sizes: Integers) -> list[tuple[Int
 
 
 def _require_count(index: Path, shard: Path, found: int) -> None:
-    expected = sidecar_of(shard).get("images", found)
+    expected = recordio.sidecar_of(shard).get("images", found)
     if expected != found:
         sidecar = shard.with_suffix(".json")
         raise ValueError(f"{index} has {found:,} records of {shard}, {sidecar} says {expected:,}")

@@ -20,9 +20,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from imnetlib.arguments import PathLike, list_of_paths, require, require_type, whole_number
+from imnetlib.arguments import (
+    Integers,
+    PathLike,
+    list_of_paths,
+    require,
+    require_type,
+    whole_number,
+)
 from imnetlib.image import Transform, normalization_table
-from imnetlib.loader.batch import Batch, Filler, Integers
+from imnetlib.loader.batch import Batch, Filler
 from imnetlib.loader.memory import BatchMemory
 from imnetlib.loader.readahead import Windows
 from imnetlib.loader.shards import LoadError, Shards
@@ -70,9 +77,8 @@ class Loader:
             one good record raises LoadError, and the disk OSError.
 
     Raises TypeError for an argument of a wrong type, ValueError for one out of range and where
-    index, .rec and .json contradict each other; with "raise", LoadError (a
-    ValueError) where the last record of a shard is cut. Warns where an index leaves out the end of
-    a shard.
+    index, .rec and .json contradict each other; with "raise", LoadError (a ValueError) where the
+    last record of a shard is cut. Warns where an index leaves out the end of a shard.
 
     Memory: 16 bytes a record for the index, 8 for the order (24 while it is made), and prefetch + 2
     batches. Where records are read in order, also the encoded images of the windows (of Blocks, or

@@ -5,11 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
+from imnetlib.arguments import Integers
 from imnetlib.loader.shards import Shards
 
-Integers = npt.NDArray[np.int64]
 # For each record the bytes from its beginning on.
 Window = dict[int, memoryview]
 

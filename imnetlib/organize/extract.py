@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imnetlib import files
 from imnetlib.archive import TarIndex, TarReader, open_index
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, Names, PathLike
 from imnetlib.organize.names import JOURNAL, TRAIN_PATH, VALIDATION_PATH
 from imnetlib.progress import progress
 
@@ -110,7 +109,7 @@ def extract_validation(tar: PathLike | TarIndex, folder: PathLike) -> Extraction
 
 def _open_index(
     tar: PathLike | TarIndex, pattern: re.Pattern[bytes], form: str
-) -> tuple[TarIndex, NDArray[np.bytes_]]:
+) -> tuple[TarIndex, Names]:
     """The archive's index, and the file name of each member; ValueError for other names.
 
     ``pattern`` matches a member's name, with its file name and perhaps its class as groups.
@@ -136,7 +135,7 @@ def _open_index(
     return index, names
 
 
-def _positions_by_class(names: NDArray[np.bytes_]) -> dict[str, NDArray[np.int64]]:
+def _positions_by_class(names: Names) -> dict[str, Integers]:
     """Each class's positions in the archive, in the order in which the classes begin there."""
     wnids = names.astype("S9")
     order = np.argsort(wnids, kind="stable")
@@ -145,7 +144,7 @@ def _positions_by_class(names: NDArray[np.bytes_]) -> dict[str, NDArray[np.int64
     return {wnids[positions[0]].decode(): positions for positions in groups}
 
 
-def _texts(names: NDArray[np.bytes_]) -> list[str]:
+def _texts(names: Names) -> list[str]:
     return [name.decode() for name in names.tolist()]
 
 

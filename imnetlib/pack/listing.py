@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib.archive import TarIndex
-from imnetlib.arguments import PathLike, require, require_several, require_type
+from imnetlib.arguments import Names, PathLike, require, require_several, require_type
 from imnetlib.files import listed_names
 from imnetlib.pack.lists import NO_CLASS, ImageList, class_names, select
 
@@ -158,7 +158,7 @@ def _numbered(
 
 def _labelled(
     where: Path,
-    paths: NDArray[np.bytes_],
+    paths: Names,
     class_of_image: NDArray[np.integer[Any]],
     present: Sequence[str],
     classes: Sequence[str] | None,

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike, require, require_several, whole_number, whole_numbers
+from imnetlib.arguments import (
+    Floats,
+    Integers,
+    Names,
+    PathLike,
+    require,
+    require_several,
+    whole_number,
+    whole_numbers,
+)
 from imnetlib.order import shuffled_positions
 
 # Rows of a list that are turned into Python objects or strings at a time.
@@ -22,9 +31,6 @@ EXACT_UP_TO = 1 << 24
 NO_CLASS = -1
 # Its multiples fill the unit interval evenly.
 _GOLDEN = (5**0.5 - 1) / 2
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +47,7 @@ class ImageList:
 
     ids: Integers
     labels: Floats
-    paths: NDArray[np.bytes_]
+    paths: Names
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,7 +82,7 @@ def class_names(classes: Sequence[str]) -> tuple[str, ...]:
     return classes if isinstance(classes, tuple) else tuple(map(str, classes))
 
 
-def _as_paths(paths: ArrayLike) -> NDArray[np.bytes_]:
+def _as_paths(paths: ArrayLike) -> Names:
     given = np.asarray(paths)
     if given.dtype.kind == "U":
         return np.char.encode(given, "utf-8", "surrogateescape")
@@ -112,9 +118,7 @@ def _first_of_no_class(labels: Floats, classes: int, least: int) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def select(
-    images: ImageList, positions: NDArray[np.int64] | NDArray[np.bool_] | slice
-) -> ImageList:
+def select(images: ImageList, positions: Integers | NDArray[np.bool_] | slice) -> ImageList:
     """The images at ``positions``, in that order; everything else stays as it is."""
     return ImageList(
         images.ids[positions], images.labels[positions], images.paths[positions], images.classes

@@ -11,9 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Floats, Integers, Names, PathLike
 from imnetlib.files import write_atomically
 from imnetlib.pack.classes import keeping_classes, with_classes
 from imnetlib.pack.lists import EXACT_UP_TO, LINES_PER_BLOCK, ImageList, class_names
@@ -22,7 +21,7 @@ READ_SIZE = 1 << 22
 # Names that the format cannot hold.
 _UNFIT = re.compile(rb"^$|^ | $|[\0-\x1f]")
 # Ids, labels and paths.
-_Columns = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bytes_]]
+_Columns = tuple[Integers, Floats, Names]
 
 
 def write_lst(images: ImageList, path: PathLike) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from imnetlib.arguments import PathLike, require_several
+from imnetlib.arguments import Integers, Names, PathLike, require_several
 from imnetlib.files import listed_names
 from imnetlib.order import Blocks, order_of
 from imnetlib.pack.lists import ImageList, select
-from imnetlib.pack.sources import Integers, Names, OnError, Read
+from imnetlib.pack.sources import OnError, Read
 
 # In the names of ILSVRC/imagenet-1k, n01440764_10026_n01440764.JPEG.
 _WNID_AT_END = re.compile(rb"_(n\d{8})\.\w+$")

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from imnetlib import __version__, recordio
-from imnetlib.arguments import PathLike, require, require_type, whole_number
+from imnetlib.arguments import Floats, Integers, PathLike, require, require_type, whole_number
 from imnetlib.files import file_crc32, write_atomically, write_bytes_atomically
 from imnetlib.image import DEFAULTS, Action, ImageError, Settings, convert_image, versions
 from imnetlib.pack.parquet import ParquetImages
-from imnetlib.pack.sources import Files, Integers, OnError, Read
+from imnetlib.pack.sources import Files, OnError, Read
 from imnetlib.parallel import map_ahead
 
 # Called with the number of images just done and the bytes read for them.
@@ -79,7 +78,7 @@ class ShardTask:
     job: Job
     number: int
     ids: Integers
-    labels: npt.NDArray[np.float32]
+    labels: Floats
     files: Files | ParquetImages
 
     def path(self, suffix: str) -> Path:

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from imnetlib.archive import TarIndex, TarReader
-from imnetlib.arguments import PathLike, require_type
+from imnetlib.arguments import Integers, Names, PathLike, require_type
 from imnetlib.files import listed_names
 
-Names = npt.NDArray[np.bytes_]
-Integers = npt.NDArray[np.int64]
 Read = Callable[[int], bytes]
 OnError = Literal["report", "stop"]
 

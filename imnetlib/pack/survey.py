@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imnetlib import recordio
-from imnetlib.arguments import PathLike, whole_number
+from imnetlib.arguments import Integers, PathLike, whole_number
 from imnetlib.image import ImageError, verify_image
 from imnetlib.parallel import map_ahead
-
-Integers = NDArray[np.int64]
 
 # A block has about 1 MB.
 _BLOCKS_AHEAD_PER_THREAD = 2

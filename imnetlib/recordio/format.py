@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.files import read_all_at
 
 MAGIC = 0xCED7230A
@@ -58,7 +57,7 @@ class RecordError(ValueError):
         )
 
 
-def aligned_magics(data: Buffer) -> NDArray[np.int64]:
+def aligned_magics(data: Buffer) -> Integers:
     """The positions, multiples of 4, at which ``data`` holds the magic."""
     words = np.frombuffer(data, "<u4", len(data) // 4)
     return np.flatnonzero(words == MAGIC).astype(np.int64) * 4
@@ -260,7 +259,7 @@ def whole_parts(block: bytes, begin: int) -> tuple[list[int], list[memoryview], 
     return offsets, payloads, at
 
 
-def scan(path: PathLike) -> NDArray[np.int64]:
+def scan(path: PathLike) -> Integers:
     """The offsets of all records of a ``.rec`` file, int64 (n,), from their headers (chapter 4).
 
     Reads 8 bytes a part: about 2 µs a record. Raises RecordError at the first damage.

@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Floats, Integers, PathLike
 from imnetlib.recordio.format import RecordReader
 from imnetlib.recordio.images import LARGEST_EXACT, read_header
-from imnetlib.recordio.index import Integers, read_index_of
+from imnetlib.recordio.index import read_index_of
 from imnetlib.recordio.insightface import first_identity, two_labels
-
-Floats = NDArray[np.float32]
 
 
 class Identities(NamedTuple):

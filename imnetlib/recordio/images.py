@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from imnetlib.arguments import require, require_type, whole_number
+from imnetlib.arguments import Floats, require, require_type, whole_number
 from imnetlib.recordio.format import Buffer, RecordReader
 
 # The fields of IRHeader.
@@ -62,7 +62,7 @@ def _pack_header(flag: int, label: Any, key: int, high: int) -> bytes:
         raise
 
 
-def _float32_labels(labels: Any) -> NDArray[np.float32]:
+def _float32_labels(labels: Any) -> Floats:
     # Of a list NumPy might make float64, in which whole numbers have changed already.
     given = np.asarray(labels, object if isinstance(labels, list | tuple) else None)
     if given.dtype != np.float32:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from imnetlib.arguments import PathLike, list_of_paths, require, whole_number
+from imnetlib.arguments import Integers, PathLike, list_of_paths, require, whole_number
 from imnetlib.files import write_atomically
 from imnetlib.recordio.format import RecordReader
 from imnetlib.recordio.images import read_header
 from imnetlib.recordio.insightface import image_rows
-
-Integers: TypeAlias = NDArray[np.int64]
 
 # Every key and offset of an index is below this.
 NUMBER_LIMIT = 2**63 - 1
@@ -35,7 +32,7 @@ def read_index(path: PathLike) -> tuple[Integers, Integers]:
         while chunk := lines.read(INDEX_READ_SIZE) + lines.readline():
             table = _parse_lines(chunk)
             if table is None:
-                raise _bad_line(Path(path), sum(map(len, tables)), chunk)
+                raise _bad_line(path, sum(map(len, tables)), chunk)
             tables.append(table)
     rows = np.concatenate(tables)
     return rows[:, 0].copy(), rows[:, 1].copy()
@@ -57,7 +54,7 @@ def _parse_lines(chunk: bytes) -> Integers | None:
     return values.reshape(-1, 2)
 
 
-def _bad_line(path: Path, rows_before: int, chunk: bytes) -> ValueError:
+def _bad_line(path: PathLike, rows_before: int, chunk: bytes) -> ValueError:
     lines = enumerate(chunk.replace(b"\r\n", b"\n").split(b"\n"), rows_before + 1)
     number, line = next(row for row in lines if _parse_lines(row[1]) is None)
     return ValueError(
@@ -80,7 +77,7 @@ def write_index(path: PathLike, keys: ArrayLike, offsets: ArrayLike) -> None:
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         shapes = f"{columns[0].shape} and {columns[1].shape}"
         raise ValueError(f"{path}: an index needs one key for each offset, got shapes {shapes}")
-    with write_atomically(Path(path)) as out:
+    with write_atomically(path) as out:
         for start in range(0, len(columns[0]), ROWS_PER_WRITE):
             rows = np.stack([column[start : start + ROWS_PER_WRITE] for column in columns], axis=1)
             text = "%d\t%d\n" * len(rows) % tuple(rows.ravel().tolist())

@@ -17,11 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.recordio.format import PART, RecordReader
 from imnetlib.recordio.images import IMAGE_HEADER, unpack
-
-Integers = NDArray[np.int64]
 
 # Bytes of a record of two labels and no image.
 _BLANK_SIZE = PART.size + IMAGE_HEADER.size + 2 * 4

@@ -8,6 +8,7 @@ checksums find it.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.files import write_atomically
 from imnetlib.recordio.format import (
     MAGIC_BYTES,
@@ -31,7 +32,7 @@ from imnetlib.recordio.format import (
     frame,
     whole_parts,
 )
-from imnetlib.recordio.index import Integers, read_index, rebuild_index, write_index
+from imnetlib.recordio.index import read_index, rebuild_index, write_index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +111,8 @@ def salvage(
     ``checksums`` as in :func:`verify`: with checksums exactly the untouched records come through.
     Without, damage inside a payload passes unseen, and a record whose length may be damaged is left
     out. Where bytes are missing or were added, give neither; what moved by no multiple of 4 is
-    lost.
-    ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a record
-    ends.
+    lost. ``problems`` says whether anything is lost: ``lost`` is empty for a file cut where a
+    record ends.
 
     Raises ValueError when there is no record, or ``out`` is ``damaged`` itself or not named .rec,
     FileExistsError when it exists, or an .idx beside it that a killed call did not leave.
@@ -305,13 +305,11 @@ def _has_plausible_length(
     return stop > start and not one_byte_off
 
 
-def _next_magic(reader: RecordReader, start: int, stop: int | None = None) -> int:
+def _next_magic(reader: RecordReader, start: int, stop: int = sys.maxsize) -> int:
     """The first multiple of 4 from ``start`` on with the magic; else ``stop`` or the file's end."""
-    size = READ_SIZE if stop is None else stop - start
-    while block := reader.pread(min(READ_SIZE, size), start):
+    while block := reader.pread(min(READ_SIZE, stop - start), start):
         magics = aligned_magics(block)
         if len(magics):
             return start + int(magics[0])
         start += len(block)
-        size = READ_SIZE if stop is None else stop - start
     return start

@@ -29,10 +29,8 @@ class MXRecordIO:
 
     def open(self) -> None:
         """Open the file at its start."""
-        if self.flag not in ("r", "w"):
-            raise ValueError(
-                f"{self.uri}: the flag is 'r' to read or 'w' to write, not {self.flag!r}"
-            )
+        rule = f"{self.uri}: the flag is 'r' to read or 'w' to write"
+        require(self.flag in ("r", "w"), rule, self.flag)
         self.writable = self.flag == "w"
         self._position = 0
         self._records: Iterator[tuple[int, memoryview]] | None = None

@@ -18,10 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog, evaluate
-from imnetlib.arguments import require, require_several
+from imnetlib.arguments import Integers, require, require_several
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 # Of a prediction to the truth.
 RELATIONS = ("exact", "ancestor", "descendant", "sibling", "other")
@@ -44,7 +43,7 @@ class Hierarchy:
     wnids: tuple[str, ...]
     classes: Integers
     counts: Integers
-    information: Floats
+    information: Doubles
     parents: csr_array[np.bool_]
     ancestors: csr_array[np.bool_]
     members: csr_array[np.float64]
@@ -61,7 +60,7 @@ class Hierarchy:
             wnid = error.args[0]
             raise KeyError(f"{wnid!r} is not a class of this hierarchy, nor above one") from None
 
-    def mass(self, probabilities: ArrayLike) -> Floats:
+    def mass(self, probabilities: ArrayLike) -> Doubles:
         """The probability under each node, (..., N) to (..., nodes), float64 (chapter 9).
 
         A class counts once however many ways lead up from it, so no node gets more than the root.
@@ -75,10 +74,10 @@ class Hierarchy:
             raise ValueError(f"the last axis holds {classes:,} classes; the shape is {given.shape}")
         rows = given.reshape(-1, classes)
         evaluate.require_probabilities(rows, least=0)
-        mass: Floats = self.members @ rows.T
+        mass: Doubles = self.members @ rows.T
         return np.ascontiguousarray(mass.T).reshape(*given.shape[:-1], len(self))
 
-    def vector(self, probabilities: ArrayLike) -> Floats:
+    def vector(self, probabilities: ArrayLike) -> Doubles:
         """The probabilities of one image, float64 (N,); ValueError for others, and for logits."""
         vector = np.asarray(probabilities, np.float64)
         fits = vector.shape == self.classes.shape

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy, Integers
+from imnetlib.arguments import Integers
+from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy
 
 
 def coverage(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) -> float:

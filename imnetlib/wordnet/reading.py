@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib import evaluate
-from imnetlib.arguments import require
-from imnetlib.wordnet.hierarchy import Floats, Hierarchy, Integers
+from imnetlib.arguments import Integers, require
+from imnetlib.wordnet.hierarchy import Doubles, Hierarchy
 
 
 def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integers:
@@ -28,21 +28,21 @@ def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integ
     return np.concatenate([_answers(hierarchy, mass, theta) for _, mass in blocks])
 
 
-def _mass_blocks(hierarchy: Hierarchy, probabilities: ArrayLike) -> Iterator[tuple[slice, Floats]]:
+def _mass_blocks(hierarchy: Hierarchy, probabilities: ArrayLike) -> Iterator[tuple[slice, Doubles]]:
     shape = np.shape(probabilities)
     require(len(shape) == 2 and shape[0] > 0, "give a row for each image, (n, N)", shape)
     for rows, block in evaluate.probability_blocks(probabilities):
         yield rows, hierarchy.mass(block)
 
 
-def _answers(hierarchy: Hierarchy, mass: Floats, theta: float) -> Integers:
+def _answers(hierarchy: Hierarchy, mass: Doubles, theta: float) -> Integers:
     require(0 <= theta <= 1, "theta is a probability, 0 to 1", theta)
     # The root tells 0 bits: it answers even where its mass, a rounded sum, misses a theta of 1.
     bits = np.where(mass >= theta, hierarchy.information, 0.0)
     return _last_maximum(np.where(bits == bits.max(axis=1, keepdims=True), mass, -1.0))
 
 
-def _last_maximum(values: Floats) -> Integers:
+def _last_maximum(values: Doubles) -> Integers:
     """Of equal maxima along the last axis the last: the most specific of equal nodes."""
     place: Integers = values.shape[-1] - 1 - np.argmax(values[..., ::-1], axis=-1)
     return place
@@ -60,7 +60,7 @@ def expected_information(
     return float(weights @ _information_by_class(hierarchy, nodes))
 
 
-def _information_by_class(hierarchy: Hierarchy, nodes: Iterable[int]) -> Floats:
+def _information_by_class(hierarchy: Hierarchy, nodes: Iterable[int]) -> Doubles:
     """For each class the information of the most specific of ``nodes`` above it."""
     information = np.zeros(len(hierarchy.classes))
     for node in nodes:
@@ -121,7 +121,7 @@ def _related(hierarchy: Hierarchy, nodes: Sequence[int]) -> list[int]:
 
 def accuracy_and_information(
     hierarchy: Hierarchy, probabilities: ArrayLike, labels: ArrayLike, thetas: Sequence[float]
-) -> tuple[Floats, Floats]:
+) -> tuple[Doubles, Doubles]:
     """The share of ``climb``'s answers that are right, and their mean bits, by theta (chapter 9).
 
     An answer is right when it is the true class or above it. ``labels`` (n,): the true columns;

@@ -16,6 +16,7 @@ from tars import (
     index_by_scanner,
     member,
     pax,
+    refusal,
     tar_of_entries,
     with_checksum,
     write_archive,
@@ -95,6 +96,9 @@ def test_refused_members_are_named(
         (124, b"-0000001000\0", "no valid tar header at byte 0"),
         (124, b"\xff" * 12, "no valid tar header at byte 0"),
         (124, b"12 4567890a\0", "no valid tar header at byte 0"),
+        (124, b"\x80\1" + bytes(9) + b"\4", "no valid tar header at byte 0"),
+        (124, b"0_4".ljust(12, b"\0"), "no valid tar header at byte 0"),
+        (124, b"+4".ljust(12, b"\0"), "no valid tar header at byte 0"),
         (156, b"Z", "a member of type 'Z'"),
     ],
 )
@@ -205,24 +209,7 @@ ONE = member(b"a", b"1")
     ],
 )
 def test_what_no_honest_program_writes(tmp_path: Path, data: bytes, message: str):
-    """Refused in the same words by both ways of reading."""
-    path = write_archive(tmp_path, data)
-    with pytest.raises(ValueError) as caught:
-        index_tar(path)
-    assert message in str(caught.value)
-    with pytest.raises(ValueError) as caught_by_scanner:
-        index_by_scanner(data, path, [700])
-    assert str(caught_by_scanner.value) == str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "field", [b"\x80\1" + bytes(9) + b"\5", b"0_5".ljust(12, b"\0"), b"+5".ljust(12, b"\0")]
-)
-def test_sizes_in_other_spellings_are_refused(tmp_path: Path, field: bytes):
-    header = bytearray(ONE[:512])
-    header[124:136] = field
-    with pytest.raises(ValueError, match="no valid tar header at byte 0"):
-        index_tar(write_archive(tmp_path, with_checksum(header) + bytes(512) + END))
+    assert message in refusal(write_archive(tmp_path, data))
 
 
 PACKED = {

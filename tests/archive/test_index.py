@@ -1,7 +1,5 @@
 """The index of an archive: saved, loaded, kept beside it, asked for names."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +168,3 @@ def test_positions(nested: Path):
     assert index.positions([]).tolist() == []
     with pytest.raises(ValueError, match=r"12 of 13 names are not in .*a\.tar: é, q0, .*, q8$"):
         index.positions([wanted[0], "é", *(f"q{i}" for i in range(11))])
-
-
-def test_imports_numpy_and_the_standard_library_only():
-    code = "import sys, imnetlib.archive; print(*{m.partition('.')[0] for m in sys.modules})"
-    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    others = {"tqdm", "requests", "scipy", "PIL", "cv2", "simplejpeg", "typer"}
-    assert others.isdisjoint(loaded)
-    assert "numpy" in loaded

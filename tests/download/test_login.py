@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from downloading import NAME, Fault, answering, serve
+from downloading import NAME, Fault, answering, redirect_to_itself, serve
 
 from imnetlib import download
 from imnetlib.download import DownloadError, login
@@ -158,13 +158,8 @@ def test_a_log_in_that_only_leads_round_in_circles(
 ):
     monkeypatch.setenv("IMAGENET_COOKIE", "sid=s3cret")
 
-    def redirect(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", f"/{NAME}")
-        request.end_headers()
-
     message = r"redirects without an end; the server refused this log-in \(IMAGENET_COOKIE\)"
-    with answering(redirect) as url, pytest.raises(DownloadError, match=message):
+    with answering(redirect_to_itself) as url, pytest.raises(DownloadError, match=message):
         download.download(url, target)
     assert pauses == []
 

@@ -9,7 +9,17 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from downloading import DATA, MD5, NAME, Fault, answering, assert_whole, names_beside, serve
+from downloading import (
+    DATA,
+    MD5,
+    NAME,
+    Fault,
+    answering,
+    assert_whole,
+    names_beside,
+    redirect_to_itself,
+    serve,
+)
 
 from imnetlib import download
 from imnetlib.download import DownloadError, transfer
@@ -53,13 +63,8 @@ def test_a_redirected_download_goes_on_after_a_break(target: Path, status: int):
 
 
 def test_a_redirect_to_itself_ends(target: Path):
-    def redirect(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", request.path)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-
-    with answering(redirect) as url, pytest.raises(DownloadError, match=r"set\.tar.*[Rr]edirects"):
+    message = r"set\.tar.*[Rr]edirects"
+    with answering(redirect_to_itself) as url, pytest.raises(DownloadError, match=message):
         download.download(url, target, attempts=2)
     assert names_beside(target) == []
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,14 +194,3 @@ def test_calibration_of_an_honest_and_of_a_boastful_network():
 def test_what_cannot_be_calibrated_is_refused(confidence: list, correct: list, message: str):
     with pytest.raises(ValueError, match=message):
         evaluate.calibration(confidence, correct)
-
-
-def test_it_needs_numpy_and_the_standard_library_only():
-    program = (
-        "import sys; from imnetlib import evaluate;"
-        "print(sorted({'scipy', 'cv2', 'mxnet'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from imnetlib import engines
-from imnetlib.arguments import PathLike, whole_numbers
+from imnetlib.arguments import Floats, Integers, PathLike, whole_numbers
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol
@@ -23,7 +20,7 @@ from imnetlib.loader import Loader
 
 # The arrays are MXNet's.
 Arrays = Mapping[str, Any]
-PredictedBatch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+PredictedBatch = tuple[Floats, Integers, Integers]
 
 
 class Predictor(Protocol):

@@ -88,10 +88,9 @@ class Replicas:
         Gives an array (2, images) per device: before the step, the probability of the true class,
         and the highest.
         """
+        images = self.recipe.images_per_device
         for number, executor in enumerate(self.executors):
-            rows = slice(
-                number * self.recipe.images_per_device, (number + 1) * self.recipe.images_per_device
-            )
+            rows = slice(number * images, (number + 1) * images)
             executor.arg_dict["data"][:] = batch.images[rows]
             executor.arg_dict["softmax_label"][:] = batch.labels[rows]
             executor.forward(is_train=True)
@@ -168,7 +167,7 @@ def train(
     require_several("train_shards", train_shards)
     require_several("validation_shards", validation_shards)
     folder = Path(folder)
-    shards = fingerprint([Path(shard) for shard in (*train_shards, *validation_shards)])
+    shards = fingerprint([*train_shards, *validation_shards])
     current = _resume(recipe, wnids, shards, folder)
     if current.finished:
         return current
