@@ -1,0 +1,87 @@
+"""A published network among a root's checkpoints, and a stranger's outputs: judged by wnid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import encoded, photo
+
+from imnetlib import course, evaluate
+from imnetlib.course import steps
+from imnetlib.course.root import Root
+from imnetlib.engines.mxnet import mx
+
+CLASSES = ("n01440764", "n01443537", "n02510455")
+# In another order, one lacking and one more.
+COLUMNS = ("n02510455", "n00004475", "n01440764")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """A root of class folders, packed."""
+    folder = tmp_path_factory.mktemp("published")
+    for part, images in (("train", 2), ("val", 4)):
+        for place, wnid in enumerate(CLASSES):
+            (folder / "photos" / part / wnid).mkdir(parents=True)
+            for number in range(images):
+                path = folder / "photos" / part / wnid / f"{wnid}_{number}.JPEG"
+                path.write_bytes(encoded(photo(70, 60, 10 * place + number)))
+    opened = course.open_root(str(folder / "root"), source=str(folder / "photos"))
+    steps._pack(opened)
+    return opened
+
+
+def publish(root: Root) -> None:
+    """The three files of a network that looks at the mean colour alone."""
+    x = mx.sym.Pooling(
+        mx.sym.Variable("data"), global_pool=True, kernel=(1, 1), pool_type="avg", name="pool"
+    )
+    x = mx.sym.FullyConnected(x, num_hidden=len(COLUMNS), name="fc1")
+    net = mx.sym.SoftmaxOutput(x, name="softmax")
+    random = np.random.default_rng(3)
+    arrays = {
+        "arg:fc1_weight": mx.nd.array(random.normal(0, 0.01, (len(COLUMNS), 3))),
+        "arg:fc1_bias": mx.nd.array(random.normal(0, 0.01, len(COLUMNS))),
+    }
+    root.checkpoints.mkdir(exist_ok=True)
+    (root.checkpoints / "Inception-symbol.json").write_text(net.tojson())
+    mx.nd.save(str(root.checkpoints / "Inception-0009.params"), arrays)
+    lines = (f"{wnid} a thing\n" for wnid in COLUMNS)
+    (root.checkpoints / "synset.txt").write_text("".join(lines))
+
+
+def test_a_published_network_is_found_and_its_labels_are_its_columns(root: Root):
+    publish(root)
+    network = course.trained(root, "Inception")
+    made = course.predict(root, network)
+    assert made.wnids == COLUMNS
+    # Four of each class: the second has no column.
+    assert np.bincount(made.labels + 1).tolist() == [4, 4, 0, 4]
+    assert np.array_equal(course.predicted(root).labels, made.labels)
+    assert (evaluate.ranks(made.probabilities, made.labels) == evaluate.NEVER).sum() == 4
+
+
+def test_outputs_of_another_network_take_their_place_and_are_not_overwritten(
+    root: Root, tmp_path: Path
+):
+    publish(root)
+    course.predict(root, course.trained(root, "Inception"))
+    random = np.random.default_rng(4)
+    scores = random.normal(0, 3, (12, len(COLUMNS))).astype(np.float16)
+    np.save(tmp_path / "theirs.npy", scores)
+    (tmp_path / "columns.txt").write_text("".join(f"{wnid}\n" for wnid in COLUMNS))
+    given = (tmp_path / "theirs.npy", tmp_path / "columns.txt")
+    made = course.adopt(root, *given, logits=True)
+    assert np.allclose(made.probabilities, evaluate.softmax(scores), atol=1e-6)
+    assert made.labels.tolist() == [2] * 4 + [-1] * 4 + [0] * 4
+    assert np.array_equal(course.predicted(root).probabilities, made.probabilities)
+    with pytest.raises(FileExistsError, match="theirs"):
+        course.predict(root, course.trained(root, "Inception"))
+    np.save(tmp_path / "theirs.npy", scores[:5])
+    with pytest.raises(ValueError, match=r"theirs\.npy has 5 rows and .*validation\.lst 12 images"):
+        course.adopt(root, *given, logits=True)
+    (tmp_path / "columns.txt").write_text("n02510455\n")
+    with pytest.raises(ValueError, match=r"theirs\.npy has 3 columns and .*columns\.txt 1 classes"):
+        course.adopt(root, *given, logits=True)
