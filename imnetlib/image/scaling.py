@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.image.codec import Header, ImageError, Pixels, opencv
 
 # Top, left, height and width in pixels, which may be fractions.
@@ -45,6 +45,7 @@ def resize(
     Raises ImageError where OpenCV refuses, for want of memory as well.
     """
     cv2 = opencv()
+    require_type(pixels, np.ndarray, "pixels are an array of uint8 (height, width, channels)")
     height = whole_number("height", height)
     width = whole_number("width", width)
     require(min(height, width) >= 1, "height and width are 1 pixel or more", (height, width))

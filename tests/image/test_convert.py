@@ -169,6 +169,11 @@ def test_settings_of_the_wrong_type(wrong: dict[str, object], text: str):
         Settings(**wrong)
 
 
+def test_other_settings_are_refused_by_name():
+    with pytest.raises(TypeError, match=re.escape("settings are a Settings, not {} (dict)")):
+        convert_image(encoded(photo(9, 9, 1)), {})
+
+
 def test_the_centre_is_cropped():
     picture = photo(120, 90, 2)
     data, _ = convert_image(encoded(picture), Settings(center_crop=True))
