@@ -21,9 +21,9 @@ class Settings:
     ``resize``: the short edge in pixels, after ``center_crop`` to a square. An image is enlarged
     only with ``upscale`` (im2rec always does so). A JPEG that already fits keeps its bytes unless
     ``reencode``. ``quality``: 1 to 100 for .jpg, compression 0 to 9 for .png. ``color``: 1 RGB,
-    0 gray, -1 as stored. ``pass_through``: the file's bytes, whatever they show, if they begin and
-    end like an image. ``pack_label``: all labels of an image, not just one. Raises ValueError for
-    values out of range and TypeError for other types.
+    0 gray, -1 as stored. ``pass_through``: the file's bytes, whatever they show, if
+    :func:`~imnetlib.image.verify_ends` finds a beginning and an end. ``pack_label``: all labels of
+    an image, not just one. Raises ValueError for values out of range and TypeError for other types.
     """
 
     resize: int | None = None
@@ -58,6 +58,7 @@ def convert_image(data: codec.Encoded, settings: Settings) -> tuple[bytes, Actio
     Raises ImageError for an image that cannot be read or stored.
     """
     data = codec.as_bytes(data)
+    require_type(settings, Settings, "settings are a Settings")
     if settings.pass_through:
         codec.verify_ends(data)
         return data, "kept"

@@ -19,18 +19,26 @@ ORIENTATION = 0x0112
 
 # Any number of FF may come before the one of a marker (ITU T.81, B.1.1.2).
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
+# Within a scan there are RST0 to RST7 as well; the next other marker ends it.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SCAN = 0xDA
 _APP1 = 0xE1
 # TEM, RST0 to RST7, SOI and EOI: markers without a segment.
 _ALONE = frozenset((0x01, *range(0xD0, 0xDA)))
 # Applications' segments and comments; JFIF's and Adobe's are all that a decoder reads of them.
 _BESIDE = frozenset((*range(0xE0, 0xF0), 0xFE))
+# What may stand between two scans: tables and the number of lines (ITU T.81, figure B.2).
+_BETWEEN_SCANS = frozenset((0xC4, 0xCC, _SCAN, 0xDB, 0xDC, 0xDD, *_BESIDE))
 _MOST_SEGMENTS = 1000
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
-# EXIF's types that are integers of at most 4 bytes, and struct's names for them.
-_INTEGERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+# The first four bytes of EXIF and TIFF: the order of bytes, and 42 in it or in the other one.
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II\0*": "<", b"MM*\0": ">", b"MM\0+": ">"}
+# EXIF's types by number, as struct has them; a rational is two integers, and text is bytes.
+_TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii"}
+_TYPES |= {11: "f", 12: "d", 13: "I", 16: "Q"}
+_SIZES = {kind: struct.calcsize(f"<{form}") for kind, form in _TYPES.items()}
 # Type and keyword of the chunks that may tell the orientation.
 _PNG_ORIENTATION = re.compile(
     rb"eXIf|(?:tEX|zTX|iTX)t(?:Raw profile type exif|XML:com\.adobe\.xmp)\0"
@@ -69,15 +77,67 @@ def scan_start(data: bytes) -> int:
     return next((start for marker, start, _ in segments(data) if marker == _SCAN), len(data))
 
 
+def is_complete(data: bytes) -> bool:
+    """Whether a JPEG, a PNG or a GIF goes on to its own end mark; True for another format.
+
+    Steps from part to part, so neither a part of another file nor what stands behind the end counts
+    as the end. Of a JPEG's scans it sees the markers only.
+    """
+    # The file may end anywhere.
+    with contextlib.suppress(IndexError):
+        if data.startswith(JPEG_START):
+            return _is_complete_jpeg(data)
+        if data.startswith(PNG_START):
+            return _is_complete_png(data)
+        return not data.startswith(b"GIF8") or _is_complete_gif(data)
+    return False
+
+
+def _is_complete_jpeg(data: bytes) -> bool:
+    at = scan_start(data)
+    while data[at + 1] in _BETWEEN_SCANS:
+        found = _AFTER_SCAN.search(data, at + 2 + (data[at + 2] << 8 | data[at + 3]))
+        if found is None:
+            return False
+        at = found.start()
+    return data.startswith(END_OF_IMAGE, at)
+
+
+def _is_complete_png(data: bytes) -> bool:
+    at = len(PNG_START)
+    while data[at + 4 : at + 8] != b"IEND":
+        if at >= len(data):
+            return False
+        at += 12 + int.from_bytes(data[at : at + 4])
+    return at + 12 <= len(data)
+
+
+def _is_complete_gif(data: bytes) -> bool:
+    """Passes over the colour tables and blocks of GIF89a to the trailer."""
+    at = 13 + _color_table(data[10])
+    # An extension, or a picture.
+    while data[at] in b"!,":
+        at += 2 if data[at] == 0x21 else 11 + _color_table(data[at + 9])
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    return data[at] == 0x3B
+
+
+def _color_table(flags: int) -> int:
+    """The bytes of the table that a GIF's flags promise."""
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
 def essence(data: bytes) -> bytes:
     """A JPEG or a PNG without what its pixels do not need, but a decoder may stop at or be slow in.
 
     A strict decoder stops at some oddities although the picture is whole. Surplus bytes between the
     segments of a JPEG's header and zeros before the end mark are removed, invalid numbers in the
     JFIF and Adobe segments corrected. Other surplus after the scan stays: after a flipped bit, the
-    rest of a scan looks like that. Of a PNG the chunks that tell the orientation stay, the last of
-    each, and come before the image: behind it Pillow finds them by decoding it. Other formats stay
-    as they are.
+    rest of a scan looks like that. Of a PNG the transparency stays, and of the chunks that tell the
+    orientation the last of each, before the image: behind it Pillow finds them by decoding it.
+    Other formats stay as they are.
     """
     if data.startswith(JPEG_START):
         return _jpeg_essence(data)
@@ -122,7 +182,7 @@ def _png_essence(data: bytes) -> bytes:
         if found:
             orientation[found[0][4:]] = data[at:end]
         # A capital letter: no decoder can do without the chunk (PNG, 5.4).
-        elif not kind[0] & 0x20:
+        elif kind == b"tRNS" or not kind[0] & 0x20:
             (image if image or kind == b"IDAT" else before).append(data[at:end])
         at = end
     return b"".join((*before, *orientation.values(), *image))
@@ -130,14 +190,14 @@ def _png_essence(data: bytes) -> bytes:
 
 def jpeg_orientation(data: bytes) -> int:
     """The orientation that the segments of a JPEG tell, 1 to 8."""
-    exif = []
+    exif: list[bytes] = []
     xmp = b""
     for marker, start, end in segments(data):
         if marker == _APP1:
             content = data[start + 4 : end]
             if content.startswith(_EXIF):
                 # What is too long for one segment goes on in the next.
-                exif.append(content.removeprefix(_EXIF))
+                exif.append(content.removeprefix(_EXIF) if exif else content)
             elif content.startswith(_XMP):
                 xmp = content
     return orientation(b"".join(exif), xmp) if exif or xmp else 1
@@ -149,14 +209,17 @@ def orientation(exif: bytes, xmp: bytes) -> int:
     if value is None:
         found = _XMP_ORIENTATION.search(xmp)
         value = int(found[1]) if found else 1
-    return value if 1 <= value <= 8 else 1
+    return int(value) if value in range(1, 9) else 1
 
 
-def _exif_orientation(block: bytes) -> int | None:
-    """What EXIF's first directory says (EXIF 2.3, 4.6.2): None where nothing, 0 if it is odd."""
-    block = block.removeprefix(_EXIF)
-    # Two bytes for their order, two that are 42 in it.
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+def _exif_orientation(block: bytes) -> float | None:
+    """What EXIF's first directory says (EXIF 2.3, 4.6.2): None where nothing, 0 if it is no number.
+
+    Of a broken directory it reads what Pillow reads: an entry of an unknown type, of no values or
+    of more than the block can hold is passed over; one that lies outside the block is the last.
+    """
+    block = block.removeprefix(_EXIF).removeprefix(_EXIF)
+    order = _ORDERS.get(block[:4])
     if order is None:
         return None
     try:
@@ -166,13 +229,28 @@ def _exif_orientation(block: bytes) -> int | None:
         # The offset in a broken block points outside of it.
         return None
     first = directory + 2
-    count = min(count, (len(block) - first) // 12)
-    entries = block[first : first + 12 * count]
-    for tag, kind, number, field in struct.iter_unpack(f"{order}HHI4s", entries):
-        if tag == ORIENTATION:
-            integer = _INTEGERS.get(kind) if number == 1 else None
-            return int(struct.unpack_from(f"{order}{integer}", field)[0]) if integer else 0
+    last = first + 12 * min(count, (len(block) - first) // 12)
+    held = 0
+    entries = struct.iter_unpack(f"{order}HHII", block[first:last])
+    for field, (tag, kind, number, place) in zip(range(first + 8, last, 12), entries, strict=True):
+        size = _SIZES.get(kind, 0) * number
+        if size > 4:
+            held += size
+            if held > len(block):
+                continue
+            if place + size > len(block):
+                return None
+        if tag == ORIENTATION and size:
+            return _first_number(block, place if size > 4 else field, order + _TYPES[kind])
     return None
+
+
+def _first_number(block: bytes, at: int, form: str) -> float:
+    """The first value of an entry; 0 where it is text or has no value."""
+    first, *divisor = struct.unpack_from(form, block, at)
+    if isinstance(first, bytes) or divisor == [0]:
+        return 0
+    return float(first / divisor[0] if divisor else first)
 
 
 def tiff_entries(data: bytes) -> int:

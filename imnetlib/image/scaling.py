@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.image.codec import Header, ImageError, Pixels, opencv
 
 # Top, left, height and width in pixels, which may be fractions.
@@ -41,10 +43,12 @@ def resize(
 
     Up to a reduction by 1.25: bilinear. From 1.25 to 2.5: bilinear to twice the size, then the mean
     of 2 x 2, which is as good as the mean over areas (43.3 dB to Lanczos where bilinear has 39.1,
-    500 to 341 columns) at half its cost. Beyond: the mean over areas, of a box in whole pixels.
-    Raises ImageError where OpenCV refuses, for want of memory as well.
+    500 to 341 columns) at half its cost. Beyond: the mean over areas; where the box lies on
+    fractions of pixels, after bilinear to a multiple of the size. Raises ImageError where OpenCV
+    refuses, for want of memory as well.
     """
     cv2 = opencv()
+    require_type(pixels, np.ndarray, "pixels are an array of uint8 (height, width, channels)")
     height = whole_number("height", height)
     width = whole_number("width", width)
     require(min(height, width) >= 1, "height and width are 1 pixel or more", (height, width))
@@ -52,12 +56,14 @@ def resize(
     reduction = max(box[2] / height, box[3] / width)
     scaled: Pixels
     try:
-        if reduction > 2 * _ALIASING:
+        if reduction > 2 * _ALIASING and _is_whole(box):
             cropped = _crop(pixels, box)
             scaled = cv2.resize(cropped, (width, height), dst=out, interpolation=cv2.INTER_AREA)
         elif reduction > _ALIASING:
-            double = _bilinear(pixels, 2 * height, 2 * width, None, box)
-            scaled = cv2.resize(double, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+            rows = height * max(2, math.ceil(box[2] / height / _ALIASING))
+            columns = width * max(2, math.ceil(box[3] / width / _ALIASING))
+            several = _bilinear(pixels, rows, columns, None, box)
+            scaled = cv2.resize(several, (width, height), dst=out, interpolation=cv2.INTER_AREA)
         else:
             scaled = _bilinear(pixels, height, width, out, box)
     except cv2.error as error:
@@ -67,16 +73,19 @@ def resize(
     return scaled.reshape(height, width, pixels.shape[2])
 
 
+def _is_whole(box: Box) -> bool:
+    return all(float(edge).is_integer() for edge in box)
+
+
 def _crop(pixels: Pixels, box: Box) -> Pixels:
-    """The box, its edges rounded to whole pixels."""
-    top, left, height, width = box
-    return pixels[round(top) : round(top + height), round(left) : round(left + width)]
+    top, left, height, width = map(int, box)
+    return pixels[top : top + height, left : left + width]
 
 
 def _bilinear(pixels: Pixels, height: int, width: int, out: Pixels | None, box: Box) -> Pixels:
     cv2 = opencv()
     scaled: Pixels
-    if all(float(edge).is_integer() for edge in box):
+    if _is_whole(box):
         cropped = _crop(pixels, box)
         scaled = cv2.resize(cropped, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
     else:

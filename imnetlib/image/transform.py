@@ -104,6 +104,7 @@ def crop_box(
     ``uniforms``: the RANDOM_COLUMNS numbers that ``order.random_numbers`` gives for an image. Where
     no box that is tried for "random_resized" fits, the largest one within ``ratio``, in the centre.
     """
+    require_type(transform, Transform, "transform is a Transform")
     height = int(height)
     width = int(width)
     if transform.crop == "random_resized":
@@ -154,9 +155,9 @@ def decode_into(
     """
     data = codec.as_bytes(data)
     header = codec.sniff(data)
-    size = transform.size
     height, width = header.size
     top, left, box_height, box_width = crop_box(height, width, transform, uniforms)
+    size = transform.size
     least_height = -(-height * size // box_height)
     least_width = -(-width * size // box_width)
     pixels = codec.decode(data, least_height, least_width, header=header)

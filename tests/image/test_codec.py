@@ -17,9 +17,12 @@ from making import detailed_photo, encoded, psnr
 from PIL import Image, ImageCms
 
 from imnetlib.image import (
+    MAX_PIXELS,
     MAX_SIDE,
     Header,
     ImageError,
+    Settings,
+    convert_image,
     decode,
     encode,
     resize,
@@ -151,6 +154,51 @@ def test_transparency_is_dropped_and_kept_as_stored():
         assert np.array_equal(decode(data), np.asarray(palette.convert("RGB")))
 
 
+@pytest.mark.parametrize(
+    ("mode", "form", "transparency"),
+    [
+        ("LA", "PNG", None),
+        ("PA", "TIFF", None),
+        ("L", "PNG", 7),
+        ("RGB", "PNG", (1, 2, 3)),
+        ("P", "PNG", 7),
+        ("P", "PNG", bytes(range(256))),
+        ("P", "GIF", None),
+        ("RGBA", "WEBP", None),
+    ],
+)
+def test_every_kind_of_transparency_is_kept_as_stored(mode: str, form: str, transparency: object):
+    options = {} if transparency is None else {"transparency": transparency}
+    picture = in_mode(mode)
+    if form == "GIF":
+        options["transparency"] = picture.getpixel((0, 0))
+    if mode == "RGB":
+        picture.putpixel((0, 0), transparency)
+    if form == "WEBP":
+        picture.putalpha(in_mode("L"))
+    data = file_of(picture, form, **options, **({"lossless": True} if form == "WEBP" else {}))
+    stored = decode(data, color=-1)
+    assert stored.shape == (90, 120, 4)
+    assert np.array_equal(stored, np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")))
+    assert np.array_equal(decode(data), stored[:, :, :3])
+
+
+def test_a_row_as_long_as_the_limit_is_decoded():
+    head = struct.pack(">IIBBBBB", MAX_PIXELS, 1, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" + b"\xf0" * (MAX_PIXELS // 8 + 1), 1)
+    chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    pixels = decode(data)
+    assert pixels.shape == (1, MAX_PIXELS, 3)
+    assert pixels[0, -9:, 2].tolist() == [0, 0, 0, 0, 255, 255, 255, 255, 0]
+
+
 GUESS = "and which are black and white would be a guess; convert it to 8-bit RGB or gray"
 
 
@@ -222,6 +270,39 @@ def test_a_rare_kind_of_a_known_format_is_named(make: Callable[[], bytes], form:
         sniff(make())
 
 
+# What a file of a format that is not read begins with, or Pillow writes.
+UNREAD = {
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0",
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0",
+    "JPEG 2000": file_of(Image.fromarray(PHOTO), "JPEG2000"),
+    "JPEG XL": b"\0\0\0\x0cJXL \r\n\x87\n",
+    "Photoshop": b"8BPS\0\1" + bytes(20),
+    "PPM": file_of(Image.fromarray(PHOTO), "PPM"),
+    "OpenEXR": b"\x76\x2f\x31\x01\x02\0\0\0",
+    "ICO": file_of(Image.fromarray(PHOTO), "ICO"),
+    "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    "PDF": b"%PDF-1.7\n",
+    "SVG": b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="">',
+    "TGA": file_of(Image.fromarray(PHOTO), "TGA"),
+}
+OTHERS = {
+    "JPEG 2000": b"\xff\x4f\xff\x51\0\x2f",
+    "JPEG XL": b"\xff\x0a\xfa\x7f",
+    "PPM": b"P2\n# by hand\n2 2\n",
+    "SVG": b"<svg width='9'/>",
+    "TGA": UNREAD["TGA"][:-26],
+}
+
+
+@pytest.mark.parametrize(("form", "data"), [*UNREAD.items(), *OTHERS.items()])
+def test_a_format_that_is_not_read_is_named_with_the_way_out(form: str, data: bytes):
+    for read in (decode, verify_ends):
+        with pytest.raises(ImageError) as caught:
+            read(data)
+        told = f"its format is {form}, which is not read; convert it to JPEG or PNG"
+        assert str(caught.value) == told
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(45, 60), (23, 30), (40, 40), (12, 10), (46, 60), (90, 120), (500, 500)]
 )
@@ -247,7 +328,8 @@ DAMAGED = {
     "no end mark": (JPEG[:-2], "its JPEG data is damaged"),
     "half a PNG": (encoded(PHOTO, "PNG")[:4000], "its PNG data is damaged"),
     "a piece missing": (JPEG[:3000] + JPEG[3500:], "its JPEG data is damaged"),
-    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is no image"),
+    "RIFF": (b"RIFF\x24\0\0\0WAVEfmt ", "it is no image"),
+    "SVG in HTML": (b"<!DOCTYPE html><html><svg></svg></html>", "it is no image"),
 }
 
 
@@ -341,6 +423,7 @@ WRONG_DATA = "data is the bytes of an image file (bytes, bytearray or memoryview
         (lambda: encode(PHOTO, quality=95.5), TypeError, "quality is a whole number, not 95.5"),
         (lambda: decode(JPEG, "45", 60), TypeError, "height is a whole number, not '45' (str)"),
         (lambda: decode(JPEG, color=2), ValueError, "color is 1 (RGB), 0 (gray) or -1"),
+        (lambda: resize([[1]], 1, 1), TypeError, WRONG_PIXELS + "[[1]] (list)"),
         (lambda: resize(PHOTO, 0, 5), ValueError, "1 pixel or more, not (0, 5)"),
         (lambda: resize(PHOTO, 4, 4.5), TypeError, "width is a whole number, not 4.5 (float)"),
         (lambda: sniff("a.jpg"), TypeError, WRONG_DATA + "'a.jpg' (str)"),
@@ -368,14 +451,53 @@ def test_sizes_may_be_numpys():
     assert resize(PHOTO, np.int64(9), np.uint8(12)).shape == (9, 12, 3)
 
 
-def test_the_cheap_check_sees_a_cut_file_and_trusts_the_middle():
-    for cut in (400, len(JPEG) // 2, len(JPEG) - 2):
+PICTURE = Image.fromarray(PHOTO)
+WHOLE = {
+    "JPEG": file_of(PICTURE, "JPEG"),
+    "progressive": file_of(PICTURE, "JPEG", progressive=True),
+    "restarted": file_of(PICTURE, "JPEG", restart_marker_blocks=1),
+    "CMYK": encoded(PHOTO, mode="CMYK"),
+    "progressive CMYK": encoded(PHOTO, mode="CMYK", progressive=True),
+    "PNG": file_of(PICTURE, "PNG"),
+    "APNG": file_of(PICTURE, "PNG", save_all=True, append_images=[in_mode("RGB")]),
+    "GIF": file_of(PICTURE, "GIF"),
+    "GIF of frames": file_of(
+        PICTURE, "GIF", save_all=True, append_images=[in_mode("L").rotate(9)], comment=b"a comment"
+    ),
+    "BMP": file_of(PICTURE, "BMP"),
+    "TIFF": file_of(PICTURE, "TIFF"),
+    "WebP": file_of(PICTURE, "WEBP"),
+    "WebP of frames": file_of(PICTURE, "WEBP", save_all=True, append_images=[PICTURE.rotate(9)]),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_the_cheap_check_sees_a_cut_file(kind: str):
+    data = WHOLE[kind]
+    verify_ends(data)
+    assert convert_image(data, Settings(pass_through=True)) == (data, "kept")
+    for cut in (1, 2, 3, 9, 20, *range(50, len(data), len(data) // 50)):
         with pytest.raises(ImageError):
-            verify_ends(JPEG[:cut])
-    verify_ends(JPEG)
-    # With much behind its end, it is decoded to make sure.
-    verify_ends(JPEG + bytes(10_000))
-    verify_ends(encoded(PHOTO, "PNG"))
+            convert_image(data[:-cut], Settings(pass_through=True))
+
+
+@pytest.mark.parametrize("tail", [JPEG, b"hello" * 2000, b"\0" * 10_000, WHOLE["PNG"], b"\xff"])
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "restarted", "CMYK", "progressive CMYK"])
+def test_what_stands_behind_a_jpeg_is_not_its_end(kind: str, tail: bytes):
+    data = WHOLE[kind]
+    verify_ends(data + tail)
+    scan = data.index(b"\xff\xda") + 20
+    for cut in range(scan, len(data) - 1, (len(data) - scan) // 20):
+        for read in (verify_ends, verify_image, decode):
+            with pytest.raises(ImageError, match="its JPEG data is damaged"):
+                read(data[:cut] + tail)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "APNG", "GIF", "GIF of frames"])
+def test_what_stands_behind_the_end_does_no_harm(kind: str):
+    verify_ends(WHOLE[kind] + b"behind the end")
+    with pytest.raises(ImageError, match="data is damaged \\(its end is missing\\)"):
+        verify_ends(WHOLE[kind][:-12] + WHOLE[kind])
 
 
 def bomb(form: str) -> bytes:

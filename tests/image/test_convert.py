@@ -92,13 +92,13 @@ def lanczos(seen: np.ndarray, height: int, width: int, box: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(640, 427), (427, 640), (501, 375), (480, 360), (799, 63)]
+    ("width", "height"), [(640, 427), (427, 640), (501, 375), (480, 360), (799, 63), (333, 900)]
 )
 def test_a_turned_photo_is_as_sharp_and_lies_as_it_would_unturned(width: int, height: int):
     """Turned upright, the part of a row that libjpeg adds may be the first row, or a column."""
     seen = detailed_photo(width, height, 1)
     files = {orientation: turned(seen, orientation) for orientation in STORED}
-    for size in (40, 96, 160):
+    for size in (8, 16, 40, 96, 160):
         sharpness: dict[str, list[float]] = {}
         for data in files.values():
             settings = Settings(resize=size, quality=100, reencode=True)
@@ -167,6 +167,11 @@ def test_whole_numbers_may_be_numpys_and_are_stored_as_pythons():
 def test_settings_of_the_wrong_type(wrong: dict[str, object], text: str):
     with pytest.raises(TypeError, match=re.escape(text)):
         Settings(**wrong)
+
+
+def test_other_settings_are_refused_by_name():
+    with pytest.raises(TypeError, match=re.escape("settings are a Settings, not {} (dict)")):
+        convert_image(encoded(photo(9, 9, 1)), {})
 
 
 def test_the_centre_is_cropped():

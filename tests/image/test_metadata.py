@@ -177,6 +177,57 @@ def test_an_orientation_that_does_not_exist_is_passed_over(value: int):
         assert sniff(place(exif(value, "<", 3))).orientation == 1
 
 
+def entry(kind: int, number: int, value: bytes, tag: int = 0x0112) -> bytes:
+    return struct.pack("<HHI", tag, kind, number) + value.ljust(4, b"\0")
+
+
+SIX = entry(3, 1, b"\6")
+BEHIND = struct.pack("<I", 8 + 2 + 12 + 4)
+OUTSIDE = struct.pack("<I", 9999)
+# Entries of a directory, what stands behind it, and the orientation that Pillow finds.
+ODD: dict[str, tuple[list[bytes], bytes, int]] = {
+    "BYTE": ([entry(1, 1, b"\6")], b"", 1),
+    "ASCII": ([entry(2, 2, b"6")], b"", 1),
+    "RATIONAL": ([entry(5, 1, BEHIND)], struct.pack("<II", 12, 2), 6),
+    "RATIONAL, broken": ([entry(5, 1, BEHIND)], struct.pack("<II", 13, 2), 1),
+    "RATIONAL, by zero": ([entry(5, 1, BEHIND)], struct.pack("<II", 6, 0), 1),
+    "SBYTE": ([entry(6, 1, b"\6")], b"", 6),
+    "UNDEFINED": ([entry(7, 1, b"\6")], b"", 1),
+    "SSHORT": ([entry(8, 1, b"\6")], b"", 6),
+    "SLONG": ([entry(9, 1, b"\6")], b"", 6),
+    "SRATIONAL": ([entry(10, 1, BEHIND)], struct.pack("<ii", -6, -1), 6),
+    "FLOAT": ([entry(11, 1, struct.pack("<f", 6))], b"", 6),
+    "FLOAT, no number": ([entry(11, 1, struct.pack("<f", float("nan")))], b"", 1),
+    "DOUBLE": ([entry(12, 1, BEHIND)], struct.pack("<d", 6), 6),
+    "IFD": ([entry(13, 1, b"\6")], b"", 6),
+    "LONG8": ([entry(16, 1, BEHIND)], struct.pack("<Q", 6), 6),
+    "two values": ([entry(3, 2, b"\6\0\3")], b"", 6),
+    "three values": ([entry(3, 3, BEHIND)], struct.pack("<HHH", 6, 3, 3), 6),
+    "unknown type": ([entry(99, 1, b"\3"), SIX], b"", 6),
+    "no value": ([entry(3, 0, b"\3"), SIX], b"", 6),
+    "twice": ([SIX, entry(3, 1, b"\3")], b"", 6),
+    "more than there is": ([entry(2, 9999, OUTSIDE, tag=0x010F), SIX], b"", 6),
+    "outside": ([entry(2, 9, OUTSIDE, tag=0x010F), SIX], b"", 1),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.filterwarnings("ignore:Truncated File Read|Tag data larger|Metadata Warning")
+def test_of_odd_entries_those_count_that_pillow_reads(kind: str):
+    entries, behind, orientation = ODD[kind]
+    count = struct.pack("<H", len(entries))
+    block = b"II*\0\x08\0\0\0" + count + b"".join(entries) + bytes(4) + behind
+    for place in ("JPEG, first", "PNG, before the image", "WebP"):
+        assert_upright(PLACES[place](block), orientation)
+
+
+@pytest.mark.parametrize("hides", [b"", entry(99, 1, b"\6"), entry(3, 0, b"\6")])
+def test_an_entry_without_a_value_does_not_hide_what_xmp_says(hides: bytes):
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", len(hides) // 12) + hides + bytes(4)
+    both = app1(block) + segment(0xE1, XMP_START + xmp(3))
+    assert_upright(JPEG[:20] + both + JPEG[20:], 3)
+
+
 def test_the_last_of_many_entries_is_found():
     assert sniff(JPEG[:2] + app1(exif(8, ">", 3, others=5000)) + JPEG[2:]).orientation == 8
 

@@ -206,6 +206,11 @@ def test_transforms_of_the_wrong_type(wrong: dict[str, object], text: str):
         Transform(**wrong)
 
 
+def test_another_transform_is_refused_by_name():
+    with pytest.raises(TypeError, match=re.escape("transform is a Transform, not 24 (int)")):
+        crop_box(90, 120, 24, [0.5] * RANDOM_COLUMNS)
+
+
 def test_arrays_and_numpys_integers_are_kept_as_pythons():
     chosen = Transform(
         np.int64(32),
