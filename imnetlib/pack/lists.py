@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imnetlib import catalog
 from imnetlib.arguments import (
     Floats,
     Integers,
@@ -175,11 +176,10 @@ def verify_labels(images: ImageList, wnids: Sequence[str], where: PathLike) -> N
         rows = slice(start, start + LINES_PER_BLOCK)
         paths = images.paths[rows]
         expected = names[labels[rows].astype(np.int64)]
-        folders, slashes, _ = np.char.partition(paths, b"/").T
-        wrong = (slashes == b"/") & (folders != expected)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(
-                f"{where}: label {labels[start + first]:g} is {expected[first].decode()}, but "
-                f"{paths[first].decode()} has it: write the list again (chapter 4)"
-            )
+        folders = np.char.rpartition(np.char.rpartition(paths, b"/")[:, 0], b"/")[:, 2]
+        for row in np.flatnonzero(folders != expected).tolist():
+            if catalog.WNID.fullmatch(folders[row].decode(errors="replace")):
+                raise ValueError(
+                    f"{where}: label {labels[start + row]:g} is {expected[row].decode()}, but "
+                    f"{paths[row].decode()} has it: write the list again (chapter 4)"
+                )
