@@ -6,7 +6,7 @@ import numbers
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import SupportsFloat, SupportsIndex, TypeAlias
+from typing import SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Integers: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float32]
 Names: TypeAlias = NDArray[np.bytes_]
+Item = TypeVar("Item")
 
 # Characters of a wrong value that a message shows: an array may have thousands.
 _MOST_SHOWN = 120
@@ -44,6 +45,14 @@ def require_several(name: str, values: object) -> None:
     """
     if isinstance(values, str | bytes | os.PathLike):
         raise TypeError(f"{name} are several, in a list or a tuple, not {_shown(values)}")
+
+
+def in_order(name: str, values: Iterable[Item]) -> list[Item]:
+    """``values`` as a list; TypeError for one string, and for a set, which has no order."""
+    require_several(name, values)
+    if isinstance(values, set | frozenset):
+        raise TypeError(f"{name} have an order: give a list or a tuple, not {_shown(values)}")
+    return list(values)
 
 
 def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:

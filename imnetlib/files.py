@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import os
 import platform
 import secrets
@@ -19,6 +20,7 @@ from typing import BinaryIO
 
 from imnetlib.arguments import PathLike
 
+_log = logging.getLogger(__name__)
 # Part of a temporary name, set off by ~, which no host's name contains.
 HOST = platform.node().replace("/", "_")
 # Bytes that a file takes on the disk beyond its own, on average.
@@ -97,16 +99,20 @@ def try_lock(descriptor: int, folder: PathLike) -> bool:
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+            return False
         if not _warned_of_no_locks.is_set():
             _warned_of_no_locks.set()
-            warnings.warn(
+            message = (
                 f"the file system of {folder} has no locks ({error.strerror}): "
-                "let no second process work there at the same time",
-                stacklevel=2,
+                "let no second process work there at the same time"
             )
+            # Where warnings are errors the work goes on all the same.
+            try:
+                warnings.warn(message, stacklevel=2)
+            except UserWarning:
+                _log.warning(message)
     return True
 
 

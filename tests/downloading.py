@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,8 +58,10 @@ def assert_whole(result: Result, target: Path) -> None:
 
 
 @contextmanager
-def answering(answer: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[str]:
-    """The address of a server that leaves each GET request to a function."""
+def answering(
+    answer: Callable[[BaseHTTPRequestHandler], object], tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """The address of a server that leaves each GET request to a function, over ``tls`` if given."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -68,8 +71,10 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[st
             """A line for each request would be noise."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/{NAME}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/{NAME}"
         server.shutdown()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from making import encoded, photo
 
+from imnetlib import recordio
 from imnetlib.engines.mxnet import mx
 
 # Images of each identity; its label is 10 times its number.
@@ -23,6 +24,14 @@ def bounds(shift: int = 0) -> list[tuple[int, int]]:
     """The key of each identity's first image, and the one behind its last."""
     ends = [1 + shift + sum(SIZES[: number + 1]) for number in range(len(SIZES))]
     return [(end - size, end) for end, size in zip(ends, SIZES, strict=True)]
+
+
+def set_flag(rec: Path, key: int, flag: int) -> None:
+    """Damage the flag of the record of that key."""
+    keys, offsets = recordio.read_index(rec.with_suffix(".idx"))
+    with rec.open("r+b") as file:
+        file.seek(int(offsets[keys == key][0]) + 8)
+        file.write(flag.to_bytes(4, "little"))
 
 
 def write_faces(

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,25 @@ def test_a_file_system_without_locks_is_named_once_and_worked_on(
             pass
     assert [str(warning.message) for warning in recwarn] == [
         f"the file system of {tmp_path} has no locks ({os.strerror(code)}): "
+        "let no second process work there at the same time"
+    ]
+
+
+@pytest.mark.parametrize("name", ["EALREADY", "EINPROGRESS"])
+def test_a_lock_that_fails_otherwise_is_no_other_process_and_no_warning_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(getattr(errno, name), "odd")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(files, "_warned_of_no_locks", threading.Event())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with files.exclusive_lock(tmp_path):
+            pass
+    assert caplog.messages == [
+        f"the file system of {tmp_path} has no locks (odd): "
         "let no second process work there at the same time"
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -26,7 +28,11 @@ MEGABYTES = click.FloatRange(min=0, min_open=True)
 @click.argument("archives", nargs=-1)
 @click.option("--to", "folder", type=FOLDER, required=True, help="The folder for the archives.")
 @click.option("--url", help="Where to find the archives, if not at image-net.org.")
-@click.option("--size", type=int, help="Expected bytes; of one file that is given by its URL.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=0),
+    help="Expected bytes; of one file that is given by its URL.",
+)
 @click.option("--md5", help="Expected MD5; of one file that is given by its URL.")
 @click.option(
     "--credentials", type=EXISTING_FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY."
@@ -48,8 +54,13 @@ def download(
     """
     from imnetlib.download import download
 
-    if (size or md5) and not (len(archives) == 1 and "://" in archives[0]):
+    is_stated = size is not None or md5 is not None
+    if is_stated and not (len(archives) == 1 and "://" in archives[0]):
         raise click.UsageError("--size and --md5 are of one file that is given by its address")
+    if md5 is not None and not re.fullmatch("[0-9a-fA-F]{32}", md5):
+        raise click.UsageError("--md5 has 32 digits of 0 to 9 and a to f")
+    if bandwidth is not None and math.isnan(bandwidth):
+        raise click.UsageError("--bandwidth is a number")
     incomplete = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
         address, archive = _source(name, url, size, md5)
@@ -85,7 +96,7 @@ def _source(name: str, url: str | None, size: int | None, md5: str | None) -> tu
     """The address of an archive, or of another file, and what is known about it."""
     if "://" in name:
         archive = Archive(urlsplit(name).path.rpartition("/")[2], size, md5)
-        if not archive.name:
+        if archive.name in ("", ".", ".."):
             raise click.UsageError(f"{name} names no file")
         return name, archive
     address, archive = published(name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imnetlib.evaluate import Judgement, Outputs
 
 KS = (1, 5, 20)
+_ROWS_TRIED = 1000
 
 
 @click.command(short_help="Judge the predictions of any network.")
@@ -45,6 +46,12 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
     outputs = evaluate.read_outputs(predictions)
     if logits and outputs.logits is False:
         raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
+    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
+        click.echo(
+            f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
+            "--logits, or the confidence is wrong",
+            err=True,
+        )
     wnids = _wnids(classes, predictions, outputs)
     truth, left_out = _truth(predictions, outputs, source, wnids)
     labels = evaluate.align(truth, wnids)
@@ -58,6 +65,14 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
     if left_out:
         click.echo(f"left out: {left_out:,} images that have labels and no predictions")
         sys.exit(LEFT_OUT)
+
+
+def _are_probabilities(scores: Any) -> bool:
+    """Whether the first rows are: of logits not one is."""
+    import numpy as np
+
+    rows = np.asarray(scores[:_ROWS_TRIED], np.float64)
+    return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= 1e-3).all())
 
 
 def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...]:

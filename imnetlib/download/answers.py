@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ssl
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,9 +18,28 @@ _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
+def _causes(error: object) -> Iterator[BaseException]:
+    """An error of the HTTP libraries and all that it wraps."""
+    if isinstance(error, BaseException):
+        yield error
+        for inner in (*error.args, getattr(error, "reason", None)):
+            yield from _causes(inner)
+
+
+def require_trust(error: Exception, transfer: DownloadState) -> None:
+    """DownloadError where an error is of the server's certificate: the next try has the same."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise DownloadError(
+                f"{transfer.address}: the server's certificate is not trusted "
+                f"({cause.verify_message}): is this machine's clock right? REQUESTS_CA_BUNDLE can "
+                "name a file of the certificates to trust"
+            ) from None
+
+
 def describe_failure(error: Exception) -> str:
     """What happened, in words that hold no address."""
-    reasons = [error, *(getattr(inner, "reason", inner) for inner in error.args)]
+    reasons = list(_causes(error))
     if any(isinstance(reason, urllib3.exceptions.NameResolutionError) for reason in reasons):
         return "the server's name is not known here: is it right, and is there a network?"
     if any(isinstance(reason, urllib3.exceptions.NewConnectionError) for reason in reasons):
@@ -28,6 +49,7 @@ def describe_failure(error: Exception) -> str:
 
 def require_continuation(response: requests.Response, transfer: DownloadState) -> None:
     """Accept a 206 only for exactly the bytes asked for, of the same file; else start over."""
+    _require_plain(response, transfer)
     headers = response.headers
     record = transfer.record
     size = record["size"]
@@ -53,18 +75,32 @@ def whole_length(response: requests.Response, transfer: DownloadState) -> int:
     answer = f"the server answered {code} {response.reason}"
     if code in _TEMPORARY:
         raise ConnectionBreakError(answer)
-    if code != 200 or headers.get("Content-Type", "").startswith(_PAGES):
+    if code != 200 or headers.get("Content-Type", "").lower().startswith(_PAGES):
         hint = login_hint(response, transfer) if code in (200, 401, 403) else ""
         raise DownloadError(
             f"{transfer.address}: {answer}, {headers.get('Content-Type')}, "
             f"and nothing of it was kept{hint}"
         )
-    if not headers.get("Content-Length", "").isdigit():
+    _require_plain(response, transfer)
+    # Beside chunks it means nothing (RFC 9112, section 6.3).
+    if "Transfer-Encoding" in headers or not headers.get("Content-Length", "").isdecimal():
         raise DownloadError(
             f"{transfer.address}: the server does not tell how long the file is, "
             "so a break looks whole"
         )
     return int(headers["Content-Length"])
+
+
+def _require_plain(response: requests.Response, transfer: DownloadState) -> None:
+    """DownloadError where the body is the file compressed on the way, though nobody asked."""
+    coding = response.headers.get("Content-Encoding", "").lower()
+    # Many servers say so of a file that is a .gz itself.
+    is_own = coding in ("gzip", "x-gzip") and transfer.address.lower().endswith((".gz", ".tgz"))
+    if coding not in ("", "identity") and not is_own:
+        raise DownloadError(
+            f"{transfer.address}: the server sends the file compressed ({coding}), which it was "
+            "asked not to do, and nothing of it was kept: is there a proxy that can be avoided?"
+        )
 
 
 def login_hint(response: requests.Response, transfer: DownloadState) -> str:

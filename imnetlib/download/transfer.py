@@ -30,6 +30,7 @@ from imnetlib.download.answers import (
     describe_failure,
     login_hint,
     require_continuation,
+    require_trust,
     require_whole_file,
     whole_length,
 )
@@ -209,12 +210,15 @@ def _pick_up(transfer: DownloadState) -> None:
     try:
         record = json.loads(transfer.sidecar.read_bytes())
         have = transfer.part.stat().st_size
-        is_ours = have <= record["size"] and transfer.size in (None, record["size"])
+        is_ours = type(record["size"]) is int and transfer.size in (None, record["size"])
         # If-Range asks the server whether the file is still the same, at any address.
         same_address = record["address"] == transfer.address
-        is_ours = is_ours and bool(record["etag"] or record["modified"] or same_address)
+        # Each is sent, as a line of a header.
+        validators = [(record[name] or "").encode("latin-1") for name in ("etag", "modified")]
+        is_ours = is_ours and all(len(validator.splitlines()) <= 1 for validator in validators)
+        is_ours = is_ours and have <= record["size"] and (any(validators) or same_address)
     # There is no record, or none that makes sense.
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         is_ours = False
     if is_ours:
         transfer.have = have
@@ -275,7 +279,7 @@ def _answer(
     # Without compression on the way.
     headers = {"Accept-Encoding": "identity", **headers}
     try:
-        with session.get(transfer.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        with _get(session, transfer, headers) as response:
             yield response
     except requests.TooManyRedirects as error:
         hint = "" if error.response is None else login_hint(error.response, transfer)
@@ -283,12 +287,32 @@ def _answer(
             f"{transfer.address}: the server redirects without an end{hint}"
         ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        # Those of requests that are ValueErrors complain of the address.
-        if isinstance(error, ValueError):
-            raise ValueError(
-                f"{transfer.address}: {type(error).__name__}, this is no address to download"
-            ) from None
+        require_trust(error, transfer)
         raise ConnectionBreakError(describe_failure(error)) from None
+
+
+def _get(
+    session: requests.Session, transfer: DownloadState, headers: dict[str, str]
+) -> requests.Response:
+    """The answer; ValueError for a bad address, DownloadError where the server leads to one."""
+    answered: list[requests.Response] = []
+    try:
+        return session.get(
+            transfer.url,
+            headers=headers,
+            stream=True,
+            timeout=_TIMEOUT,
+            hooks={"response": lambda response, **_: answered.append(response)},
+        )
+    # Those of requests and of urllib that are ValueErrors complain of the address.
+    except ValueError as error:
+        if answered:
+            raise DownloadError(
+                f"{transfer.address}: the server leads to what is no address to download"
+            ) from None
+        raise ValueError(
+            f"{transfer.address}: {type(error).__name__}, this is no address to download"
+        ) from None
 
 
 def _receive(body: Any, transfer: DownloadState) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imnetlib import catalog
-from imnetlib.arguments import Floats, Integers, require_several
+from imnetlib.arguments import Floats, Integers, in_order, require_type
 from imnetlib.evaluate.metrics import count_pairs, labelled, labels_for, ranks
 from imnetlib.evaluate.scores import as_matrix, probability_blocks, row_blocks, softmax
 
@@ -40,9 +40,8 @@ class Judgement(NamedTuple):
 
 def align(truth: Iterable[str], wnids: Sequence[str]) -> Integers:
     """The column of each true class among those of ``wnids``, int64 (n,); -1 where it has none."""
-    require_several("true classes", truth)
-    require_several("wnids", wnids)
-    return np.array(catalog.positions(truth, among=wnids), np.int64)
+    places = catalog.positions(in_order("true classes", truth), among=in_order("wnids", wnids))
+    return np.array(places, np.int64)
 
 
 def judge(
@@ -65,6 +64,7 @@ def judge(
         logits: Whether a softmax gives the probabilities.
         advance: Is called with the number of images of each block.
     """
+    require_type(logits, bool, "logits is True or False")
     matrix = as_matrix(scores)
     truth = labels_for(matrix, labels)
     images = len(matrix)

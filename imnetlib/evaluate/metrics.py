@@ -5,13 +5,13 @@ Needs NumPy and the standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import Floats, Integers, require, whole_number, whole_numbers
+from imnetlib.arguments import Floats, Integers, require, require_type, whole_number, whole_numbers
 from imnetlib.evaluate.scores import TOLERANCE, as_matrix, row_blocks
 
 # The rank of a class that does not compete: no k reaches it.
@@ -25,8 +25,8 @@ def ranks(scores: ArrayLike, labels: ArrayLike, columns: ArrayLike | None = None
     score is larger *or equal*: a tie is never a hit by luck, and the order of the columns plays no
     part. ``columns``: the label space, positions of the classes that compete or a mask of them (all
     unless given); rescaling a row changes nothing. An image whose class does not compete, or has no
-    column (label -1), gets ``NEVER``. Cost: n × classes comparisons. ValueError for NaN, infinity,
-    and for labels and columns that do not fit.
+    column (label -1), gets ``NEVER``. Cost: n × classes comparisons. ValueError for NaN, infinity
+    (but -infinity may rule out a class), and for labels and columns that do not fit.
     """
     matrix = as_matrix(scores)
     truth = labels_for(matrix, labels)
@@ -62,6 +62,7 @@ def _label_space(columns: ArrayLike | None, classes: int) -> NDArray[np.bool_]:
         competes = given
     else:
         places = whole_numbers("columns", given)
+        require(places.ndim == 1, "columns are several, (m,), or a mask", places.tolist())
         outside = places[(places < 0) | (places >= classes)].tolist()
         require(not outside, f"columns go from 0 to {classes - 1}", outside[:10])
         competes = np.zeros(classes, np.bool_)
@@ -82,12 +83,13 @@ def best_columns(scores: ArrayLike, k: int) -> tuple[Integers, Floats]:
     columns = np.empty((len(matrix), min(k, matrix.shape[1])), np.int64)
     values = np.empty(columns.shape, np.float32)
     for rows, block in row_blocks(matrix):
-        left = block.copy()
+        # A class ruled out, -infinity, before one that has been taken.
+        left = np.maximum(block, np.finfo(block.dtype).min)
         row = np.arange(len(block))
         for place in range(columns.shape[1]):
             best = left.argmax(axis=1)
             columns[rows, place] = best
-            values[rows, place] = left[row, best]
+            values[rows, place] = block[row, best]
             left[row, best] = -np.inf
     return columns, values
 
@@ -106,12 +108,14 @@ def top_k_accuracy(rank: ArrayLike, ks: Sequence[int] = (1, 5, 20)) -> list[TopK
     """The top-k accuracy for each of ``ks``: the share of images of ``rank`` below k (chapter 8).
 
     ``rank``: of ``ranks``, where an image of label -1 is a miss for every k. ValueError for no
-    images. ``best_columns`` gives the classes themselves.
+    images, and for a k below 1. ``best_columns`` gives the classes themselves.
     """
     rank = whole_numbers("ranks", rank)
+    require_type(ks, Iterable, "ks are several, such as (1, 5)")
     accuracies = []
     for k in ks:
         k = whole_number("k", k)
+        require(k > 0, "k is 1 at least", k)
         hits = int(np.count_nonzero(rank < k))
         low, high = wilson(hits, len(rank))
         accuracies.append(TopK(k, len(rank), hits / len(rank), low, high))

@@ -26,16 +26,17 @@ TOLERANCE = 0.01
 def row_blocks(scores: ArrayLike) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Slices of ``ROWS_PER_BLOCK`` rows and what they hold, float32, or float64 where it was that.
 
-    Of a memory-mapped file one block is in memory. ValueError for what is no matrix of numbers, and
-    for NaN or infinity.
+    Of a memory-mapped file one block is in memory. ValueError for what is no matrix of numbers, for
+    NaN or infinity, and where a row is -infinity, the logit of a class ruled out, throughout.
     """
     matrix = as_matrix(scores)
     for start in range(0, len(matrix), ROWS_PER_BLOCK):
         block = as_floats(matrix[start : start + ROWS_PER_BLOCK])
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            row = start + int(finite.argmin())
-            raise ValueError(f"row {row} of the probabilities holds NaN or infinity")
+        # NaN where there is one.
+        fit = np.isfinite(block.max(axis=1))
+        if not fit.all():
+            row = start + int(fit.argmin())
+            raise ValueError(f"row {row} of the scores holds NaN or infinity")
         yield slice(start, start + len(block)), block
         _release(matrix)
 

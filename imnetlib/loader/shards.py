@@ -44,7 +44,7 @@ class Shards:
             on_error.callback(self.close)
             self._open()
             if whole:
-                self._require_whole()
+                self._require_whole(warn=not images_only)
             on_error.pop_all()
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class Shards:
             remedy = f"{len(paths):,} shards want as many open files: raise the limit (ulimit -n)"
             raise OSError(error.errno, remedy, str(path)) from error
 
-    def _require_whole(self) -> None:
+    def _require_whole(self, warn: bool) -> None:
         index = self.index
         last = (np.cumsum(index.counts) - 1)[index.counts > 0]
         shards, starts, _ = index.locate(last)
@@ -73,7 +73,7 @@ class Shards:
             except RecordError as error:
                 raise LoadError(f"record {key}, the last: {error}") from error
             behind = index.ends[shard]
-            if end < behind:
+            if warn and end < behind:
                 warnings.warn(
                     f"{index.shards[shard]}: the last record that the index names ends at byte "
                     f"{end:,} of {behind:,}; what follows is left out",

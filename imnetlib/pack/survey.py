@@ -77,8 +77,10 @@ def survey_shard(
             counts[_label(header)] += 1
             if decode:
                 problems.append(_unreadable(offset, header, "it is empty"))
-    unreadable = sorted(unreadable + problems, key=lambda one: one.offset)
-    return ShardSurvey(counts, tuple(unreadable), len(indexing))
+    by_offset = {one.offset: one for one in (*unreadable, *problems)}
+    return ShardSurvey(
+        counts, tuple(by_offset[offset] for offset in sorted(by_offset)), len(indexing)
+    )
 
 
 def _indexing(rec: Path, empty: Integers) -> tuple[Integers, list[Unreadable]]:
@@ -88,12 +90,16 @@ def _indexing(rec: Path, empty: Integers) -> tuple[Integers, list[Unreadable]]:
         keys, offsets = recordio.read_index_of([rec], index)
     else:
         keys, offsets = recordio.rebuild_index(rec)
+    indexing = empty
     try:
         rows = recordio.image_rows(rec, keys, offsets)
+        indexing = offsets[~rows]
+        if len(indexing) and index.exists():
+            recordio.read_identities(rec)
     except ValueError as error:
         # One line, and not another for each identity.
-        return empty, [Unreadable(int(offsets[keys == 0][0]), str(error))]
-    return offsets[~rows], []
+        return indexing, [Unreadable(int(offsets[keys == 0][0]), str(error))]
+    return indexing, []
 
 
 def _survey_block(

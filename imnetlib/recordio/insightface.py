@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import Integers, PathLike
+from imnetlib.arguments import Integers, PathLike, require
 from imnetlib.recordio.format import PART, RecordReader
 from imnetlib.recordio.images import IMAGE_HEADER, unpack
 
@@ -33,7 +33,10 @@ def image_rows(rec: PathLike, keys: ArrayLike, offsets: ArrayLike) -> NDArray[np
     where the header contradicts the index (chapter 4).
     """
     numbers = np.asarray(keys, np.int64)
-    first = first_identity(Path(rec), numbers, np.asarray(offsets, np.int64))
+    places = np.asarray(offsets, np.int64)
+    shapes = (numbers.shape, places.shape)
+    require(numbers.shape == places.shape, "keys and offsets are (n,) each", shapes)
+    first = first_identity(Path(rec), numbers, places)
     if first is None:
         return np.ones(len(numbers), np.bool_)
     return (numbers > 0) & (numbers < first)
@@ -51,12 +54,19 @@ def first_identity(rec: Path, keys: Integers, offsets: Integers) -> int | None:
         return None
     with RecordReader(rec) as reader:
         labels = two_labels(reader, begin)
-        if labels is None:
-            return None
         order = np.argsort(offsets, kind="stable")
         is_blank = np.zeros(len(keys), np.bool_)
         is_blank[order] = np.diff(offsets[order], append=size) == _BLANK_SIZE
         last = int(keys.max())
+        if labels is None:
+            row = int(keys.argmax())
+            if last and is_blank[row] and _is_range(two_labels(reader, int(offsets[row])), last):
+                raise ValueError(
+                    f"{rec}: the record of key 0 has not the two labels of a header of "
+                    f"insightface's layout, though that of key {last:,} names the images of an "
+                    "identity; copy the file again, or give an index of its images alone"
+                )
+            return None
         first = _key_of(labels[0], int(keys[~is_blank].max(initial=0)) + 1, last)
         if np.count_nonzero(is_blank) == 1 and first != last + 1:
             # Not a header, then, but an image of no bytes.
@@ -86,8 +96,11 @@ def _is_range(labels: tuple[float, float] | None, first: int) -> bool:
 
 
 def two_labels(reader: RecordReader, offset: int) -> tuple[float, float] | None:
-    """The labels of the record at byte ``offset``, where it has two."""
-    header, _ = unpack(reader.read_at(offset))
+    """The labels of the record at byte ``offset``, where it has two; None for a damaged one."""
+    try:
+        header, _ = unpack(reader.read_at(offset))
+    except ValueError:
+        return None
     if header.flag != 2:
         return None
     first, second = header.label.tolist()

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog, evaluate
-from imnetlib.arguments import Integers, require, require_several
+from imnetlib.arguments import Integers, in_order, require, whole_numbers
 
 Doubles = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ class Hierarchy:
 
         A node counts as its own ancestor. ValueError for no nodes at all.
         """
-        chosen = np.atleast_1d(np.asarray(nodes, np.int64))
+        chosen = np.atleast_1d(node_numbers(self, nodes))
         if not len(chosen):
             raise ValueError("no nodes have no common ancestor: give at least one")
         times = np.bincount(self.ancestors[chosen].indices, minlength=len(self))
@@ -102,7 +102,7 @@ class Hierarchy:
         # Each pair as one number: ascending, as rows and columns are.
         rows = np.repeat(np.arange(size), np.diff(self.ancestors.indptr))
         pairs = rows * size + self.ancestors.indices
-        asked = np.asarray(others, np.int64) * size + np.asarray(nodes, np.int64)
+        asked = node_numbers(self, others) * size + node_numbers(self, nodes)
         place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
         return np.asarray(pairs[place] == asked)
 
@@ -112,11 +112,29 @@ class Hierarchy:
         An ancestor is right but vague, a descendant says more than the truth does, siblings share a
         parent.
         """
-        node = np.atleast_1d(np.asarray(predicted, np.int64))
-        other = np.atleast_1d(np.asarray(truth, np.int64))
+        node, other = node_pairs(self, predicted, truth)
         siblings = self.parents[node].multiply(self.parents[other]).sum(axis=1) > 0
         cases = [node == other, self.above(node, other), self.above(other, node), siblings]
         return np.select(cases, range(len(cases)), default=len(cases)).astype(np.int64)
+
+
+def node_numbers(hierarchy: Hierarchy, nodes: ArrayLike) -> Integers:
+    """``nodes`` as int64; ValueError for one that the hierarchy has not."""
+    numbers = whole_numbers("nodes", nodes)
+    outside = numbers[(numbers < 0) | (numbers >= len(hierarchy))].tolist()
+    require(not outside, f"nodes go from 0 to {len(hierarchy) - 1}", outside[:10])
+    return numbers
+
+
+def node_pairs(
+    hierarchy: Hierarchy, predicted: ArrayLike, truth: ArrayLike
+) -> tuple[Integers, Integers]:
+    """Predicted and true nodes, (n,) each; ValueError where they are not as many."""
+    node = np.atleast_1d(node_numbers(hierarchy, predicted))
+    other = np.atleast_1d(node_numbers(hierarchy, truth))
+    shapes = (node.shape, other.shape)
+    require(node.shape == other.shape, "predicted and true nodes are (n,) each", shapes)
+    return node, other
 
 
 def load(classes: Sequence[str] | None = None) -> Hierarchy:
@@ -129,8 +147,8 @@ def load(classes: Sequence[str] | None = None) -> Hierarchy:
     edges = list(zip(words[::2], words[1::2], strict=True))
     if classes is None:
         return build(catalog.wnids_21k(), edges)
-    require_several("classes", classes)
-    return build(classes, edges + _edges_above(classes))
+    own = in_order("classes", classes)
+    return build(own, edges + _edges_above(own))
 
 
 def _edges_above(wnids: Sequence[str]) -> list[tuple[str, str]]:
@@ -154,6 +172,7 @@ def build(classes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Hierarchy
     Edges that lead up from none of them do not count. ValueError for no classes, for classes that
     repeat, for edges in a circle and for more than one root.
     """
+    classes = in_order("classes", classes)
     names = sorted({*classes, *(name for edge in edges for name in edge)})
     numbers = {name: number for number, name in enumerate(names)}
     own = np.array([numbers[wnid] for wnid in classes], np.int64)

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from imnetlib.arguments import Integers
-from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy
+from imnetlib.wordnet.hierarchy import RELATIONS, Hierarchy, node_numbers, node_pairs
 
 
 def coverage(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) -> float:
     """How likely one of ``nodes`` is the true class or above it, for probabilities (N,).
 
-    ValueError for another number of classes.
+    ValueError for another number of classes, and for nodes that are none.
     """
     vector = hierarchy.vector(probabilities)
     covered = np.zeros(len(hierarchy.classes))
-    for node in nodes:
+    for node in node_numbers(hierarchy, [*nodes]).tolist():
         covered[hierarchy.members[[node]].indices] = 1
     return float(vector @ covered)
 
@@ -38,5 +38,6 @@ def under_parent(hierarchy: Hierarchy, predicted: Integers, truth: Integers) -> 
 
     There the parent would have been a right answer for both.
     """
-    above = hierarchy.ancestors[predicted].multiply(hierarchy.parents[truth])
+    node, other = node_pairs(hierarchy, predicted, truth)
+    above = hierarchy.ancestors[node].multiply(hierarchy.parents[other])
     return np.asarray(above.sum(axis=1) > 0)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from imnetlib import evaluate
 from imnetlib.arguments import Integers, require
-from imnetlib.wordnet.hierarchy import Doubles, Hierarchy
+from imnetlib.wordnet.hierarchy import Doubles, Hierarchy, node_numbers
 
 
 def climb(hierarchy: Hierarchy, probabilities: ArrayLike, theta: float) -> Integers:
@@ -63,7 +63,7 @@ def expected_information(
 def _information_by_class(hierarchy: Hierarchy, nodes: Iterable[int]) -> Doubles:
     """For each class the information of the most specific of ``nodes`` above it."""
     information = np.zeros(len(hierarchy.classes))
-    for node in nodes:
+    for node in node_numbers(hierarchy, [*nodes]).tolist():
         under = hierarchy.members[[node]].indices
         information[under] = np.maximum(information[under], hierarchy.information[node])
     return information
@@ -100,7 +100,7 @@ def prune(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Sequence[int]) 
     of equals the more general; then again, until no node is above another. What is left tells less,
     and the guarantee of ``diverse`` no longer holds.
     """
-    kept = list(nodes)
+    kept: list[int] = node_numbers(hierarchy, [*nodes]).tolist()
     related = _related(hierarchy, kept)
     while related:
         rests = [[node for node in kept if node != gone] for gone in related]

@@ -137,6 +137,25 @@ def test_download_of_an_unknown_archive_names_those_there_are(tmp_path: Path):
     assert "winter21_whole.tar.gz" in done.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["http://h/a", "--md5", "xyz"], "--md5 has 32 digits of 0 to 9 and a to f"),
+        (["http://h/a", "--md5", ""], "--md5 has 32 digits"),
+        (["http://h/a", "--size", -1], "-1 is not in the range x>=0"),
+        (["http://h/a", "--bandwidth", "nan"], "--bandwidth is a number"),
+        (["http://h/a", "--bandwidth", 0], "0.0 is not in the range x>0"),
+        ([catalog.DEVKIT, "--size", 0], "--size and --md5 are of one file"),
+        (["http://h/."], "http://h/. names no file"),
+        (["http://h/.."], "http://h/.. names no file"),
+    ],
+)
+def test_download_refuses_a_wrong_use(tmp_path: Path, arguments: list[object], message: str):
+    done = imnet("download", "--to", tmp_path, *arguments)
+    assert done.exit_code == 2
+    assert message in done.output
+
+
 def test_any_file_is_downloaded_by_its_address_and_a_tar_is_indexed(mirror: Path, tmp_path: Path):
     data = (mirror / catalog.VALIDATION_TAR).read_bytes()
     stated = ("--size", len(data), "--md5", hashlib.md5(data).hexdigest())

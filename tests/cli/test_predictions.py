@@ -246,3 +246,18 @@ def test_ids_that_are_no_nouns_are_judged_without_relations(folder: Path):
     assert done.exit_code == 0, done.output
     assert "no relations of wrong answers: 'n99999999' is no noun of WordNet 3.0" in done.output
     assert "goldfish (n01443537)" in done.output
+
+
+def test_rows_of_probabilities_are_not_taken_for_logits_in_silence(folder: Path):
+    asked = ("--labels", folder / "folders.lst", "--logits")
+    assert f"the rows of {folder}/p.npy sum to 1" in judged(folder, "p.npy", *asked).output
+    assert "sum to 1" not in judged(folder, "logits.npy", *asked).output
+
+
+def test_a_flat_list_is_taken_by_its_labels_whatever_its_folder_is_called(folder: Path):
+    truth = np.append(np.load(folder / "truth.npy")[:-1], 7)
+    rows = [f"{i}\t{label}\tval/{i}.jpg" for i, label in enumerate(truth)]
+    (folder / "flat.lst").write_text(lines(rows))
+    done = judged(folder, "p.npy", "--labels", folder / "flat.lst")
+    assert done.exit_code == 0, done.output
+    assert "flat.lst, taken for columns of the network" in done.output

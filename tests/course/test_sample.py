@@ -11,8 +11,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 import warnings
 from collections import Counter
 from concurrent.futures import process
@@ -27,7 +30,7 @@ from PIL import Image
 
 from imnetlib import catalog, organize
 from imnetlib.catalog import DEVKIT, TRAIN_TAR, VALIDATION_TAR
-from imnetlib.cli import main
+from imnetlib.cli import main, stopping
 from imnetlib.course import sample
 from imnetlib.course.sample import archives, drawing
 
@@ -258,6 +261,23 @@ def test_a_painter_that_is_killed_is_one_sentence(tmp_path: Path, monkeypatch: p
     with pytest.raises(ChildProcessError, match="a process that paints was killed"):
         sample.draw(tmp_path, **SETTINGS | {"train_per_class": 40}, workers=2)
     assert multiprocessing.active_children() == []
+
+
+def test_a_closed_terminal_ends_all_processes_with_one_sentence(tmp_path: Path):
+    """It sends SIGHUP to each of them, also to the one that multiprocessing starts for itself."""
+    script = "import sys; from imnetlib.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, "sample", str(tmp_path / "s"), "--train", "500"]
+    verb = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob(f"s/.{TRAIN_TAR}.*.tmp")) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(verb.pid, signal.SIGHUP)
+    # To the end of the last process that could say something.
+    said = verb.communicate(timeout=20)[0].splitlines()
+    assert verb.returncode == 128 + signal.SIGHUP
+    assert [line for line in said if line and not line.startswith("draw: ")] == [stopping.STOPPED]
 
 
 def test_the_bytes_do_not_depend_on_the_workers(drawn: Path, tmp_path: Path):

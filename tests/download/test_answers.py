@@ -1,6 +1,7 @@
 """Answers that are not the file asked for, or not its rest."""
 
 import json
+import re
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -146,3 +147,45 @@ def test_without_an_etag_the_date_tells_of_a_change(target: Path):
         result = download.download(other, target)
     assert_whole(result, target)
     assert result.notes[0] == "the file on the server has changed: started over"
+
+
+NOT_THE_FILE = [
+    ({"Content-Type": "Text/HTML"}, "Text/HTML, and nothing of it was kept"),
+    ({"Content-Type": "application/XHTML+xml; charset=x"}, "nothing of it was kept"),
+    ({"Content-Encoding": "gzip"}, r"compressed \(gzip\).* nothing of it was kept"),
+    ({"Content-Encoding": "BR"}, r"compressed \(br\)"),
+    ({"Transfer-Encoding": "chunked"}, "does not tell how long the file is"),
+    ({"Content-Length": "²"}, "does not tell how long the file is"),
+]
+
+
+@pytest.mark.parametrize(("headers", "message"), NOT_THE_FILE)
+def test_a_200_that_is_not_the_file(target: Path, headers: dict[str, str], message: str):
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        for name, value in ({"Content-Length": "3"} | headers).items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(b"abc")
+
+    with answering(answer) as url:
+        with pytest.raises(DownloadError, match=message):
+            download.download(url, target)
+        assert names_beside(target) == []
+        target.write_bytes(b"abc")
+        there = download.download(url, target)
+    assert there.verified == "unverified"
+    assert re.search(message, there.notes[-1])
+
+
+def test_a_gz_that_a_server_calls_compressed_is_the_file(tmp_path: Path):
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Encoding", "x-gzip")
+        request.send_header("Content-Length", "3")
+        request.end_headers()
+        request.wfile.write(b"\x1f\x8b\x08")
+
+    with answering(answer) as url:
+        download.download(url.replace(NAME, "kit.tar.gz"), tmp_path / "kit.tar.gz")
+    assert (tmp_path / "kit.tar.gz").read_bytes() == b"\x1f\x8b\x08"

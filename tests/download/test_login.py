@@ -256,3 +256,48 @@ def test_a_credentials_file_as_a_shell_would_read_it(
     with pytest.raises(DownloadError):
         download.download(url, str(target), credentials=secrets)
     assert seen[0]["Authorization"] == "Basic YWRhOnMzY3JldA=="
+
+
+@pytest.mark.parametrize(
+    "cookie", ["sid=s3c\nret", "sid=s3c…ret", "sid=s3c\tret", "sid=s3c\udcffret"]
+)
+def test_a_cookie_that_cannot_be_sent_is_named_and_never_shown(
+    target: Path, monkeypatch: pytest.MonkeyPatch, cookie: str
+):
+    monkeypatch.setenv("IMAGENET_COOKIE", cookie)
+    with pytest.raises(ValueError, match=r"^IMAGENET_COOKIE is not one line of ASCII") as caught:
+        download.download("http://127.0.0.1:9/x", target)
+    assert "s3c" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["Cookie: sid=3; a=b", " cookie:sid=3;a=b\n"])
+def test_a_cookie_may_be_the_line_that_a_browser_shows(
+    refusing: tuple[str, list[dict[str, str]]],
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+):
+    url, seen = refusing
+    monkeypatch.setenv("IMAGENET_COOKIE", line)
+    with pytest.raises(DownloadError):
+        download.download(url, target)
+    assert seen[0]["Cookie"] == "sid=3; a=b"
+
+
+def test_a_log_in_and_a_file_in_another_encoding(
+    refusing: tuple[str, list[dict[str, str]]], target: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url, seen = refusing
+    monkeypatch.setenv("IMAGENET_USER", "ad\udce4")
+    monkeypatch.setenv("IMAGENET_KEY", "key")
+    with pytest.raises(DownloadError):
+        download.download(url, target)
+    assert (
+        seen[0]["Authorization"]
+        == f"Basic {base64.b64encode(b'ad' + bytes([228]) + b':key').decode()}"
+    )
+    secrets = target.parent.parent / "login"
+    secrets.touch(mode=0o600)
+    secrets.write_bytes(b"IMAGENET_COOKIE=s\xe9cret")
+    with pytest.raises(ValueError, match=f"^{secrets} is no text in UTF-8: save it as that$"):
+        download.download(url, target, credentials=secrets)

@@ -89,7 +89,19 @@ def test_the_next_call_fetches_only_the_rest(site: Path, target: Path):
     assert result.bytes_fetched == len(DATA) - result.resumed_from
 
 
-@pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"address": 1}', b"\xff", None])
+SENSIBLE = {"address": "", "size": 700_001, "etag": '"1"', "modified": None}
+ODD = [
+    {"etag": 5},
+    {"etag": "a\nb"},
+    {"etag": "…"},
+    {"modified": ["x"]},
+    {"size": 7e5},
+    {"size": "7"},
+]
+RECORDS = [json.dumps(SENSIBLE | odd).encode() for odd in ODD]
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"address": 1}', b"\xff", None, *RECORDS])
 def test_a_part_without_a_sensible_record(site: Path, target: Path, record: bytes | None):
     target.parent.mkdir()
     target.with_name(f"{NAME}.part").write_bytes(b"what is this?")

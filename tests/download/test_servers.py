@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import ssl
+import subprocess
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -158,3 +160,33 @@ def test_a_weak_etag_proves_nothing_so_the_date_is_asked_for(target: Path):
         result = download.download(url, target)
     assert_whole(result, target)
     assert conditions == [None, DATE]
+
+
+@pytest.mark.parametrize("place", ["http://[bad", "file:///etc/passwd", "ftp://a/b"])
+def test_a_redirect_to_no_address(target: Path, place: str):
+    def redirect(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", place)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    message = f"{NAME}: the server leads to what is no address to download$"
+    with answering(redirect) as url:
+        with pytest.raises(DownloadError, match=message):
+            download.download(url, target)
+        target.write_bytes(b"abc")
+        assert download.download(url, target).verified == "unverified"
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_at_once(target: Path, pauses: list[float]):
+    pem = target.parent.parent / "own.pem"
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    command = ["openssl", *request, "-keyout", str(pem), "-out", str(pem.with_suffix(".crt"))]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem.with_suffix(".crt"), pem)
+    with answering(redirect_to_itself, context) as url:
+        message = r"is not trusted \(self.signed certificate\): .* REQUESTS_CA_BUNDLE can name"
+        with pytest.raises(DownloadError, match=message):
+            download.download(url, target)
+    assert pauses == []

@@ -32,7 +32,7 @@ def test_one_pass_finds_what_the_metrics_find(dtype, logits: bool):
     [
         (np.log(outputs(300)[0]), outputs(300)[1], "row 0: the outputs sum to -"),
         (outputs(300)[0], outputs(299)[1], r"labels \(299,\)"),
-        (np.full((300, 3), np.nan), outputs(300)[1], "row 0 of the probabilities holds NaN"),
+        (np.full((300, 3), np.nan), outputs(300)[1], "row 0 of the scores holds NaN"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(scores, labels, message: str):
@@ -130,3 +130,39 @@ def test_labels_and_choices_are_whole_and_as_many():
             ValueError, match=r"chosen columns are whole numbers of 64 bits, not 0\.5"
         ):
             function([0, 1], [0.5, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_classes_that_a_mask_rules_out(dtype: type):
+    logits = np.array([[1, -np.inf, 3, -np.inf], [-np.inf, 0, -np.inf, -np.inf]], dtype)
+    judged = evaluate.judge(logits, [0, 0], logits=True)
+    assert judged.ranks[0].tolist() == [1, 3]
+    assert judged.chosen.tolist() == [2, 1]
+    assert judged.confidence.tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1])
+    columns, values = evaluate.best_columns(logits, 4)
+    assert [sorted(row) for row in columns.tolist()] == [[0, 1, 2, 3]] * 2
+    assert values.tolist() == np.sort(logits)[:, ::-1].tolist()
+    with pytest.raises(ValueError, match="row 0: the outputs sum to -inf, not 1"):
+        evaluate.judge(logits, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: evaluate.judge([[1.0]], [0], logits="no"), TypeError, "logits is True or False"),
+        (lambda: evaluate.ranks([[0.5, 0.5]], [0], 1), ValueError, "columns are several"),
+        (lambda: evaluate.top_k_accuracy([0], 5), TypeError, "ks are several, such as"),
+        (lambda: evaluate.top_k_accuracy([0], [0]), ValueError, "k is 1 at least, not 0"),
+        (lambda: evaluate.align(["a"], {"a", "b"}), TypeError, "wnids have an order: give a list"),
+        (lambda: evaluate.align({"a", "b"}, ["a"]), TypeError, "true classes have an order"),
+        (lambda: evaluate.align(["a"], "ab"), TypeError, "wnids are several"),
+    ],
+)
+def test_what_would_give_other_figures_is_refused(call, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_classes_from_any_ordered_iterable():
+    wnids = {"b": 1, "a": 2}
+    assert evaluate.align(iter("ab"), wnids.keys()).tolist() == [1, 0]

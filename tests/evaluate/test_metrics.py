@@ -72,9 +72,7 @@ class TestRanks:
             evaluate.ranks(probabilities, labels[:3])
         for unfit in (np.nan, np.inf):
             probabilities[2, 1] = unfit
-            with pytest.raises(
-                ValueError, match="row 2 of the probabilities holds NaN or infinity"
-            ):
+            with pytest.raises(ValueError, match="row 2 of the scores holds NaN or infinity"):
                 evaluate.ranks(probabilities, labels)
             with pytest.raises(ValueError, match="row 2"):
                 evaluate.best_columns(probabilities, 1)

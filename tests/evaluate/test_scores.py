@@ -47,8 +47,9 @@ def test_every_half_is_converted_as_numpy_does():
         (np.zeros((2, 0)), r"a row holds one class at least, not \(2, 0\)"),
         ([["a", "b"]], "scores are numbers, not 'str"),
         ([[1j, 0]], "scores are numbers, not 'complex128'"),
-        ([[0.5, 0.5], [np.nan, 1]], "row 1 of the probabilities holds NaN or infinity"),
-        ([[0.5, 0.5], [-np.inf, 1]], "row 1 of the probabilities holds NaN or infinity"),
+        ([[0.5, 0.5], [np.nan, 1]], "row 1 of the scores holds NaN or infinity"),
+        ([[0.5, 0.5], [np.inf, 1]], "row 1 of the scores holds NaN or infinity"),
+        ([[0.5, 0.5], [-np.inf, -np.inf]], "row 1 of the scores holds NaN or infinity"),
     ],
 )
 def test_what_is_no_matrix_of_numbers_is_refused(scores, message: str):

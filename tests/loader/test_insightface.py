@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import FIRST, IMAGES, ORDERS, SIZES, bounds, write_faces
+from faces import FIRST, IMAGES, ORDERS, SIZES, bounds, set_flag, write_faces
 from loading import ORDERS as SHUFFLES
 from making import encoded, photo, write_shard
 
@@ -52,7 +52,7 @@ def test_unasked_it_is_refused_in_one_sentence(recs: list[Path], on_error: str):
             Loader([rec], 4, CROP, on_error=on_error)
 
 
-@index_of_images
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 @pytest.mark.parametrize("readers", [1, 3])
 def test_every_image_comes_once_whoever_reads(
@@ -137,6 +137,10 @@ def test_a_damaged_header_stops_who_relies_on_it(tmp_path: Path):
     rec = write_faces(tmp_path / "a.rec", header=(FIRST + 40, FIRST + 50))
     with pytest.raises(ValueError, match=r"a\.rec: the record of key 0 is a header .*contradicts"):
         Loader([rec], 4, CROP, images_only=True)
+    flagged = write_faces(tmp_path / "b.rec")
+    set_flag(flagged, 0, 3)
+    with pytest.raises(ValueError, match=r"b\.rec: the record of key 0 has not the two labels"):
+        Loader([flagged], 4, CROP, images_only=True)
     loader = Loader([rec], 4, CROP, shuffle=False, on_error="skip")
     assert rows(list(loader)) == EXPECTED
     assert set(loader.failures.values()) == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -338,3 +339,14 @@ def test_a_stratified_split_of_small_classes_has_the_right_size_as_a_whole() -> 
 def test_fractions_that_are_none_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must be positive and sum to 1"):
         pack.split(numbered(5), fractions, 1)
+
+
+@pytest.mark.parametrize("path", ["n01443537/x.jpg", "train/n01443537/x.jpg", "dog/x.jpg"])
+def test_a_folder_counts_as_a_class_only_where_it_names_one(path: str):
+    fitting = [b"val/a.jpg", b"b.jpg", b"n01440764/x.jpg", b"n01443537/val/y.jpg"]
+    wnids = ["n01440764", "dog"]
+    images = ImageList(np.arange(4), np.zeros((4, 1), np.float32), np.array(fitting))
+    pack.verify_labels(images, wnids, "a.lst")
+    wrong = replace(images, paths=np.array([*fitting[:3], path.encode()]))
+    with pytest.raises(ValueError, match=rf"a\.lst: label 0 is n01440764, but {path} has it"):
+        pack.verify_labels(wrong, wnids, "a.lst")

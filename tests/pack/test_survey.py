@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from faces import FIRST, IMAGES, ORDERS, SIZES, write_faces
+from faces import FIRST, IMAGES, ORDERS, SIZES, bounds, set_flag, write_faces
 from making import encoded, imnet, photo
 
 from imnetlib import recordio
@@ -177,3 +177,40 @@ def test_an_index_of_the_images_alone_is_an_option(tmp_path: Path, order: str):
     for key, offset in zip(keys, offsets, strict=True):
         with recordio.RecordReader(rec) as reader:
             assert recordio.unpack(reader.read_at(offset))[0].id == key
+
+
+LAST_KEY = FIRST + len(SIZES) - 1
+
+
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize(
+    ("ranges", "flag", "fault"),
+    [
+        ((np.nan, FIRST), None, "of key 14 names the images nan to 11"),
+        ((9.5, FIRST), None, "of key 14 names the images 9.5 to 11"),
+        ((5, FIRST), None, "of key 14 names the images 5 to 11"),
+        (None, (LAST_KEY, 0), "of key 14 names the images nan to nan"),
+        (None, (LAST_KEY, 3), "of key 14 names the images nan to nan"),
+        (None, (0, 0), "of key 0 has not the two labels of a header"),
+        (None, (0, 1), "of key 0 has not the two labels of a header"),
+        (None, (0, 3), "of key 0 has not the two labels of a header"),
+    ],
+)
+def test_verify_names_what_read_identities_names(
+    tmp_path: Path,
+    ranges: tuple[float, float] | None,
+    flag: tuple[int, int] | None,
+    fault: str,
+    decode: bool,
+):
+    stored = [*bounds()[:-1], ranges or bounds()[-1]]
+    rec = write_faces(tmp_path / "a.rec", ranges=stored)
+    if flag is not None:
+        set_flag(rec, *flag)
+    with pytest.raises(ValueError, match=rf"^{rec}: the (identity )?record {fault}") as caught:
+        recordio.read_identities(rec)
+    keys, offsets = recordio.read_index(rec.with_suffix(".idx"))
+    found = survey_shard(rec, decode=decode).unreadable
+    header = int(offsets[keys == 0][0])
+    assert [one.reason for one in found if one.offset == header] == [str(caught.value)]
+    assert imnet("verify", rec).exit_code == 1

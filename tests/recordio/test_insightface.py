@@ -154,3 +154,9 @@ def test_a_lost_index_comes_back_and_salvage_keeps_the_layout(tmp_path: Path, or
         recordio.salvage(rec, out, given)
         assert out.read_bytes() == rec.read_bytes()
         assert out.with_suffix(".idx").read_bytes() == before
+
+
+def test_keys_and_offsets_are_as_many(tmp_path: Path):
+    rec = write_faces(tmp_path / "a.rec")
+    with pytest.raises(ValueError, match=r"keys and offsets are \(n,\) each, not \(\(2,\), "):
+        recordio.image_rows(rec, [0, 1], [0])

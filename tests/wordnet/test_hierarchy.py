@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -290,3 +291,14 @@ def test_it_imports_neither_nltk_nor_any_engine():
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_classes_come_in_an_order():
+    wnids = ["n02510455", "n01440764"]
+    from_iterator = wordnet.load(iter(wnids))
+    assert [from_iterator.wnids[node] for node in from_iterator.classes] == wnids
+    for call in (wordnet.load, partial(wordnet.build, edges=[("b", "a")])):
+        with pytest.raises(TypeError, match="classes have an order: give a list or a tuple"):
+            call(set(wnids))
+        with pytest.raises(TypeError, match="classes are several"):
+            call("ab")

@@ -48,3 +48,19 @@ def test_what_lies_under_a_parent_of_the_truth(tree: wordnet.Hierarchy):
     predicted = tree.nodes(["y", "y1", "z", "A", "R"])
     truth = tree.nodes(["x", "x", "x", "x", "x"])
     assert wordnet.under_parent(tree, predicted, truth).tolist() == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("nodes", [[99_999], [-1], [0.5], ["a"], [0, 99_999]])
+@pytest.mark.parametrize("call", [wordnet.coverage, wordnet.expected_information, wordnet.prune])
+def test_nodes_that_are_none_are_refused(tree: wordnet.Hierarchy, call, nodes):
+    p = np.full(len(tree.classes), 1 / len(tree.classes))
+    with pytest.raises(ValueError, match=r"^nodes (go from 0 to|are whole numbers)"):
+        call(tree, p, iter(nodes))
+
+
+@pytest.mark.parametrize("call", [wordnet.relation_shares, wordnet.under_parent])
+def test_pairs_of_nodes_are_pairs(tree: wordnet.Hierarchy, call):
+    with pytest.raises(ValueError, match=r"predicted and true nodes are \(n,\) each, not \(\(2,\)"):
+        call(tree, [0, 1], [0])
+    with pytest.raises(ValueError, match="nodes go from 0 to"):
+        call(tree, [-1], [0])

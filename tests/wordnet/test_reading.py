@@ -167,7 +167,7 @@ def test_what_are_no_probabilities_is_refused():
     for labels in ([4], [-2], [0, 1]):
         with pytest.raises(ValueError, match=r"labels \(\d,\) up to \d for \(1, 4\) outputs"):
             wordnet.accuracy_and_information(tree, good[None], labels, [0.5])
-    with pytest.raises(ValueError, match="row 1 of the probabilities holds NaN"):
+    with pytest.raises(ValueError, match="row 1 of the scores holds NaN"):
         wordnet.climb(tree, np.stack([good, bad]), 0.5)
     with pytest.raises(ValueError, match=r"give a row for each image, \(n, N\), not \(4,\)"):
         wordnet.climb(tree, good, 0.5)

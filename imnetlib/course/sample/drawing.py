@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -238,9 +239,13 @@ def _worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # Spawned, not forked: a notebook's process has threads of its own.
     spawn = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
+    # Posix has a process that counts what a pool shares, and complains if it ends before the pool.
+    if os.name == "posix":
+        with _signals_blocked():
+            resource_tracker.ensure_running()
     # The pool is waited for: its thread closes a pipe that Python's exit would write to.
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
-        with _ctrl_c_blocked():
+        with _signals_blocked():
             for _ in range(workers):
                 pool.submit(int)
             started = set(multiprocessing.active_children()) - others
@@ -261,12 +266,12 @@ def _kill(processes: Iterable[BaseProcess]) -> None:
 
 
 @contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Ctrl-C goes to all processes of a terminal; those started in here leave it to this one."""
+def _signals_blocked() -> Iterator[None]:
+    """Ctrl-C and SIGHUP go to all of a terminal; who is started in here leaves them to this one."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
