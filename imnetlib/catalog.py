@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from imnetlib.arguments import PathLike
 
 WNID = re.compile(r"n\d{8}")
+# Of the files that hold an image, in small letters: all of these can be packed.
+IMAGE_EXTENSIONS = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
 _FIRST_WNID = re.compile(rf"{WNID.pattern}(?!\S)")
 _CLASSES_EXPECTED = (
     "give a synset.txt, Kaggle's LOC_synset_mapping.txt, or one name a line in the labels' order"

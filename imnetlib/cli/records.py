@@ -92,14 +92,20 @@ def _listed(
 
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
+    taken = pack.EXTENSIONS if extensions is None else _extensions(extensions)
     if not source.is_dir():
-        if extensions is not None:
-            raise click.UsageError("--extensions is for folders: of an archive, all is listed")
-        return pack.list_archive(_tar_index(source), wnids, order, unknown=unknown)
-    taken = pack.EXTENSIONS if extensions is None else extensions.split(",")
+        index = _tar_index(source)
+        return pack.list_archive(index, wnids, order, extensions=taken, unknown=unknown)
     if wnids is not None:
         return pack.list_flat_folder(source, wnids, order, extensions=taken, unknown=unknown)
     return pack.list_folder(source, order, extensions=taken, unknown=unknown)
+
+
+def _extensions(text: str) -> list[str]:
+    taken = [extension.strip() for extension in text.split(",")]
+    if not all(len(extension) > 1 and extension.startswith(".") for extension in taken):
+        raise click.UsageError(f"--extensions has the form .jpg,.webp, not {text}")
+    return taken
 
 
 def _describe(images: ImageList, classes: Path | None) -> None:

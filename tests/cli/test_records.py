@@ -323,10 +323,15 @@ def test_an_archive_is_no_index_and_the_way_to_one_is_told(tmp_path: Path, name:
     assert not (tmp_path / "b.lst").exists()
 
 
-def test_other_extensions_are_for_folders(indexes: tuple[Path, Path], tmp_path: Path):
-    put(tmp_path / "images", {"x/1.webp": b"", "x/2.bmp": b"", "x/3.jpg": b""})
-    taken = ("--extensions", ".webp,.bmp")
-    assert "2 images: " in imnet("list", tmp_path / "images", tmp_path / "a.lst", *taken).output
-    done = imnet("list", indexes[0], tmp_path / "b.lst", *taken)
-    assert done.exit_code == 2
-    assert "--extensions is for folders: of an archive, all is listed" in done.output
+def test_other_extensions_of_folders_and_of_archives(tmp_path: Path):
+    files = {"x/1.webp": b"", "x/2.BMP": b"", "x/3.jpg": b"", "y/4.jpg": b""}
+    put(tmp_path / "images", files)
+    (tmp_path / "images.tar").write_bytes(tar_of(files))
+    imnet("index", tmp_path / "images.tar")
+    for source in (tmp_path / "images", tmp_path / "images.tar.npz"):
+        asked = ("list", source, tmp_path / "a.lst", "--extensions")
+        assert "4 images: " in imnet(*asked, ".webp, .bmp,.jpg").output
+        for wrong in ("jpg", ".jpg,", ".", ""):
+            done = imnet(*asked, wrong)
+            message = f"--extensions has the form .jpg,.webp, not {wrong}"
+            assert (done.exit_code, message in done.output) == (2, True), done.output
