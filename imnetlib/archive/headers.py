@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.arguments import Integers, Names
+from imnetlib.files import BYPRODUCTS
 
 TAR_BLOCK = 512
 SIZE_FIELD = slice(124, 136)
@@ -22,8 +23,8 @@ _CHECKSUM = slice(148, 156)
 # One long name makes the whole array of names as wide.
 _LONGEST_NAME = 1024
 _DRIVE = re.compile(r"(?:.*/)?[A-Za-z]:", re.DOTALL)
-# What macOS, Windows, and programs that do not know pax put among the files of a user.
-_BYPRODUCTS = {b".DS_Store", b"Thumbs.db", b"thumbs.db", b"Desktop.ini", b"desktop.ini"}
+_BYPRODUCTS = {name.encode() for name in BYPRODUCTS}
+# Of macOS, and of programs that do not know pax.
 _BYPRODUCT_FOLDER = re.compile(rb"(?:.*/)?(?:__MACOSX|PaxHeaders?(?:\.\d+)?)/", re.DOTALL)
 _PACKED_TAR = re.compile(
     rb"\.(?:tgz|tbz2?|txz|tzst|zip|7z|tar\.(?:gz|bz2?|xz|lzma|zstd?|lz4?|lzo|br|Z|rar))\Z"

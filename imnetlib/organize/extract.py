@@ -177,7 +177,8 @@ def _require_extracted(target: Path, names: list[str], lengths: list[int]) -> No
 
 def _lengths(folder: Path) -> dict[str, int]:
     """The length of each file in a folder, hidden ones left out; -1 for what is not a file."""
-    shown = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+    names = files.visible_names(folder)
+    shown = [entry for entry in os.scandir(folder) if entry.name in names]
     return {entry.name: entry.stat().st_size if entry.is_file() else -1 for entry in shown}
 
 

@@ -85,6 +85,9 @@ class Folder:
 
     root: PathLike
 
+    def __post_init__(self) -> None:
+        require_type(self.root, (str, os.PathLike), "root is the path of the images' folder")
+
     def locate(self, paths: Names, on_error: OnError) -> Files:
         """Find the files, with one listing of each folder.
 

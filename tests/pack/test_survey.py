@@ -177,3 +177,8 @@ def test_an_index_of_the_images_alone_is_an_option(tmp_path: Path, order: str):
     for key, offset in zip(keys, offsets, strict=True):
         with recordio.RecordReader(rec) as reader:
             assert recordio.unpack(reader.read_at(offset))[0].id == key
+
+
+def test_a_survey_with_no_thread_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="threads are 1 or more, not 0"):
+        survey_shard(tmp_path / "a.rec", decode=False, threads=0)
