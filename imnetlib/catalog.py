@@ -7,7 +7,9 @@ name: names repeat (two classes are called "crane").
 
 from __future__ import annotations
 
+import codecs
 import functools
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from imnetlib.arguments import PathLike
 
 WNID = re.compile(r"n\d{8}")
-_FIRST_WNID = re.compile(rf"{WNID.pattern}(?!\S)")
+# Of the files that hold an image, in small letters: all of these can be packed.
+IMAGE_EXTENSIONS = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
+# A spreadsheet puts a line with commas into quotes, or commas and semicolons between its words.
+_FIRST_WNID = re.compile(rf'"?({WNID.pattern})(?="?(?:[\s,;]|$))')
 _CLASSES_EXPECTED = (
     "give a synset.txt, Kaggle's LOC_synset_mapping.txt, or one name a line in the labels' order"
 )
@@ -198,15 +205,27 @@ def read_classes(path: PathLike) -> tuple[str, ...]:
     """The class of label 0, 1, …: one a line of the text file ``path`` (chapter 2).
 
     Where the lines begin with wnids, as in a ``synset.txt`` or Kaggle's LOC_synset_mapping.txt, the
-    wnids are the classes; where none does, the whole lines are, without spaces at their ends. Empty
-    lines at the end and a byte order mark are passed over. ValueError names the first line that
-    differs from line 1 in this, is empty, or has the class of an earlier one; and a file that is
-    empty or no text.
+    wnids are the classes, also in the quotes or before the comma or semicolon of a spreadsheet;
+    where none does, the whole lines are, without spaces at their ends. Empty lines at the end and a
+    byte order mark are passed over. ValueError names the first line that differs from line 1 in
+    this, is empty, or has the class of an earlier one; and a file that is empty, JSON or no text in
+    UTF-8.
     """
     return _parse_classes(Path(path).read_bytes(), path)
 
 
+def wide_encoding(data: bytes) -> str:
+    """UTF-16 or UTF-32 where a text begins so, with a byte order mark or without; else empty."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or data[:4].count(0) == 3:
+        return "UTF-32"
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return "UTF-16" if data.startswith(marks) or data[:2].count(0) == 1 else ""
+
+
 def _parse_classes(data: bytes, path: PathLike) -> tuple[str, ...]:
+    wide = wide_encoding(data)
+    if wide:
+        raise ValueError(f"{path} is in {wide}: save it as text in UTF-8, or {_CLASSES_EXPECTED}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -215,6 +234,8 @@ def _parse_classes(data: bytes, path: PathLike) -> tuple[str, ...]:
         raise ValueError(f"{path} is no text: {_CLASSES_EXPECTED}")
     if not text.strip():
         raise ValueError(f"{path} names no class: it is empty")
+    if _is_json(text):
+        raise ValueError(f"{path} is JSON: {_CLASSES_EXPECTED}")
     lines = text.rstrip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     has_wnids = bool(_FIRST_WNID.match(lines[0].strip()))
     line_of: dict[str, int] = {}
@@ -226,11 +247,18 @@ def _parse_classes(data: bytes, path: PathLike) -> tuple[str, ...]:
         if bool(wnid) != has_wnids:
             begins = "a wnid, and line 1 with none" if wnid else "no wnid, like n02510455"
             raise ValueError(f"{where}: {line[:40]!r} begins with {begins}")
-        name = wnid[0] if wnid else line
+        name = wnid[1] if wnid else line
         if name in line_of:
             raise ValueError(f"{where}: {name} stands in line {line_of[name]} too")
         line_of[name] = number
     return tuple(line_of)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return False
 
 
 def encode_classes(classes: Sequence[str], path: PathLike) -> bytes:
@@ -239,6 +267,7 @@ def encode_classes(classes: Sequence[str], path: PathLike) -> bytes:
     ValueError for what it would not give back: a name with a line break or with a space at an end,
     a wnid with more behind it, wnids beside other names, and a name twice.
     """
+    _require_several("classes", classes)
     data = "".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape")
     try:
         kept = _parse_classes(data, path)
@@ -261,6 +290,8 @@ def verify_classes(
     A label is a position: the same number would mean another class, and nothing else would show it.
     ``remedy`` ends the sentence.
     """
+    _require_several("classes", actual)
+    _require_several("classes", expected)
     if len(actual) != len(expected):
         raise ValueError(f"{path} has {len(actual):,} classes, not {len(expected):,}: {remedy}")
     for position, (there, here) in enumerate(zip(actual, expected, strict=True)):
@@ -273,8 +304,17 @@ def positions(wnids: Iterable[str], among: Iterable[str]) -> tuple[int, ...]:
 
     A label of one list becomes that of another: ``positions(one, among=other)[label]``.
     """
+    _require_several("wnids", wnids)
+    _require_several("classes", among)
     position_of = {wnid: position for position, wnid in enumerate(among)}
     return tuple(position_of.get(wnid, -1) for wnid in wnids)
+
+
+def _require_several(name: str, values: object) -> None:
+    # With NumPy, which the facts of this table do without.
+    from imnetlib.arguments import require_several
+
+    require_several(name, values)
 
 
 @functools.cache

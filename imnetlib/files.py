@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 HOST = platform.node().replace("/", "_")
 # Bytes that a file takes on the disk beyond its own, on average.
 HALF_BLOCK = 2048
+# What macOS and Windows put among the files of a user.
+BYPRODUCTS = {".DS_Store", "Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini", "__MACOSX"}
 # The errors of a disk and of a quota that is used up.
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _one_at_a_time = threading.Lock()
@@ -76,8 +78,9 @@ def _disk_of(path: Path) -> int:
 
 
 def visible_names(folder: PathLike) -> set[str]:
-    """The names in ``folder`` but hidden ones, such as the .DS_Store that Finder leaves behind."""
-    return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    """The names in ``folder`` but hidden ones, and but Thumbs.db and other by-products."""
+    names = {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    return names - BYPRODUCTS
 
 
 def listed_names(names: Iterable[str]) -> str:

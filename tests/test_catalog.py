@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,12 @@ def test_of_other_lines_the_whole_is_the_class(tmp_path: Path, text: str):
         ("\ncrane\n", "line 1 is empty: give"),
         ("n01440764\nn02012849\nn01440764\n", "line 3: n01440764 stands in line 1 too"),
         ("crane\ndog\n crane\n", "line 3: crane stands in line 1 too"),
-        ("crane\ndog".encode("utf-16").decode("latin1"), "synset.txt is no text: give"),
+        (
+            "crane\ndog".encode("utf-16").decode("latin1"),
+            "synset.txt is in UTF-16: save it as text in",
+        ),
+        ('{"0": ["n01440764", "tench"]}', "synset.txt is JSON: give a synset.txt, Kaggle's"),
+        ('["n01440764", "n01443537"]', "synset.txt is JSON: give"),
         ("crane\0\n", "synset.txt is no text: give"),
     ],
 )
@@ -176,3 +182,34 @@ def test_importing_it_needs_the_standard_library_only():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "form", ['"{} tench, Tinca"', "{},tench", "{};tench;Tinca", '"{}","tench"']
+)
+def test_a_table_of_classes_that_a_spreadsheet_saved(tmp_path: Path, form: str):
+    wnids = ("n01440764", "n01443537")
+    (tmp_path / "LOC_synset_mapping.txt").write_text("\r\n".join(map(form.format, wnids)))
+    assert catalog.read_classes(tmp_path / "LOC_synset_mapping.txt") == wnids
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_classes_in_a_wide_encoding_are_named(tmp_path: Path, encoding: str):
+    (tmp_path / "synset.txt").write_text("crane\ndog\n", encoding=encoding)
+    with pytest.raises(ValueError, match=f"is in {encoding[:6].upper()}: save it as text in UTF-8"):
+        catalog.read_classes(tmp_path / "synset.txt")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: catalog.positions("n01", ["n01"]),
+        lambda: catalog.positions(["n01"], "n01"),
+        lambda: catalog.encode_classes("abc", "synset.txt"),
+        lambda: catalog.verify_classes("ab", ["a", "b"], "synset.txt"),
+        lambda: catalog.verify_classes(["a", "b"], "ab", "synset.txt"),
+    ],
+)
+def test_one_name_for_several_is_refused(ask: Callable[[], object]):
+    with pytest.raises(TypeError, match="are several, in a list or a tuple, not '"):
+        ask()

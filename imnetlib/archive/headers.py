@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imnetlib.arguments import Integers, Names
+from imnetlib.files import BYPRODUCTS
 
 TAR_BLOCK = 512
 SIZE_FIELD = slice(124, 136)
@@ -22,10 +23,12 @@ _CHECKSUM = slice(148, 156)
 # One long name makes the whole array of names as wide.
 _LONGEST_NAME = 1024
 _DRIVE = re.compile(r"(?:.*/)?[A-Za-z]:", re.DOTALL)
-# What macOS, Windows, and programs that do not know pax put among the files of a user.
-_BYPRODUCTS = {b".DS_Store", b"Thumbs.db", b"thumbs.db", b"Desktop.ini", b"desktop.ini"}
+_BYPRODUCTS = {name.encode() for name in BYPRODUCTS}
+# Of macOS, and of programs that do not know pax.
 _BYPRODUCT_FOLDER = re.compile(rb"(?:.*/)?(?:__MACOSX|PaxHeaders?(?:\.\d+)?)/", re.DOTALL)
-_PACKED_TARS = (b".tgz", b".tbz", b".tbz2", b".txz", b".tzst", b".zip", b".7z")
+_PACKED_TAR = re.compile(
+    rb"\.(?:tgz|tbz2?|txz|tzst|zip|7z|tar\.(?:gz|bz2?|xz|lzma|zstd?|lz4?|lzo|br|Z|rar))\Z"
+)
 # A letter that few names have, and the words with it for which a name needs a look: a search for a
 # letter takes a fiftieth of that for a word.
 _NEEDS_A_LOOK = {
@@ -122,7 +125,7 @@ def is_byproduct(name: bytes) -> bool:
 
 def is_packed_tar(name: bytes) -> bool:
     """Whether a member is called like a packed class tar: ``NAME.tar.gz``, .tgz, .zip or so."""
-    return name.endswith(_PACKED_TARS) or b".tar." in name[name.rfind(b"/") + 1 :]
+    return _PACKED_TAR.search(name) is not None
 
 
 def plain_names(block: npt.NDArray[np.uint8]) -> Names | None:

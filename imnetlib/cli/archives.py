@@ -267,7 +267,7 @@ def organize_kaggle(download: Path, root: Path, link: bool) -> None:
 
 
 @organize.command("undo", short_help="Move the sorted validation images back.")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=EXISTING_FOLDER)
 def organize_undo(folder: Path) -> None:
     """Move the sorted validation images in FOLDER back to where they came from."""
     from imnetlib.organize import undo_validation
@@ -280,7 +280,7 @@ def organize_undo(folder: Path) -> None:
 
 
 @organize.command("check", short_help="Count the files of each class, name strange ones.")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=EXISTING_FOLDER)
 @click.option(
     "--labels", type=EXISTING_FILE, help="Labels of a validation set: devkit or Kaggle's .csv."
 )

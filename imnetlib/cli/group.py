@@ -14,8 +14,9 @@ def main() -> None:
     """Train on ImageNet at its real size: the course's chapters, and its long jobs one by one.
 
     Run the same command again after a stop, and the job goes on from there. Exit status: 0 done, 1
-    failed or found wrong, 2 wrong usage, 3 done, but something was left out: the output says what;
-    128 + n stopped by signal n: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+    failed or found wrong, 2 wrong usage, 3 done, but something failed or is missing: the output
+    says what (other files than images, and what is left out by choice, are told with 0); 128 + n
+    stopped by signal n: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
 
 

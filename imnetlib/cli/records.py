@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -92,14 +92,20 @@ def _listed(
 
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
+    taken = pack.EXTENSIONS if extensions is None else _extensions(extensions)
     if not source.is_dir():
-        if extensions is not None:
-            raise click.UsageError("--extensions is for folders: of an archive, all is listed")
-        return pack.list_archive(_tar_index(source), wnids, order, unknown=unknown)
-    taken = pack.EXTENSIONS if extensions is None else extensions.split(",")
+        index = _tar_index(source)
+        return pack.list_archive(index, wnids, order, extensions=taken, unknown=unknown)
     if wnids is not None:
         return pack.list_flat_folder(source, wnids, order, extensions=taken, unknown=unknown)
     return pack.list_folder(source, order, extensions=taken, unknown=unknown)
+
+
+def _extensions(text: str) -> list[str]:
+    taken = [extension.strip() for extension in text.split(",")]
+    if not all(len(extension) > 1 and extension.startswith(".") for extension in taken):
+        raise click.UsageError(f"--extensions has the form .jpg,.webp, not {text}")
+    return taken
 
 
 def _describe(images: ImageList, classes: Path | None) -> None:
@@ -261,9 +267,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
 @click.argument("recs", metavar="REC...", nargs=-1, required=True, type=REC)
 @click.option("--decode", is_flag=True, help="Decode every image too, and name unreadable ones.")
 def verify(recs: tuple[Path, ...], decode: bool) -> None:
-    """Verify each REC with its .idx and .json, and count its classes.
+    """Verify each REC with its .idx, .json and synset.txt, and count its classes.
 
-    What is verified: structure, padding, agreement of the files, checksums.
+    What is verified: structure, padding, agreement of the files, checksums, labels.
     """
     wrong = 0
     counts = Counter[float]()
@@ -293,15 +299,18 @@ def _verify(rec: Path, decode: bool, counts: Counter[float]) -> list[str]:
     except ValueError as error:
         # A damaged sidecar is no reason not to verify the other files.
         problems.append(str(error))
+    labels: Iterable[float] = ()
     if not report.problems:
         with progress(len(report.offsets), f"read {rec.name}", "records") as bar:
             survey = pack.survey_shard(rec, decode=decode, advance=bar.update)
         counts += survey.counts
+        labels = survey.counts
         if survey.without_image:
             listing = f"{survey.without_image - 1:,} identity records and their header"
             click.echo(f"{rec}: {listing} (insightface's layout) hold no image")
         for record in survey.unreadable:
             problems.append(f"record at byte {record.offset:,}: {record.reason}")
+    problems += pack.verify_classes_beside(rec, labels)
     for problem in problems:
         click.echo(f"{rec}: {problem}")
     click.echo(f"{rec}: {len(report.offsets):,} records of sound structure")

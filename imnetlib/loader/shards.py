@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from imnetlib import catalog
 from imnetlib.loader.index import load_index
+from imnetlib.pack import CLASSES
 from imnetlib.recordio import RecordError, RecordReader
 
 _log = logging.getLogger(__name__)
@@ -22,16 +24,27 @@ class LoadError(ValueError):
     """A record that cannot be read or decoded; the message names shard, record id and offset."""
 
 
+def _require_one_label_space(paths: Sequence[Path]) -> None:
+    beside = {path.parent / CLASSES for path in paths}
+    if len(beside) > 1:
+        kept = {path: catalog.read_classes(path) for path in sorted(beside) if path.exists()}
+        remedy = "the shards of one Loader have the same classes"
+        for path, classes in kept.items():
+            catalog.verify_classes(classes, next(iter(kept.values())), path, remedy)
+
+
 class Shards:
     """The ``index`` of shards, its ``checksum``, and the open ``files``: none once closed.
 
     Raises what ``load_index`` raises, OSError where a file cannot be opened, and with ``whole``
     LoadError where the last record that the index names is cut, as in a copy that broke off.
+    ValueError where shards of several folders have other classes in their synset.txt.
     """
 
     def __init__(
         self, paths: Sequence[Path], merged: Path | None, images_only: bool, whole: bool
     ) -> None:
+        _require_one_label_space(paths)
         self.index = load_index(paths, merged, images_only)
         if self.index.left_out:
             _log.warning(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from imnetlib import files
 from imnetlib.archive import TarIndex, TarReader, open_index
 from imnetlib.arguments import Integers, Names, PathLike
+from imnetlib.catalog import IMAGE_EXTENSIONS
 from imnetlib.organize.names import JOURNAL, TRAIN_PATH, VALIDATION_PATH
 from imnetlib.progress import progress
 
@@ -112,22 +114,36 @@ def _open_index(
 ) -> tuple[TarIndex, Names]:
     """The archive's index, and the file name of each member; ValueError for other names.
 
-    ``pattern`` matches a member's name, with its file name and perhaps its class as groups.
+    ``pattern`` matches a member's name, with its file name and perhaps its class as groups. Files
+    of no class that are no images, such as a README.txt, are left out with a warning.
     """
     index = tar if isinstance(tar, TarIndex) else open_index(tar)
     names = np.empty(len(index), index.names.dtype)
     wnids = [name.encode() for name in index.class_names]
     others = []
+    loose = []
     for position, path in enumerate(index.names):
         match = pattern.fullmatch(path)
         rank = index.classes[position]
         if match and (rank < 0 or match["wnid"] in (None, wnids[rank])):
             names[position] = match["name"]
+        elif rank < 0 and PurePosixPath(path.decode().lower()).suffix not in IMAGE_EXTENSIONS:
+            loose.append(position)
         else:
             others.append(path.decode())
-    if others:
-        listed = files.listed_names(others)
-        raise ValueError(f"{index.path}: {len(others):,} members are not called {form}: {listed}")
+    if others or len(loose) == len(index):
+        listed = files.listed_names(others or _texts(index.names))
+        raise ValueError(
+            f"{index.path}: {len(others) or len(loose):,} members are not called {form}: {listed}"
+        )
+    if loose:
+        listed = files.listed_names(_texts(index.names[loose]))
+        warnings.warn(
+            f"{index.path}: files that are no images are left out: {len(loose):,} ({listed})",
+            stacklevel=3,
+        )
+        names = np.delete(names, loose)
+        index = index.select(np.delete(np.arange(len(index)), loose))
     distinct, counts = np.unique(names, return_counts=True)
     if len(distinct) < len(names):
         listed = files.listed_names(_texts(distinct[counts > 1]))
@@ -161,7 +177,8 @@ def _require_extracted(target: Path, names: list[str], lengths: list[int]) -> No
 
 def _lengths(folder: Path) -> dict[str, int]:
     """The length of each file in a folder, hidden ones left out; -1 for what is not a file."""
-    shown = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+    names = files.visible_names(folder)
+    shown = [entry for entry in os.scandir(folder) if entry.name in names]
     return {entry.name: entry.stat().st_size if entry.is_file() else -1 for entry in shown}
 
 

@@ -60,12 +60,14 @@ def adopt_kaggle(
 
 def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The wnid of each class and of each validation image."""
-    needed = (KAGGLE_CLASSES, KAGGLE_LABELS, KAGGLE_IMAGES)
+    folders = (f"{KAGGLE_IMAGES}/train", f"{KAGGLE_IMAGES}/val")
+    needed = (KAGGLE_CLASSES, KAGGLE_LABELS, *folders)
     lacking = [name for name in needed if not (download / name).exists()]
     if lacking:
         raise FileNotFoundError(
             f"{download} lacks {', '.join(lacking)}: "
-            "name the folder into which Kaggle's zip was unpacked"
+            "name the folder into which Kaggle's zip was unpacked, or unzip it again "
+            "(unzip -n keeps what is there)"
         )
     wnids = catalog.read_classes(download / KAGGLE_CLASSES)
     labels = labels_from_kaggle(download / KAGGLE_LABELS)
@@ -105,7 +107,7 @@ def _compare_with_list(download: Path, waiting: Mapping[str, set[str]]) -> None:
             stacklevel=3,
         )
         return
-    listed = read_train_list(table)
+    listed = read_train_list(table, "unzip it again")
     missing = list[str]()
     unlisted = list[str]()
     for wnid, names in waiting.items():
@@ -129,7 +131,8 @@ def _compare_with_list(download: Path, waiting: Mapping[str, set[str]]) -> None:
 
 def _images(folder: Path) -> set[str]:
     """The training images in a class folder; ValueError for an empty one, or for other entries."""
-    entries = [entry for entry in os.scandir(folder) if entry.name[0] != "."]
+    shown = visible_names(folder)
+    entries = [entry for entry in os.scandir(folder) if entry.name in shown]
     if not entries:
         raise ValueError(f"{folder} is empty: nothing was done")
     others = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
+import re
 import tarfile
 import zlib
 from collections import Counter
@@ -19,7 +19,7 @@ from imnetlib import catalog
 from imnetlib.archive import TarIndex, is_gzip, is_tar, packing_of, read_head, refuse_packed
 from imnetlib.arguments import PathLike, require_type
 from imnetlib.files import listed_names
-from imnetlib.organize.names import require_same_names, validation_name
+from imnetlib.organize.names import VALIDATION_PATH, require_same_names, validation_name
 
 # Bytes: a tar's header, and more than any of the tables has.
 _HEAD = 512
@@ -71,6 +71,12 @@ def labels_from_kaggle(solution: PathLike) -> tuple[str, ...]:
             "is it Kaggle's LOC_val_solution.csv, and whole? Download it again"
         ) from error
     names = [validation_name(number) for number in range(1, len(labels) + 1)]
+    beyond = labels.keys() - set(names)
+    if beyond and all(map(VALIDATION_PATH.fullmatch, map(str.encode, beyond))):
+        raise ValueError(
+            f"{solution} lacks the rows of some images ({listed_names(set(names) - labels.keys())})"
+            f", as its {len(labels):,} rows go on to {max(beyond)}: download it again"
+        )
     require_same_names(set(labels), set(names), solution)
     in_order = tuple(labels[name] for name in names)
     _require_equal_shares(in_order, solution, len(set(in_order)))
@@ -79,12 +85,14 @@ def labels_from_kaggle(solution: PathLike) -> tuple[str, ...]:
 
 def _columns(text: str, *titles: str) -> Iterator[list[str]]:
     """The cells under ``titles``, row by row, without empty rows; LookupError for a missing one."""
+    # Excel's own line, sep=; says how the others are to be split.
+    text = re.sub(r"\A\s*sep=.[ \t]*\r?\n", "", text, flags=re.IGNORECASE)
     first_line = text.lstrip().partition("\n")[0]
     delimiter = next((mark for mark in ";\t" if mark in first_line), ",")
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     filled = filter(any, ([cell.strip() for cell in row] for row in table))
-    column_of = {title: column for column, title in enumerate(next(filled, []))}
-    columns = [column_of[title] for title in titles]
+    column_of = {title.casefold(): column for column, title in enumerate(next(filled, []))}
+    columns = [column_of[title.casefold()] for title in titles]
     for row in filled:
         yield [row[column] for column in columns]
 
@@ -99,7 +107,7 @@ def read_labels(source: PathLike) -> tuple[str, ...]:
     if is_tar(head):
         return labels_from_devkit(source)
     # Of text in UTF-16, every other byte is NUL.
-    if b"ImageId" in head.replace(b"\0", b""):
+    if b"imageid" in head.replace(b"\0", b"").lower():
         return labels_from_kaggle(source)
     raise ValueError(
         f"{source} gives no labels: name the devkit .tar.gz or Kaggle's LOC_val_solution.csv"
@@ -145,13 +153,17 @@ def train_counts(source: PathLike) -> dict[str, int]:
         return train_counts_from_index(TarIndex.load(source))
     if is_tar(_read(source)[:_HEAD]):
         return _read_devkit(source).train_counts
-    return {wnid: len(names) for wnid, names in read_train_list(source).items()}
+    remedy = (
+        "name the training archive's .npz (imnet index makes it), the development kit .tar.gz or "
+        "Kaggle's train_cls.txt"
+    )
+    return {wnid: len(names) for wnid, names in read_train_list(source, remedy).items()}
 
 
-def read_train_list(source: Path) -> dict[str, set[str]]:
+def read_train_list(source: Path, remedy: str) -> dict[str, set[str]]:
     """The training images of each class, without .JPEG, by Kaggle's train_cls.txt.
 
-    Its lines are ``<wnid>/<name>`` and a number. ValueError for another file.
+    Its lines are ``<wnid>/<name>`` and a number. ValueError, with the ``remedy``, for another file.
     """
     images: dict[str, set[str]] = {}
     for line in _read_text(source).splitlines():
@@ -159,11 +171,7 @@ def read_train_list(source: Path) -> dict[str, set[str]]:
             continue
         wnid, _, name = line.split()[0].partition("/")
         if not (name and catalog.WNID.fullmatch(wnid)):
-            raise ValueError(
-                f"{source} gives no counts, as a line is {line[:80]!r}: name the training "
-                "archive's .npz (imnet index makes it), the development kit .tar.gz or Kaggle's "
-                "train_cls.txt"
-            )
+            raise ValueError(f"{source} gives no counts, as a line is {line[:80]!r}: {remedy}")
         images.setdefault(wnid, set()).add(name)
     if not images:
         raise ValueError(f"{source} is empty: is it Kaggle's train_cls.txt?")
@@ -186,6 +194,9 @@ def _read(path: Path, remedy: str = "download it again") -> bytes:
         ) from error
     if len(data) > _LARGEST:
         raise ValueError(f"{path} is too large to be a table of Kaggle's or the development kit")
+    # The parts of a workbook stand in its zip by name; older ones are OLE files.
+    if (data.startswith(b"PK") and b"xl/" in data) or data.startswith(b"\xd0\xcf\x11\xe0"):
+        raise ValueError(f"{path} is a spreadsheet's own file (.xlsx): save it as CSV in UTF-8")
     refuse_packed(data, path)
     return data
 
@@ -193,9 +204,10 @@ def _read(path: Path, remedy: str = "download it again") -> bytes:
 def _read_text(path: Path) -> str:
     """A table, with or without a byte-order mark; ValueError for other text than UTF-8."""
     data = _read(path)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
+    wide = catalog.wide_encoding(data)
+    if wide:
         raise ValueError(
-            f"{path} is in UTF-16, as spreadsheets write it: save it as CSV in UTF-8, or download "
+            f"{path} is in {wide}, as spreadsheets write it: save it as CSV in UTF-8, or download "
             "it again"
         )
     try:

@@ -6,7 +6,7 @@
 ``Job``, ``ShardTask`` and ``pack_shard`` are for a scheduler of your own.
 """
 
-from imnetlib.pack.classes import CLASSES
+from imnetlib.pack.classes import CLASSES, verify_classes_beside
 from imnetlib.pack.listing import EXTENSIONS, list_archive, list_flat_folder, list_folder
 from imnetlib.pack.lists import ImageList, select, shuffle, split, verify_labels
 from imnetlib.pack.lst import read_lst, write_lst
@@ -21,5 +21,6 @@ __all__ = [
     "PackError", "Parquet", "ShardSurvey", "ShardTask", "Summary", "Tar", "Unreadable",
     "estimate_shards", "failures_path", "list_archive", "list_flat_folder", "list_folder",
     "list_parquet", "open_parquet", "pack", "pack_shard", "read_lst", "select", "shard_tasks",
-    "shuffle", "shuffle_parquet", "split", "survey_shard", "verify_labels", "write_lst",
+    "shuffle", "shuffle_parquet", "split", "survey_shard", "verify_classes_beside", "verify_labels",
+    "write_lst",
 ]  # fmt: skip

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from imnetlib import catalog
+from imnetlib.arguments import PathLike
 from imnetlib.files import write_bytes_atomically
-from imnetlib.pack.lists import ImageList
+from imnetlib.pack.lists import NO_CLASS, ImageList
 
 # The class of each label, one a line. In a folder it holds for all lists and shards.
 CLASSES = "synset.txt"
 _REMEDY = "take another folder, or remove this file if nothing beside it needs it"
+
+
+def verify_classes_beside(rec: PathLike, labels: Iterable[float]) -> list[str]:
+    """What contradicts the classes kept beside a shard, a sentence; empty where none are kept.
+
+    ``labels``: those of its records; -1 is none of the classes.
+    """
+    path = Path(rec).with_name(CLASSES)
+    if not path.exists():
+        return []
+    try:
+        classes = len(catalog.read_classes(path))
+    except (ValueError, OSError) as error:
+        return [str(error)]
+    wrong = sorted({label for label in labels if label not in range(NO_CLASS, classes)})
+    if not wrong:
+        return []
+    return [
+        f"{path} has {classes:,} classes, 0 to {classes - 1}, but records have {len(wrong):,} "
+        f"other labels, such as {wrong[0]:g}: {_REMEDY}"
+    ]
 
 
 def with_classes(images: ImageList, folder: Path) -> ImageList:

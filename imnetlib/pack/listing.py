@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib.archive import TarIndex
-from imnetlib.arguments import Names, PathLike, require, require_several, require_type
+from imnetlib.arguments import Integers, Names, PathLike, require, require_several, require_type
+from imnetlib.catalog import IMAGE_EXTENSIONS, WNID
 from imnetlib.files import listed_names
-from imnetlib.pack.lists import NO_CLASS, ImageList, class_names, select
+from imnetlib.pack.lists import LINES_PER_BLOCK, NO_CLASS, ImageList, class_names, select
 
 # Those that im2rec takes.
 EXTENSIONS = (".jpeg", ".jpg", ".png")
-# Other formats that can be packed.
-_MORE_EXTENSIONS = (".bmp", ".gif", ".tif", ".tiff", ".webp")
-
 # The parquet release puts the class behind it: ILSVRC2012_val_00000001_n01751748.JPEG.
-_NUMBER = re.compile(rb"(\d+)(?:_n\d{8})?\.\w+$")
+_NUMBER = re.compile(rb"(\d+)(?:_(n\d{8}))?\.\w+$")
+_LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)
 
 Unknown: TypeAlias = Literal["refuse", "keep", "omit"]
 
@@ -66,16 +65,10 @@ def list_folder(
     # As arrays, since millions of bytes objects take three times the memory.
     images = [np.array(_images(folder / name, f"{name}/", taken, others)) for name in names]
     others.warn()
-    present = [name for name, paths in zip(names, images, strict=True) if len(paths)]
-    if not present or (len(present) < len(names) and wnids is None):
-        empty = set(names).difference(present)
-        raise ValueError(
-            f"{folder}: {len(empty)} of {len(names)} class folders hold no image "
-            f"({listed_names(empty)}): name the folder of the class folders itself, "
-            "with an image in each"
-        )
+    counts = np.array([len(paths) for paths in images])
+    present = _require_images(folder, names, counts, wnids)
     members = [paths for paths in images if len(paths)]
-    class_of_image = np.repeat(np.arange(len(present)), [len(paths) for paths in members])
+    class_of_image = np.repeat(np.arange(len(present)), counts[counts > 0])
     return _labelled(folder, np.concatenate(members), class_of_image, present, wnids, unknown)
 
 
@@ -103,17 +96,21 @@ def list_archive(
     wnids: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     *,
+    extensions: Sequence[str] = EXTENSIONS,
     unknown: Unknown = "refuse",
 ) -> ImageList:
-    """List the members of an archive; ``paths`` are their names in the index (chapter 4).
+    """List the images of an archive; ``paths`` are their names in the index (chapter 4).
 
     A tar of tars: in archive order. A flat tar: in the order of the numbers in the file names (the
     order in a tar is no guide), and ``wnids`` gives the class of image 1, 2, … The label of a class
     is its position in ``classes``, or else among the classes that occur, in natural order.
-    ``unknown``: as in :func:`list_folder`, for classes that are not in ``classes``. Raises
-    ValueError where classes or counts do not fit.
+    ``extensions`` and ``unknown``: as in :func:`list_folder`, the latter for classes that are not
+    in ``classes``. Where names begin with another wnid than that of their class, a warning says
+    so. Raises ValueError where classes or counts do not fit, a name ends in another class than its
+    label, or an image is of no class.
     """
     require_type(index, TarIndex, "index is a TarIndex (archive.open_index gives one)")
+    index = _images_of(index, _require_extensions(extensions))
     if not index.class_names:
         if wnids is None:
             raise ValueError(
@@ -128,9 +125,64 @@ def list_archive(
         )
     loose = index.names[index.classes < 0]
     if len(loose):
-        first = loose[0].decode()
-        raise ValueError(f"{index.path} holds {len(loose)} files of no class, first {first}")
-    return _labelled(index.path, index.names, index.classes, index.class_names, classes, unknown)
+        raise ValueError(
+            f"{index.path} holds {len(loose):,} images of no class, first {loose[0].decode()}: "
+            "unpack it, then list each folder of class folders (train/ and val/, say) by itself"
+        )
+    counts = np.bincount(index.classes, minlength=len(index.class_names))
+    present = _require_images(index.path, index.class_names, counts, classes)
+    class_of_image = (np.cumsum(counts > 0) - 1)[index.classes]
+    return _labelled(index.path, index.names, class_of_image, present, classes, unknown)
+
+
+def _images_of(index: TarIndex, taken: tuple[str, ...]) -> TarIndex:
+    """The index without what is no image by its name; a warning a kind says how many."""
+    suffixes = [np.frombuffer(os.fsencode(extension), np.uint8) for extension in taken]
+    width = max(map(len, suffixes))
+    is_image = np.empty(len(index), bool)
+    for start in range(0, len(index), LINES_PER_BLOCK):
+        rows = slice(start, start + LINES_PER_BLOCK)
+        text, file_name = _letters(index.names[rows])
+        hidden = _window(text, file_name, 1)[:, 0] == ord(".")
+        end = np.char.str_len(index.names[rows])
+        tail = _LOWER[_window(text, end - width, width)]
+        ends = [(tail[:, -len(suffix) :] == suffix).all(1) for suffix in suffixes]
+        is_image[rows] = ~hidden & np.any(ends, axis=0)
+    if is_image.all():
+        return index
+    others = _Others(index.path)
+    for name in map(os.fsdecode, index.names[~is_image].tolist()):
+        others.add(_kind(name.rpartition("/")[2], taken), name)
+    others.warn()
+    return index.select(np.flatnonzero(is_image))
+
+
+def _letters(names: Names) -> tuple[NDArray[np.uint8], Integers]:
+    """The bytes of names (n, width), and where the file name begins in each (n,)."""
+    text = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), -1)
+    columns = np.arange(1, text.shape[1] + 1, dtype=np.min_scalar_type(text.shape[1]))
+    return text, ((text == ord("/")) * columns).max(1).astype(np.int64)
+
+
+def _window(text: NDArray[np.uint8], start: Integers, width: int) -> NDArray[np.uint8]:
+    """``width`` bytes of each row from ``start`` on (n, width); those outside of it repeat."""
+    columns = (start[:, None] + np.arange(width)).clip(0, text.shape[1] - 1)
+    return np.take_along_axis(text, columns, 1)
+
+
+def _require_images(
+    where: Path, names: Sequence[str], counts: Integers, classes: Sequence[str] | None
+) -> list[str]:
+    """The classes with images; ValueError where there are none, or the others shift labels."""
+    present = [name for name, count in zip(names, counts.tolist(), strict=True) if count]
+    if not present or (len(present) < len(names) and classes is None):
+        empty = set(names).difference(present)
+        raise ValueError(
+            f"{where}: {len(empty)} of {len(names)} class folders hold no image "
+            f"({listed_names(empty)}): name the folder of the class folders itself, "
+            "with an image in each, or the classes (imnet list: --classes)"
+        )
+    return present
 
 
 def _numbered(
@@ -150,6 +202,16 @@ def _numbered(
         raise ValueError(
             f"{where} should hold {len(wnids)} images numbered from 1, one for each wnid; "
             f"it holds {len(names)}{ends}"
+        )
+    wrong = [
+        f"{names[row].decode()} of {wnid}"
+        for row, wnid in zip(order, wnids, strict=True)
+        if (match := matches[row]) and match[2] not in (None, wnid.encode())
+    ]
+    if wrong:
+        raise ValueError(
+            f"{where}: {len(wrong):,} of {len(names):,} names end in another class than the labels "
+            f"give them, first {wrong[0]}: the labels are those of other images"
         )
     occurring, class_of_image = np.unique(np.asarray(wnids), return_inverse=True)
     paths = np.array(names)[order]
@@ -197,6 +259,7 @@ def _labelled(
     of_class = np.array([positions.get(name, NO_CLASS) for name in present], np.float32)
     labels = of_class[class_of_image]
     images = ImageList(np.arange(len(paths)), labels[:, None], paths, order)
+    _warn_of_strangers(where, images.paths, class_of_image, present)
     if lacking:
         fate = f"get label {NO_CLASS}" if unknown == "keep" else "are left out"
         warnings.warn(
@@ -205,6 +268,29 @@ def _labelled(
             stacklevel=3,
         )
     return select(images, labels != NO_CLASS) if unknown == "omit" else images
+
+
+def _warn_of_strangers(
+    where: Path, paths: Names, class_of_image: NDArray[np.integer[Any]], present: Sequence[str]
+) -> None:
+    """Name images called by a wnid, ``n01440764_1.JPEG``, that lie in the folder of another."""
+    own = np.array([name if WNID.fullmatch(name) else "" for name in present]).astype("S9")
+    strangers = list[Integers]()
+    for start in range(0, len(paths), LINES_PER_BLOCK):
+        rows = slice(start, start + LINES_PER_BLOCK)
+        first = _window(*_letters(paths[rows]), 10)
+        digits = (first[:, 1:9] >= ord("0")) & (first[:, 1:9] <= ord("9"))
+        called = (first[:, 0] == ord("n")) & (first[:, 9] == ord("_")) & digits.all(1)
+        classes = own[class_of_image[rows]]
+        other = first.view("S10").ravel().astype("S9") != classes
+        strangers.append(start + np.flatnonzero(called & other & (classes != b"")))
+    found = np.concatenate(strangers)
+    if len(found):
+        warnings.warn(
+            f"{where}: {len(found):,} images are called by another class than their folder, "
+            f"such as {os.fsdecode(paths[found[0]])}; they get the label of the folder",
+            stacklevel=4,
+        )
 
 
 def _require_extensions(extensions: Sequence[str]) -> tuple[str, ...]:
@@ -242,16 +328,24 @@ def _images(folder: Path, prefix: str, taken: tuple[str, ...], others: _Others) 
     """
     images = []
     for name, is_folder in _shown(folder, prefix, others):
-        suffix = f".{name.rpartition('.')[2].lower()}"
+        kind = _kind(name, taken)
         if is_folder:
             others.add("folders within class folders" if prefix else "folders", prefix + name)
-        elif name.lower().endswith(taken):
-            images.append(name)
-        elif suffix in (*EXTENSIONS, *_MORE_EXTENSIONS):
-            others.add(f"{suffix} files", prefix + name)
+        elif kind:
+            others.add(kind, prefix + name)
         else:
-            others.add("other files", prefix + name)
+            images.append(name)
     return [os.fsencode(prefix + name) for name in sorted(images, key=_natural)]
+
+
+def _kind(name: str, taken: tuple[str, ...]) -> str:
+    """Why a file is no image by its name: empty for one that is ``taken``."""
+    suffix = f".{name.rpartition('.')[2].lower()}"
+    if name.startswith("."):
+        return "names that begin with a dot"
+    if name.lower().endswith(taken):
+        return ""
+    return f"{suffix} files" if suffix in IMAGE_EXTENSIONS else "other files"
 
 
 def _natural(name: str) -> tuple[str, str]:
@@ -263,15 +357,20 @@ def _shown(folder: Path, prefix: str, others: _Others) -> Iterator[tuple[str, bo
     """What is in ``folder`` without a dot before its name, and whether it is a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            kind = _kind_of_entry(entry)
             if entry.name.startswith("."):
                 others.add("names that begin with a dot", prefix + entry.name)
+            elif kind == "special":
+                others.add("pipes, sockets and devices", prefix + entry.name)
             else:
-                yield entry.name, _is_folder(entry)
+                yield entry.name, kind == "folder"
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind_of_entry(entry: os.DirEntry[str]) -> Literal["folder", "file", "special"]:
+    """What an entry is or links to; a link to nothing, or to itself, is a file."""
     try:
-        return entry.is_dir()
+        if entry.is_file():
+            return "file"
+        return "folder" if entry.is_dir() else "special" if Path(entry).exists() else "file"
     except OSError:
-        # A link to itself, for instance.
-        return False
+        return "file"

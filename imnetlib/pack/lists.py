@@ -17,6 +17,7 @@ from imnetlib.arguments import (
     Integers,
     Names,
     PathLike,
+    real_number,
     require,
     require_several,
     whole_number,
@@ -94,7 +95,9 @@ def _as_paths(paths: ArrayLike) -> Names:
 
 def _as_labels(given: NDArray[np.generic]) -> Floats:
     """In float32: fractions rounded, whole numbers exactly, or ValueError."""
-    if given.dtype.kind not in "iuf" and given.size:
+    # Whole numbers beyond 64 bits come as objects.
+    is_numeric = given.dtype.kind in "iuf" or all(isinstance(value, int) for value in given.flat)
+    if not is_numeric:
         raise TypeError(f"labels are numbers, float32, not {given.dtype}")
     # What is too large becomes infinite, which is refused.
     with np.errstate(over="ignore"):
@@ -128,7 +131,13 @@ def select(images: ImageList, positions: Integers | NDArray[np.bool_] | slice) -
 
 def shuffle(images: ImageList, seed: int) -> ImageList:
     """The same images in the order of :func:`shuffled_positions`; each keeps its id (chapter 4)."""
-    return select(images, shuffled_positions(len(images), whole_number("seed", seed)))
+    return select(images, shuffled_positions(len(images), _require_seed(seed)))
+
+
+def _require_seed(seed: int) -> int:
+    seed = whole_number("seed", seed)
+    require(seed >= 0, "seed is 0 or more", seed)
+    return seed
 
 
 def split(
@@ -140,11 +149,12 @@ def split(
     one of its fraction; with ``stratified`` that holds for each class (first label) by itself.
     Raises ValueError for other fractions.
     """
+    fractions = [real_number("a fraction", fraction) for fraction in fractions]
     limits = np.cumsum(fractions)
     # In this form the condition refuses NaN as well.
     sound = min(fractions, default=-1) >= 0 and abs(limits[-1] - 1) <= 1e-9
     require(sound, "fractions of a split must be positive and sum to 1", list(fractions))
-    order = shuffled_positions(len(images), whole_number("seed", seed))
+    order = shuffled_positions(len(images), _require_seed(seed))
     groups = images.labels[order, 0] if stratified else np.zeros(len(order))
     order = order[np.argsort(groups, kind="stable")]
     _, counts = np.unique(groups, return_counts=True)
@@ -164,6 +174,7 @@ def verify_labels(images: ImageList, wnids: Sequence[str], where: PathLike) -> N
     A label must be a position in ``wnids``, not -1, and where the folder of an image is a wnid or
     one of the classes, that position (chapter 7).
     """
+    wnids = class_names(wnids)
     labels = images.labels[:, 0]
     misfit = _first_of_no_class(images.labels, len(wnids), 0)
     if misfit is not None:

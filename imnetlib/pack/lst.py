@@ -111,8 +111,10 @@ def _parse(rows: list[list[bytes]], width: int) -> _Columns:
     digits = b"".join(chain(numbers, *values))
     # To NumPy 1_000 is a number, and NULs at an end are nothing.
     misread = b"_" in digits or b"\0" in digits or b"\0" in b"".join(names)
-    if misread or len(values) != width - 2 or not np.isfinite(labels).all() or (paths == b"").any():
+    if misread or len(values) != width - 2 or (paths == b"").any():
         raise ValueError(expected)
+    if not np.isfinite(labels).all():
+        raise ValueError("expected labels that are finite in float32")
     for row, column in np.argwhere(np.abs(labels) >= EXACT_UP_TO).tolist():
         if not _is_exact(values[column][row], labels[row, column]):
             raise ValueError(f"expected whole labels that float32 has: all up to {EXACT_UP_TO:,}")
@@ -120,11 +122,9 @@ def _parse(rows: list[list[bytes]], width: int) -> _Columns:
 
 
 def _is_exact(text: bytes, label: np.float32) -> bool:
-    """Whether a whole number kept its value; one with an exponent may be rounded, as fractions."""
-    if b"e" in text.lower():
-        return True
+    """Whether a whole number kept its value, or is the text of nine digits that its label has."""
     value = Fraction(text.strip().decode())
-    return value.denominator > 1 or value == int(label)
+    return value.denominator > 1 or value in (int(label), Fraction(f"{label:.9g}"))
 
 
 def _line_error(path: Path, texts: list[bytes], before: int, width: int) -> ValueError:

@@ -39,7 +39,8 @@ _LARGEST_ID = 2**63 - 2
 
 
 def estimate_shards(total_bytes: int, target_bytes: int) -> int:
-    """How many shards give files of about ``target_bytes``; at least 1."""
+    """How many shards give files of about ``target_bytes``, which is more than 0; at least 1."""
+    require(target_bytes > 0, "target_bytes are more than 0", target_bytes)
     return max(1, round(total_bytes / target_bytes))
 
 
@@ -198,7 +199,7 @@ def _run(tasks: Sequence[ShardTask], executor: Executor | None, advance: Advance
 
 def failures_path(folder: PathLike, name: str, only: tuple[int, int] | None = None) -> Path:
     """Where ``pack`` reports the images that it left out."""
-    part = "" if only is None else f"-{only[0]}-of-{only[1]}"
+    part = "" if only is None else "-{}-of-{}".format(*_require_part(only))
     return Path(folder, f"{name}-failures{part}.tsv")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -62,8 +64,19 @@ class Files:
                 yield reader.read
 
     def _read(self, row: int) -> bytes:
-        with open(self._path(row), "rb", buffering=0) as file:  # noqa: PTH123
+        with open(self._path(row), "rb", buffering=0, opener=_open_regular) as file:
             return file.readall()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a file; OSError for a pipe, which would wait for a writer, and for a device."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    # A folder is refused by open itself.
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,9 @@ class Folder:
     """Images in files under ``root``; the list's paths are relative to it, or absolute."""
 
     root: PathLike
+
+    def __post_init__(self) -> None:
+        require_type(self.root, (str, os.PathLike), "root is the path of the images' folder")
 
     def locate(self, paths: Names, on_error: OnError) -> Files:
         """Find the files, with one listing of each folder.

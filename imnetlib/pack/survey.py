@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from imnetlib import recordio
-from imnetlib.arguments import Integers, PathLike, whole_number
+from imnetlib.arguments import Integers, PathLike, require, whole_number
 from imnetlib.image import ImageError, verify_image
 from imnetlib.parallel import map_ahead
 
@@ -57,7 +57,8 @@ def survey_shard(
     Raises RecordError where the structure is damaged, and ValueError for a malformed .idx beside
     the shard, which is read in that layout only.
     """
-    threads = whole_number("threads", threads or os.cpu_count() or 1)
+    threads = whole_number("threads", (os.cpu_count() or 1) if threads is None else threads)
+    require(threads >= 1, "threads are 1 or more", threads)
     ahead = _BLOCKS_AHEAD_PER_THREAD * threads + 1
     survey_block = functools.partial(_survey_block, decode=decode)
     counts: Counter[float] = Counter()

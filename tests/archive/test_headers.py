@@ -247,3 +247,15 @@ def test_folders_as_the_first_tars_had_them(tmp_path: Path):
     data = member(b"d/", kind=b"\0") + member(b"d/a", b"1", b"\0") + END
     assert [row[0] for row in as_rows(index_tar(write_archive(tmp_path, data)))] == ["d/a"]
     assert as_rows(index_tar(tmp_path / "a.tar")) == by_tarfile(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("name", ["n1.tar.gz", "a/n1.tar.zst", "n1.tar.bz2", "n1.tbz2", "n1.7z"])
+def test_names_that_end_as_packed_tars_do_are_refused(tmp_path: Path, name: str):
+    with pytest.raises(ValueError, match=f"holds {name}: class tars must not be packed"):
+        index_tar(write_archive(tmp_path, member(name.encode()) + END))
+
+
+@pytest.mark.parametrize("name", ["n1/x.tar.jpg", "n1.tar.gz/x.jpg", "x.tar.gz.jpg", "x.tar.txt"])
+def test_names_with_such_an_ending_elsewhere_are_members(tmp_path: Path, name: str):
+    index = index_tar(write_archive(tmp_path, member(name.encode()) + END))
+    assert index.names.tolist() == [name.encode()]

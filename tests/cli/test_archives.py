@@ -302,3 +302,9 @@ def test_a_devkit_that_a_browser_has_unpacked(mirror: Path, tmp_path: Path):
         *(tmp_path / "kit.tar", tmp_path / "out"),
     )
     assert "36 classes, 72 images put in place" in done.output
+
+
+@pytest.mark.parametrize("verb", ["check", "undo"])
+def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path, verb: str):
+    done = imnet("organize", verb, tmp_path / "nowhere")
+    assert (done.exit_code, "nowhere' does not exist" in done.output) == (2, True), done.output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import imnet, put, tar_of
+from making import imnet, jpeg, put, tar_of
 
 from imnetlib import archive, catalog, course, evaluate, pack, recordio
 from imnetlib.image import Transform
@@ -323,10 +323,31 @@ def test_an_archive_is_no_index_and_the_way_to_one_is_told(tmp_path: Path, name:
     assert not (tmp_path / "b.lst").exists()
 
 
-def test_other_extensions_are_for_folders(indexes: tuple[Path, Path], tmp_path: Path):
-    put(tmp_path / "images", {"x/1.webp": b"", "x/2.bmp": b"", "x/3.jpg": b""})
-    taken = ("--extensions", ".webp,.bmp")
-    assert "2 images: " in imnet("list", tmp_path / "images", tmp_path / "a.lst", *taken).output
-    done = imnet("list", indexes[0], tmp_path / "b.lst", *taken)
-    assert done.exit_code == 2
-    assert "--extensions is for folders: of an archive, all is listed" in done.output
+def test_other_extensions_of_folders_and_of_archives(tmp_path: Path):
+    files = {"x/1.webp": b"", "x/2.BMP": b"", "x/3.jpg": b"", "y/4.jpg": b""}
+    put(tmp_path / "images", files)
+    (tmp_path / "images.tar").write_bytes(tar_of(files))
+    imnet("index", tmp_path / "images.tar")
+    for source in (tmp_path / "images", tmp_path / "images.tar.npz"):
+        asked = ("list", source, tmp_path / "a.lst", "--extensions")
+        assert "4 images: " in imnet(*asked, ".webp, .bmp,.jpg").output
+        for wrong in ("jpg", ".jpg,", ".", ""):
+            done = imnet(*asked, wrong)
+            message = f"--extensions has the form .jpg,.webp, not {wrong}"
+            assert (done.exit_code, message in done.output) == (2, True), done.output
+
+
+def test_verify_holds_labels_against_the_classes_beside_the_shards(tmp_path: Path):
+    put(tmp_path / "images", {f"{name}/1.jpg": jpeg() for name in "abc"})
+    imnet("list", tmp_path / "images", tmp_path / "a.lst")
+    imnet("pack", tmp_path / "a.lst", tmp_path / "images", tmp_path / "out", "--pass-through")
+    rec = tmp_path / "out" / "a-00000-of-00001.rec"
+    classes = tmp_path / "out" / "synset.txt"
+    assert imnet("verify", rec).exit_code == 0
+    for text, problem in (
+        ("a\nb\n", f"{classes} has 2 classes, 0 to 1, but records have 1 other labels, such as 2:"),
+        ("", f"{classes} names no class: it is empty"),
+    ):
+        classes.write_text(text)
+        done = imnet("verify", rec)
+        assert (done.exit_code, f"{rec}: {problem}" in done.output) == (1, True), done.output

@@ -327,3 +327,22 @@ def test_more_shards_than_files_may_be_open(tmp_path: Path, images: dict[int, by
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert open_files(tmp_path) == 0
+
+
+def test_shards_of_folders_with_other_classes_are_refused(shards: list[Path], tmp_path: Path):
+    """One label would be two classes; what is beside shards of one folder is not read."""
+    moved = []
+    for shard, folder in zip(shards, ("a", "b", "c"), strict=False):
+        (tmp_path / folder).mkdir()
+        for path in (shard, shard.with_suffix(".idx")):
+            (tmp_path / folder / path.name).symlink_to(path)
+        moved.append(tmp_path / folder / shard.name)
+    for folder in ("a", "b"):
+        (tmp_path / folder / "synset.txt").write_text("x\ny\n")
+    Loader(moved, 8, TRAIN)
+    (tmp_path / "b" / "synset.txt").write_text("y\nx\n")
+    message = "b/synset.txt: class 0 is y there, x here: the shards of one Loader have the same"
+    with pytest.raises(ValueError, match=message):
+        Loader(moved, 8, TRAIN)
+    (tmp_path / "a" / "synset.txt").write_text("")
+    Loader(moved[:1], 8, TRAIN)

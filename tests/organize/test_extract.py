@@ -289,3 +289,24 @@ def test_what_finder_leaves_behind_is_passed_over(flat: Path, train: Path, tmp_p
     organize.extract_train(train, tmp_path / "out")
     (tmp_path / "out" / WNIDS[0] / ".DS_Store").touch()
     assert organize.extract_train(train, tmp_path / "out").written == 0
+
+
+@pytest.mark.parametrize("extract_all", [organize.extract_train, organize.extract_validation])
+def test_loose_files_that_are_no_images_are_left_out(
+    tmp_path: Path, extract_all: Callable[..., organize.Extraction]
+):
+    is_train = extract_all is organize.extract_train
+    images = TRAIN if is_train else FLAT
+    loose = {"README.txt": b"", "synset.txt": b"", "data.csv": b""}
+    path = tmp_path / "t.tar"
+    path.write_bytes(tar_of(loose | images))
+    with pytest.warns(
+        UserWarning,
+        match=r"files that are no images are left out: 3 \(README.txt, data.csv, synset.txt\)",
+    ):
+        done = extract_all(path, tmp_path / "out")
+    assert (images_in(tmp_path / "out"), done.written) == (images, len(images))
+    for wrong in (images | {"photo.webp": b""}, loose):
+        path.write_bytes(tar_of(wrong))
+        with pytest.raises(ValueError, match=r"t\.tar: [13],? members are not called"):
+            extract_all(index_tar(path), tmp_path / "other")

@@ -201,13 +201,6 @@ def test_a_class_folder_that_was_there_before(
     assert images_in(tmp_path) == before
 
 
-def test_what_finder_leaves_behind_is_passed_over(download: Path, tmp_path: Path):
-    (download / organize.KAGGLE_IMAGES / "train" / ".DS_Store").touch()
-    (download / organize.KAGGLE_IMAGES / "train" / WNIDS[0] / ".DS_Store").touch()
-    train, _ = organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
-    assert (train.moved, train.in_place) == (9, 0)
-
-
 def test_another_folder_is_refused(download: Path, tmp_path: Path):
     message = r"ILSVRC lacks LOC_synset_mapping\.txt, .*: name the folder into"
     with pytest.raises(FileNotFoundError, match=message):
@@ -264,3 +257,31 @@ def test_the_verbs(download: Path, tmp_path: Path):
     output = imnet("organize", "validation", images / "val", table, images / "val")
     assert "12 images put in place" in output
     assert images_in(images / "val") == SORTED
+
+
+@pytest.mark.parametrize("lacking", ["train", "val"])
+def test_a_download_without_its_images_is_named(download: Path, tmp_path: Path, lacking: str):
+    folder = download / organize.KAGGLE_IMAGES / lacking
+    folder.rename(tmp_path / "away")
+    message = (
+        rf"kaggle lacks {organize.KAGGLE_IMAGES}/{lacking}: name .*, or unzip it again \(unzip"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+
+
+def test_a_list_of_training_images_that_is_none_is_to_be_unzipped(download: Path, tmp_path: Path):
+    (download / organize.KAGGLE_TRAIN_LIST).write_text("404 not found\n")
+    with pytest.raises(ValueError, match=r"train_cls\.txt gives no counts, .*: unzip it again$"):
+        organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+
+
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", ".DS_Store"])
+def test_what_finder_or_windows_leaves_behind_is_passed_over(
+    download: Path, tmp_path: Path, name: str
+):
+    for folder in ("train", f"train/{WNIDS[0]}", "val"):
+        (download / organize.KAGGLE_IMAGES / folder / name).write_bytes(b"")
+    train, validation = organize.adopt_kaggle(download, tmp_path / "train", tmp_path / "val")
+    assert (train.moved, validation.moved) == (9, 12)
+    assert organize.survey_folders(tmp_path / "train").counts == dict.fromkeys(WNIDS, 3)

@@ -9,6 +9,7 @@ import lzma
 import random
 import re
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,10 @@ def test_labels_that_are_not_whole(tmp_path: Path):
     table = kaggle(tmp_path, LABELS)
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(line for line in lines if "00000005" not in line))
-    message = r"1 missing \(ILSVRC2012_val_00000005.JPEG\) and 1 unexpected"
+    message = (
+        r"csv lacks the rows of some images \(ILSVRC2012_val_00000005.JPEG\), as its \d+ rows go "
+        rf"on to ILSVRC2012_val_{len(LABELS):08d}.JPEG: download it again"
+    )
     with pytest.raises(ValueError, match=message):
         organize.labels_from_kaggle(table)
 
@@ -261,3 +265,25 @@ def test_what_should_be_there_from_three_files(tmp_path: Path):
     message = r"synset\.txt gives no counts, as a line is 'n01440764 tench': name the training"
     with pytest.raises(ValueError, match=message):
         organize.train_counts(tmp_path / "synset.txt")
+
+
+@pytest.mark.parametrize("head", ["sep=;\r\n", "SEP=;\n", ""])
+@pytest.mark.parametrize("titles", ["imageid;predictionstring", "IMAGEID;PredictionString"])
+def test_a_table_of_other_spreadsheets(tmp_path: Path, head: str, titles: str):
+    table = kaggle(tmp_path, LABELS)
+    _, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([head + titles, *(row.replace(",", ";") for row in rows)]))
+    assert organize.read_labels(table) == LABELS
+
+
+def test_spreadsheets_files_and_wide_text_are_named(tmp_path: Path):
+    table = kaggle(tmp_path, LABELS)
+    text = table.read_text()
+    for encoding in ("utf-16", "utf-16-le", "utf-32", "utf-32-le", "utf-32-be"):
+        table.write_text(text, encoding=encoding)
+        with pytest.raises(ValueError, match=f"csv is in {encoding[:6].upper()}, as spreadsheets"):
+            organize.read_labels(table)
+    with zipfile.ZipFile(table, "w") as book:
+        book.writestr("xl/workbook.xml", text)
+    with pytest.raises(ValueError, match=r"csv is a spreadsheet's own file \(.xlsx\): save it as"):
+        organize.read_labels(table)

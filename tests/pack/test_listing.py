@@ -184,6 +184,111 @@ def test_a_flat_tar_is_labelled_by_number_whatever_its_order(tmp_path: Path):
         pack.list_archive(index)
 
 
+@pytest.mark.parametrize("listed", [pack.list_folder, lambda path: pack.list_archive(tarred(path))])
+def test_images_called_by_the_class_of_another_folder_are_named(
+    tmp_path: Path, listed: Callable[[Path], pack.ImageList]
+):
+    """A folder that is no wnid has no images of other classes by their names."""
+    names = ["n00000001/n00000001_1.jpg", "n00000001/n00000002_10.jpg", "n00000001/n00000002.jpg"]
+    names += ["dogs/n00000002_3.jpg", "n00000002/a.jpg", "n00000002/n000000012_1.jpg"]
+    put(tmp_path / "images", names)
+    with pytest.warns(UserWarning, match="another class") as caught:
+        images = listed(tmp_path / "images")
+    where = "images.tar" if listed is not pack.list_folder else "images"
+    assert heard(caught) == [
+        f"{tmp_path}/{where}: 1 images are called by another class than their folder, such as "
+        "n00000001/n00000002_10.jpg; they get the label of the folder"
+    ]
+    assert len(images) == 6
+
+
+def tarred(folder: Path) -> TarIndex:
+    """The index of a tar of all files of ``folder``, class folders and loose ones."""
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return index_tar(tar(folder.with_suffix(".tar"), folder, names))
+
+
+@pytest.mark.parametrize("from_tar", [False, True])
+def test_names_that_end_in_another_class_than_their_label_are_refused(
+    tmp_path: Path, from_tar: bool
+):
+    """As ImageNet's parquet release names them."""
+    wnids = ["n00000001", "n00000002", "n00000002"]
+    images = put(tmp_path / "val", [f"v_{n}_{wnid}.JPEG" for n, wnid in enumerate(wnids, 1)])
+    index = tarred(images)
+
+    def listed(labels: list[str]) -> pack.ImageList:
+        if from_tar:
+            return pack.list_archive(index, labels)
+        return pack.list_flat_folder(images, labels)
+
+    assert listed(wnids).labels[:, 0].tolist() == [0, 1, 1]
+    message = (
+        r"2 of 3 names end in another class than the labels give them, first v_1_n00000001\.JPEG "
+        "of n00000002: the labels are those of other images"
+    )
+    with pytest.raises(ValueError, match=message):
+        listed(["n00000002", "n00000002", "n00000001"])
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_archive_leaves_out_what_a_folder_does(tmp_path: Path, flat: bool):
+    names = ["1.JPEG", "2.jpg", "3.webp", ".4.jpg", "notes.txt", "g", "5.jpg.part"]
+    folder = put(tmp_path / "images", names if flat else [f"n1/{name}" for name in names])
+    if not flat:
+        put(folder, ["n2/6.PNG", "README.txt", "synset.txt", "labels.csv"])
+    with pytest.warns(UserWarning, match="are left out") as caught:
+        images = pack.list_archive(tarred(folder), ["x", "y"] if flat else None)
+    expected = ["1.JPEG", "2.jpg"] if flat else ["n1/1.JPEG", "n1/2.jpg", "n2/6.PNG"]
+    assert images.paths.tolist() == [name.encode() for name in expected]
+    first = "5.jpg.part" if flat else "README.txt"
+    prefix = "" if flat else "n1/"
+    assert heard(caught) == [
+        f"{tmp_path}/images.tar: {kind}"
+        for kind in (
+            f".webp files are left out: 1, such as {prefix}3.webp; the argument extensions takes "
+            "them (imnet list: --extensions)",
+            f"names that begin with a dot are left out: 1, such as {prefix}.4.jpg",
+            f"other files are left out: {3 if flat else 6}, such as {first}",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["train/n1/1.jpg", "train/n2/2.jpg", "val/v_1.jpg"],
+            "holds 1 images of no class, first val/v_1.jpg: unpack it, then list each folder of "
+            r"class folders \(train/ and val/, say\) by itself",
+        ),
+        (["n1/1.jpg", "n2/2.txt"], r"1 of 2 class folders hold no image \(n2\)"),
+        (["n1/1.webp", "n2/2.txt"], r"2 of 2 class folders hold no image \(n1, n2\)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* are left out")
+def test_an_archive_with_images_of_no_class_or_classes_of_no_image_is_refused(
+    tmp_path: Path, names: list[str], message: str
+):
+    index = tarred(put(tmp_path / "images", names))
+    with pytest.raises(ValueError, match=message):
+        pack.list_archive(index)
+
+
+def test_what_is_no_file_is_left_out(tmp_path: Path):
+    """Packing would wait for the other end of a pipe."""
+    put(tmp_path, ["n1/a.jpg"])
+    os.mkfifo(tmp_path / "n1" / "b.jpg")
+    (tmp_path / "n1" / "c.jpg").symlink_to("b.jpg")
+    (tmp_path / "n1" / "d.jpg").symlink_to("/dev/zero")
+    (tmp_path / "n1" / "e.jpg").symlink_to("a.jpg")
+    with pytest.warns(
+        UserWarning, match="pipes, sockets and devices are left out: 3, such as n1/b.jpg$"
+    ):
+        images = pack.list_folder(tmp_path)
+    assert images.paths.tolist() == [b"n1/a.jpg", b"n1/e.jpg"]
+
+
 def test_a_link_to_itself_is_a_file_that_packing_will_name(tmp_path: Path):
     (tmp_path / "n1").mkdir()
     (tmp_path / "n1" / "a.JPEG").touch()

@@ -135,7 +135,7 @@ def test_long_lists_cross_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 BAD_LINES = [
     *("1\t2", "1", "1\t0\t", "1\t0\t  ", "1\t0\t1\ta.jpg"),
     *("x\t0\ta.jpg", "1.5\t0\ta.jpg", f"{2**63}\t0\ta.jpg"),
-    *("1\tcat\ta.jpg", "1\t\ta.jpg", "1\tnan\ta.jpg", "1\t1e39\ta.jpg", "1\t-inf\ta.jpg"),
+    *("1\tcat\ta.jpg", "1\t\ta.jpg"),
     *("1_0\t0\ta.jpg", "1\t1_0\ta.jpg", "1\0\t0\ta.jpg", "1\t0\ta.jpg\0"),
 ]
 
@@ -148,6 +148,15 @@ def test_a_bad_line_is_named(tmp_path: Path, bad: str) -> None:
     ) as caught:
         pack.read_lst(tmp_path / "a.lst")
     assert repr(bad) in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["nan", "-inf", "3.5e38", "1e39"])
+def test_a_label_that_is_not_finite_is_named(tmp_path: Path, label: str) -> None:
+    (tmp_path / "a.lst").write_text(f"0\t1\ta.jpg\n1\t{label}\ta.jpg\n")
+    with pytest.raises(
+        ValueError, match=r"a\.lst, line 2: expected labels that are finite in float32, found"
+    ):
+        pack.read_lst(tmp_path / "a.lst")
 
 
 def test_blank_lines_and_an_editors_mark_are_passed_over(tmp_path: Path) -> None:
@@ -190,8 +199,20 @@ def test_arrays_that_disagree_are_refused(shape: tuple[int, ...]) -> None:
 # Numbers at the edges of their types.
 
 LAST_EXACT = 2**24
-HOLDABLE = ["16777216", "-16777216.000000", "16777218", "16777217.5", "0.1", "16777217e0", "1e30"]
-CHANGED = ["16777217", "16777217.000000", "-16777217", " 16777219 ", "9007199254740993", "1" * 30]
+HOLDABLE = ["16777216", "-16777216.000000", "16777218", "16777217.5", "0.1", "1.6777216e7", "1e10"]
+HOLDABLE += ["9.99999968e+37"]
+CHANGED = [
+    "16777217e0",
+    "1.6777217e7",
+    "1e30",
+    "1e38",
+    "16777217",
+    "16777217.000000",
+    "-16777217",
+    " 16777219 ",
+    "9007199254740993",
+    "1" * 30,
+]
 
 
 @pytest.mark.parametrize("text", HOLDABLE)
@@ -350,3 +371,27 @@ def test_a_folder_counts_as_a_class_only_where_it_names_one(path: str):
     wrong = replace(images, paths=np.array([*fitting[:3], path.encode()]))
     with pytest.raises(ValueError, match=rf"a\.lst: label 0 is n01440764, but {path} has it"):
         pack.verify_labels(wrong, wnids, "a.lst")
+
+
+def test_whole_labels_beyond_64_bits_are_numbers():
+    assert pack.ImageList([0], [[2**64]], [b"a"]).labels.tolist() == [[2.0**64]]
+    with pytest.raises(ValueError, match=f"labels are float32, which has no {2**64 + 1}; it has"):
+        pack.ImageList([0], [[2**64 + 1]], [b"a"])
+
+
+def test_arguments_that_would_be_misread_are_refused():
+    images = pack.ImageList([0, 1], [[0], [0]], [b"a", b"b"])
+    with pytest.raises(ValueError, match="seed is 0 or more, not -1"):
+        pack.shuffle(images, -1)
+    with pytest.raises(ValueError, match="seed is 0 or more, not -1"):
+        pack.split(images, [0.5, 0.5], -1)
+    with pytest.raises(TypeError, match="a fraction is a number, not 'a'"):
+        pack.split(images, ["a", "b"], 0)
+    with pytest.raises(TypeError, match="classes are several, in a list or a tuple, not 'n01'"):
+        pack.verify_labels(images, "n01", "a.lst")
+    with pytest.raises(ValueError, match="target_bytes are more than 0, not 0"):
+        pack.estimate_shards(10, 0)
+    with pytest.raises(TypeError, match=r"only is \(i, n\), machine i of n, .*, not '0::2'"):
+        pack.failures_path("x", "n", "0::2")
+    with pytest.raises(TypeError, match="root is the path of the images' folder, not None"):
+        pack.Folder(None)

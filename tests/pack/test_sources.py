@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import stat
 import tarfile
 import tempfile
 from pathlib import Path
@@ -205,3 +206,24 @@ def test_a_repaired_file_gets_in(tmp_path: Path):
     strict = pack(images, Folder(root), out, "set", shards=2, settings=SMALL, on_error="stop")
     assert not strict.failures
     assert contents(out) == contents(calm)
+
+
+@pytest.mark.parametrize("special", ["pipe", "device", "socket"])
+def test_what_is_no_regular_file_is_reported_at_once(photos: Path, tmp_path: Path, special: str):
+    images = listed(photos)
+    images = ImageList([0, 1], [[0], [0]], [images.paths[0], b"n00/special.JPEG"])
+    first = images.paths[0].decode()
+    (tmp_path / "root" / first).parent.mkdir(parents=True)
+    (tmp_path / "root" / first).symlink_to(photos / first)
+    path = tmp_path / "root" / "n00" / "special.JPEG"
+    path.parent.mkdir(exist_ok=True)
+    if special == "pipe":
+        os.mkfifo(path)
+    elif special == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    done = pack(images, Folder(tmp_path / "root"), tmp_path / "out", "a", shards=1, settings=SMALL)
+    assert (done.images, len(done.failures)) == (1, 1)
+    expected = "No such device or address" if special == "socket" else "not a regular file"
+    assert done.failures[0].reason == expected

@@ -214,3 +214,8 @@ def test_verify_names_what_read_identities_names(
     header = int(offsets[keys == 0][0])
     assert [one.reason for one in found if one.offset == header] == [str(caught.value)]
     assert imnet("verify", rec).exit_code == 1
+
+
+def test_a_survey_with_no_thread_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="threads are 1 or more, not 0"):
+        survey_shard(tmp_path / "a.rec", decode=False, threads=0)
