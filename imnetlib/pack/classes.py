@@ -29,12 +29,13 @@ def verify_classes_beside(rec: PathLike, labels: Iterable[float]) -> list[str]:
         classes = len(catalog.read_classes(path))
     except (ValueError, OSError) as error:
         return [str(error)]
-    wrong = sorted({label for label in labels if label not in range(NO_CLASS, classes)})
+    # In range() a float is looked for number by number.
+    wrong = [x for x in labels if not (NO_CLASS <= x < classes and x == int(x))]
     if not wrong:
         return []
     return [
         f"{path} has {classes:,} classes, 0 to {classes - 1}, but records have {len(wrong):,} "
-        f"other labels, such as {wrong[0]:g}: {_REMEDY}"
+        f"other labels, such as {max(wrong):g}: put the file back that belongs to them"
     ]
 
 

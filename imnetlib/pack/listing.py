@@ -206,7 +206,9 @@ def _numbered(
     wrong = [
         f"{names[row].decode()} of {wnid}"
         for row, wnid in zip(order, wnids, strict=True)
-        if (match := matches[row]) and match[2] not in (None, wnid.encode())
+        if (match := matches[row])
+        and match[2] not in (None, wnid.encode())
+        and WNID.fullmatch(wnid)
     ]
     if wrong:
         raise ValueError(

@@ -9,9 +9,9 @@ import gzip
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -153,33 +153,28 @@ def test_a_signal_stops_a_verb_and_the_same_command_goes_on(
     assert end_of(places, out) == end_of(places, calm)
 
 
-@contextmanager
-def open_when_read(pipe: Path, process: BaseProcess) -> Iterator[None]:
-    """Hold a named pipe open once the process reads it."""
-    while process.is_alive():
-        with suppress(OSError):
-            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        time.sleep(0.005)
-    yield
-    os.close(descriptor)
+def never_open(stuck: str, sign: Path) -> None:
+    """Let this process wait for ever where it opens ``stuck``, as on a server that is gone."""
+    opens = os.open
+
+    def waiting(path: str, *arguments: int) -> int:
+        if path == stuck:
+            sign.touch()
+            threading.Event().wait()
+        return opens(path, *arguments)
+
+    os.open = waiting
 
 
 def test_what_does_not_answer_is_not_waited_for(places: dict[str, Any], tmp_path: Path):
-    """A thread reads from a pipe that nobody writes to, as from a server that is gone."""
-    photos = tmp_path / "photos"
-    shutil.copytree(places["site"] / "photos", photos)
-    stuck = photos / WNIDS[1] / f"{WNIDS[1]}_3.JPEG"
-    data = stuck.read_bytes()
-    stuck.unlink()
-    os.mkfifo(stuck)
+    photos = places["site"] / "photos"
+    stuck = str(photos / WNIDS[1] / f"{WNIDS[1]}_3.JPEG")
+    sign = tmp_path / "sign"
     command = ["pack", str(places["site"] / "set.lst"), str(photos), str(tmp_path / "out")]
-    process = imnet_process(command, tmp_path / "output", {})
-    with open_when_read(stuck, process):
-        os.kill(process.pid, signal.SIGTERM)
-        assert_stopped(process, signal.SIGTERM, tmp_path / "output")
-    stuck.unlink()
-    stuck.write_bytes(data)
+    process = imnet_process(command, tmp_path / "output", {}, partial(never_open, stuck, sign))
+    wait_for(sign, process)
+    os.kill(process.pid, signal.SIGTERM)
+    assert_stopped(process, signal.SIGTERM, tmp_path / "output")
     assert imnet(*command).exit_code == 0
     end = tree(tmp_path / "out")
     assert end == {name: tree(places["site"] / "packed")[name] for name in end}
