@@ -131,7 +131,10 @@ def test_lists_and_settings_that_cannot_be_packed(tmp_path: Path, photos: Path):
             {"images": "set.lst"},
             r"images are an ImageList \(read_lst reads one\), not 'set.lst' \(str",
         ),
-        ({"source": Path("photos")}, r"source is a Folder or a Tar, not PosixPath\('photos'\)"),
+        (
+            {"source": Path("photos")},
+            r"source is a Folder, a Tar or a Parquet, not PosixPath\('photos'\)",
+        ),
         ({"settings": {}}, r"settings are image\.Settings, not {} \(dict\)"),
         ({"shards": 2.0}, r"shards is a whole number, not 2\.0 \(float\)"),
         ({"shards": True}, r"shards is a whole number, not True \(bool\)"),
