@@ -281,7 +281,8 @@ def _decode_with_pillow(data: bytes, color: int) -> Pixels:
         try:
             picture = _eight_bits(image) if image.mode.startswith("I;16") else image
             as_stored = "L" if picture.mode == "L" else "RGB"
-            if color != -1:
+            # A damaged file may have lost its palette, for which Pillow would ask.
+            if color != -1 or (picture.mode == "P" and picture.palette is None):
                 # Pillow would warn of a palette's.
                 picture.info.pop("transparency", None)
             elif picture.has_transparency_data:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imnetlib.arguments import require, require_type, whole_number
-from imnetlib.image import codec, scaling
+from imnetlib.image import codec, metadata, scaling
 
 Action = Literal["kept", "reencoded", "converted"]
 
@@ -64,13 +64,13 @@ def convert_image(data: codec.Encoded, settings: Settings) -> tuple[bytes, Actio
         return data, "kept"
 
     header = codec.sniff(data)
-    # Other decoders know a JPEG by its third byte, too.
-    begins_well = data.startswith(codec.JPEG_BEGINNING)
     right_color = header.colorspace in _PLAIN[settings.color]
-    plain = header.orientation == 1 and right_color and begins_well
+    plain = header.orientation == 1 and right_color
     height, width = _stored_size(*header.size, settings)
     fits = plain and (height, width) == header.size and settings.encoding == ".jpg"
-    if fits and not settings.reencode:
+    # What is kept has to be a JPEG to any decoder, as its third byte and its header show.
+    is_sound = data.startswith(codec.JPEG_BEGINNING) and metadata.is_regular(data)
+    if fits and is_sound and not settings.reencode:
         codec.verify_image(data)
         return data, "kept"
     _require_limits(height, width, settings.encoding)
@@ -80,7 +80,7 @@ def convert_image(data: codec.Encoded, settings: Settings) -> tuple[bytes, Actio
     if box != (0, 0, height, width):
         pixels = scaling.resize(pixels, height, width, box=box)
     encoded = codec.encode(pixels, settings.encoding, settings.quality)
-    return encoded, "reencoded" if plain else "converted"
+    return encoded, "reencoded" if plain and is_sound else "converted"
 
 
 def _stored_size(height: int, width: int, settings: Settings) -> tuple[int, int]:

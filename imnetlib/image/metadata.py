@@ -72,6 +72,19 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             yield marker, start, at
 
 
+def is_regular(data: bytes) -> bool:
+    """Whether nothing but fill bytes lies between the segments of a JPEG's header.
+
+    libjpeg passes over what lies there; other decoders, Pillow among them, may refuse the file.
+    """
+    at = 2
+    for _, start, end in segments(data):
+        if data[at:start].strip(b"\xff"):
+            return False
+        at = end
+    return True
+
+
 def scan_start(data: bytes) -> int:
     """Where the scan of a JPEG begins; the file's length where there is none."""
     return next((start for marker, start, _ in segments(data) if marker == _SCAN), len(data))
