@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imnetlib import organize
+from imnetlib.course import sample
 from imnetlib.course.root import Root
 
 
@@ -17,22 +18,14 @@ def copy_as_kaggle(root: Root, wnids: Iterable[str], folder: Path) -> Path:
     """
     images = folder / organize.KAGGLE_IMAGES
     (images / "val").mkdir(parents=True)
-    classes = []
-    listed: list[str] = []
-    labels = ["ImageId,PredictionString\n"]
-    for wnid in wnids:
+    classes = list(wnids)
+    stems = []
+    labels: list[str] = []
+    for wnid in classes:
         shutil.copytree(root.train / wnid, images / "train" / wnid)
-        for path in (images / "train" / wnid).iterdir():
-            listed.append(f"{wnid}/{path.stem} {len(listed) + 1}\n")
-        classes.append(f"{wnid} its names\n")
+        stems += [f"{wnid}/{path.stem}" for path in (images / "train" / wnid).iterdir()]
         for path in sorted((root.validation / wnid).iterdir()):
-            # The first label is the head of the table, so images count from 1.
-            name = organize.validation_name(len(labels))
-            shutil.copy(path, images / "val" / name)
-            labels.append(f"{name.removesuffix('.JPEG')},{wnid} 0 0 499 374\n")
-    (folder / organize.KAGGLE_CLASSES).write_text("".join(classes), encoding="utf-8")
-    (folder / organize.KAGGLE_LABELS).write_text("".join(labels), encoding="utf-8")
-    table = folder / organize.KAGGLE_TRAIN_LIST
-    table.parent.mkdir(parents=True)
-    table.write_text("".join(listed), encoding="utf-8")
+            labels.append(wnid)
+            shutil.copy(path, images / "val" / organize.validation_name(len(labels)))
+    sample.write_kaggle_tables(folder, classes, stems, labels)
     return images

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from imnetlib import catalog, evaluate, image, pack, recordio
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
 from imnetlib.course.ways import Part, training_and_validation
@@ -251,11 +251,13 @@ def predict(
     batches = published.relabel(
         checkpoint.predict(network, paths, threads), root.wnids, network.wnids
     )
-    ours = [path.stem for path in root.checkpoints.glob("*.json")]
-    ours += [path.stem for path in root.checkpoints.glob("*.params")]
-    return evaluate.save_predictions(
-        root.predictions, network.wnids, batches, count, source, replace=ours
-    )
+    return _save(root, network.wnids, batches, count, source)
+
+
+def _save(root: Root, wnids: Sequence[str], batches: Any, count: int, source: str) -> Predictions:
+    """Keep predictions in place of earlier ones, if a network of this root has made those."""
+    ours = [path.stem for path in root.checkpoints.glob("*.*")]
+    return evaluate.save_predictions(root.predictions, wnids, batches, count, source, replace=ours)
 
 
 def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = False) -> Predictions:
@@ -272,24 +274,21 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
     if len(wnids) != width:
         raise ValueError(f"{outputs} has {width:,} columns and {columns} {len(wnids):,} classes")
     images = pack.read_lst(root.lists / "validation.lst", root.wnids)
-    order = np.argsort(images.ids, kind="stable")
-    ids = images.ids[order] if found.ids is None else found.ids
-    place = np.minimum(np.searchsorted(images.ids[order], ids), len(order) - 1)
-    if rows != len(ids) or not np.array_equal(images.ids[order][place], ids):
+    ids = np.sort(images.ids) if found.ids is None else found.ids
+    place = _rows_of(images, ids)
+    if rows != len(ids) or not np.array_equal(images.ids[place], ids):
         raise ValueError(
             f"{outputs} has {rows:,} rows and {root.lists / 'validation.lst'} {len(images):,} "
             "images: give a row for each, in the order of their numbers, or their ids in a .npz"
         )
-    table = np.array([*catalog.positions(images.classes, among=wnids), -1])
-    labels = table[images.labels[order, 0][place].astype(np.int64)]
+    labels = _columns_of(images, wnids)[place]
     as_logits = logits or bool(found.logits)
     batches = (
         (evaluate.softmax(block) if as_logits else block, labels[part], ids[part])
         for part, block in evaluate.row_blocks(found.scores)
     )
     source = f"{Path(outputs).stem} {file_crc32(Path(outputs)):08x}"
-    ours = [path.stem for path in root.checkpoints.glob("*.*")]
-    return evaluate.save_predictions(root.predictions, wnids, batches, rows, source, replace=ours)
+    return _save(root, wnids, batches, rows, source)
 
 
 def _network_source(root: Root, network: str) -> str:
@@ -321,23 +320,34 @@ def predicted(root: Root) -> Predictions:
     return predictions
 
 
-def rows_in(predictions: Predictions, images: ImageList, where: Path) -> npt.NDArray[np.int64]:
+def rows_in(predictions: Predictions, images: ImageList, where: Path) -> Integers:
     """Where in its list each predicted image stands: int64 (n,) (chapter 8).
 
     Labels are compared by the classes of the list, if known. ValueError names the first image of
     the predictions in ``where`` that is not in the list, or has another label.
     """
-    order = np.argsort(images.ids, kind="stable")
-    place = np.searchsorted(images.ids, predictions.ids, sorter=order)
-    rows: npt.NDArray[np.int64] = order[np.minimum(place, len(order) - 1)]
+    rows = _rows_of(images, predictions.ids)
     other_id = images.ids[rows] != predictions.ids
-    classes = images.classes or predictions.wnids
-    # The label -1 finds the last of these.
-    columns = np.array([*catalog.positions(classes, among=predictions.wnids), -1])
-    other_label = columns[images.labels[rows, 0].astype(np.int64)] != predictions.labels
+    other_label = _columns_of(images, predictions.wnids)[rows] != predictions.labels
     wrong = other_id | (other_label & (predictions.labels >= 0))
     if wrong.any():
         first = wrong.argmax()
         stranger = f"image {predictions.ids[first]} with label {predictions.labels[first]}"
         raise ValueError(f"{where} has {stranger}, the list has not: make the predictions again")
     return rows
+
+
+def _rows_of(images: ImageList, ids: Integers) -> Integers:
+    """Where in the list each id stands, or would: compare the ids there."""
+    order = np.argsort(images.ids, kind="stable")
+    place = np.searchsorted(images.ids, ids, sorter=order)
+    rows: Integers = order[np.minimum(place, len(order) - 1)]
+    return rows
+
+
+def _columns_of(images: ImageList, wnids: Sequence[str]) -> Integers:
+    """The label of each image as a position in ``wnids``, where the list knows its classes."""
+    # The label -1 finds the last item.
+    columns = np.array([*catalog.positions(images.classes or wnids, among=wnids), -1])
+    labels: Integers = columns[images.labels[:, 0].astype(np.int64)]
+    return labels

@@ -136,12 +136,19 @@ def _folders(root: Root) -> tuple[Part, Part]:
     classes = catalog.read_classes(given) if given.exists() else None
     train = root.class_folders
     training = pack.list_folder(train, classes)
-    for name in _VALIDATION_FOLDERS:
-        if (root.there / name).is_dir() and root.there != train:
-            held_out = root.there / name
-            validation = pack.list_folder(held_out, training.classes, unknown="keep")
-            return Part(training, Folder(train)), Part(validation, Folder(held_out))
-    return _held_out(training, Folder(train))
+    held_out = _validation_folder(root)
+    if held_out is None:
+        return _held_out(training, Folder(train))
+    validation = pack.list_folder(held_out, training.classes, unknown="keep")
+    return Part(training, Folder(train)), Part(validation, Folder(held_out))
+
+
+def _validation_folder(root: Root) -> Path | None:
+    """That of the class folders of a validation set, beside the folder ``train``."""
+    if root.there == root.class_folders:
+        return None
+    folders = (root.there / name for name in _VALIDATION_FOLDERS)
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _list(root: Root) -> tuple[Part, Part]:
@@ -210,10 +217,8 @@ def surveys(root: Root) -> list[FolderSurvey]:
     if root.way == "archives":
         wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
         found.append(organize.survey_folders(root.validation, Counter(wnids)))
-    elif root.way == "folders":
-        for name in _VALIDATION_FOLDERS:
-            if (root.there / name).is_dir() and root.there != root.class_folders:
-                found.append(organize.survey_folders(root.there / name))
+    elif root.way == "folders" and (held_out := _validation_folder(root)):
+        found.append(organize.survey_folders(held_out))
     return found
 
 

@@ -69,7 +69,7 @@ def list_folder(
     present = _require_images(folder, names, counts, wnids)
     members = [paths for paths in images if len(paths)]
     class_of_image = np.repeat(np.arange(len(present)), counts[counts > 0])
-    return _labelled(folder, np.concatenate(members), class_of_image, present, wnids, unknown)
+    return labelled(folder, np.concatenate(members), class_of_image, present, wnids, unknown)
 
 
 def list_flat_folder(
@@ -132,7 +132,7 @@ def list_archive(
     counts = np.bincount(index.classes, minlength=len(index.class_names))
     present = _require_images(index.path, index.class_names, counts, classes)
     class_of_image = (np.cumsum(counts > 0) - 1)[index.classes]
-    return _labelled(index.path, index.names, class_of_image, present, classes, unknown)
+    return labelled(index.path, index.names, class_of_image, present, classes, unknown)
 
 
 def _images_of(index: TarIndex, taken: tuple[str, ...]) -> TarIndex:
@@ -217,10 +217,10 @@ def _numbered(
         )
     occurring, class_of_image = np.unique(np.asarray(wnids), return_inverse=True)
     paths = np.array(names)[order]
-    return _labelled(where, paths, class_of_image, occurring.tolist(), classes, unknown)
+    return labelled(where, paths, class_of_image, occurring.tolist(), classes, unknown)
 
 
-def _labelled(
+def labelled(
     where: Path,
     paths: Names,
     class_of_image: NDArray[np.integer[Any]],

@@ -22,6 +22,7 @@ import numpy as np
 from imnetlib.arguments import Integers, Names, PathLike, require_several
 from imnetlib.files import listed_names
 from imnetlib.order import Blocks, order_of
+from imnetlib.pack.listing import labelled
 from imnetlib.pack.lists import ImageList, select
 from imnetlib.pack.sources import OnError, Read
 
@@ -127,18 +128,12 @@ def list_parquet(images: Parquet, classes: Sequence[str] | None = None) -> Image
 
     The class of a label is read from the names, which end with the wnid; the labels then become
     positions in ``classes``, or else stay as they are. ValueError where a label has two classes,
-    or none.
+    or none, and for a class that is not in ``classes``.
     """
     wnids = _wnid_of_label(images)
     own = tuple(wnids[label] for label in range(len(wnids)))
-    order = own if classes is None else tuple(classes)
-    unknown = set(own) - set(order)
-    if unknown:
-        where = images.files[0].parent
-        raise ValueError(f"{where} has classes that have no label: {listed_names(unknown)}")
-    positions = np.array([order.index(wnid) for wnid in own], np.float32)
-    column = positions[images.labels]
-    return ImageList(np.arange(len(images)), column[:, None], images.names, order)
+    order = own if classes is None else classes
+    return labelled(images.files[0].parent, images.names, images.labels, own, order, "refuse")
 
 
 def _wnid_of_label(images: Parquet) -> dict[int, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,19 +118,30 @@ def _kaggle(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder:
     images = folder / organize.KAGGLE_IMAGES
     _write_files(images / "train", _files(train))
     _write_files(images / "val", ((name, data) for name, _, data in _numbered(validation, wnids)))
-    classes = "".join(f"{wnid} its names\n" for wnid in train.class_names)
-    (folder / organize.KAGGLE_CLASSES).write_text(classes, encoding="utf-8")
+    stems = [name.decode().removesuffix(".JPEG") for name in train.names.tolist()]
+    write_kaggle_tables(folder, train.class_names, stems, wnids)
+
+
+def write_kaggle_tables(
+    folder: Path, classes: Iterable[str], stems: Iterable[str], wnids: Sequence[str]
+) -> None:
+    """Write the three tables of Kaggle's download: classes, training images, labels (chapter 2).
+
+    ``stems``: of the training images, ``<wnid>/<name>`` without .JPEG. ``wnids``: the class of
+    validation image 1, 2, …; their rows are in no order, as there.
+    """
+    names = "".join(f"{wnid} its names\n" for wnid in classes)
+    (folder / organize.KAGGLE_CLASSES).write_text(names, encoding="utf-8")
     rows = [
         f"{organize.validation_name(number).removesuffix('.JPEG')},{wnid} 0 0 499 374\n"
         for number, wnid in enumerate(wnids, 1)
     ]
     table = "ImageId,PredictionString\n" + "".join(reversed(rows))
     (folder / organize.KAGGLE_LABELS).write_text(table, encoding="utf-8")
-    sets = folder / "ILSVRC" / "ImageSets" / "CLS-LOC"
-    sets.mkdir(parents=True)
-    stems = [name.decode().removesuffix(".JPEG") for name in train.names.tolist()]
+    listed = folder / organize.KAGGLE_TRAIN_LIST
+    listed.parent.mkdir(parents=True)
     lines = [f"{stem} {number}\n" for number, stem in enumerate(stems, 1)]
-    (sets / "train_cls.txt").write_text("".join(lines), encoding="utf-8")
+    listed.write_text("".join(lines), encoding="utf-8")
 
 
 def _parquet(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder: Path) -> None:
