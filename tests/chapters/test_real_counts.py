@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from running import run_chapter_on as run
 
 from imnetlib import catalog
-from imnetlib.course import runner, sample
+from imnetlib.course import sample
 
 MOST_KILOBYTES = 2_000_000
 IMAGES = catalog.ILSVRC2012.validation
-
-
-def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
-    (path,) = runner.find_chapters([chapter])
-    given = {"root": str(root), **parameters}
-    return runner.run_chapter(path, given, root.with_name("build")).values
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from running import run_chapter_on as run
 
-from imnetlib.course import runner, sample
+from imnetlib.course import sample
 
 COUNTS = {"train_per_class": 10, "validation_per_class": 6, "classes": 12}
 # Those of chapter 7's training that make it short.
@@ -21,13 +21,6 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("painted") / "drawn"
     sample.draw(folder, **COUNTS)
     return folder
-
-
-def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
-    """What a chapter records on ``root``."""
-    (path,) = runner.find_chapters([chapter])
-    given = {"root": str(root), **parameters}
-    return runner.run_chapter(path, given, root.with_name("build")).values
 
 
 def test_winter21_is_trained_over_all_its_classes_and_judged_on_ilsvrc(
