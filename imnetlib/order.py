@@ -136,7 +136,7 @@ def random_numbers(seed: int, epoch: int, ids: Integers, columns: int) -> npt.ND
     key = np.array([int(seed) % 2**64, epoch], np.uint64)
     row = _mix(_mix(_mix(key[:1]) + key[1:] * _GOLDEN) + ids.astype(np.uint64) * _GOLDEN)
     bits = _mix(row[:, None] + np.arange(1, columns + 1, dtype=np.uint64) * _GOLDEN)
-    return (bits >> np.uint64(11)) * 2.0**-53
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

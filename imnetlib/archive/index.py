@@ -66,7 +66,7 @@ class TarIndex:
         with suppress(ValueError):
             archive = Path(os.path.relpath(archive, path.parent.resolve())).as_posix()
         stored = (*_COLUMNS, "class_names", "archive_bytes", "left_out")
-        arrays = {name: np.asarray(getattr(self, name)) for name in stored}
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in stored}
         with write_atomically(path) as out:
             np.savez(out, archive=np.array(archive), **arrays)
 
@@ -275,7 +275,7 @@ def _with_class_folders(index: TarIndex) -> TarIndex:
     split = [path.decode().rpartition("/")[::2] for path in distinct.tolist()]
     files_below = Counter[str]()
     for (parent, name), count in zip(split, files.tolist(), strict=True):
-        files_below[parent] += count if name else 0
+        files_below[parent] += int(count) if name else 0
     best = max(files_below, key=files_below.__getitem__)
     class_of_folder = [name if parent == best else "" for parent, name in split]
     class_names = tuple(sorted(filter(None, class_of_folder)))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib.arguments import Integers, PathLike, require, whole_numbers
+from imnetlib.evaluate.predictions import DAMAGE
 from imnetlib.evaluate.scores import as_matrix
 
 # How a .npz calls its scores.
@@ -18,7 +19,7 @@ _SCORES = ("probabilities", "logits")
 # The array of a .npy, which has no name.
 _SCORES_ALONE = ""
 # What NumPy raises for a file that is no array, or a damaged one.
-_UNREADABLE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (*DAMAGE, zipfile.BadZipFile, zlib.error)
 
 
 class Outputs(NamedTuple):

@@ -28,8 +28,9 @@ _ARRAYS = ("probabilities.npy", "labels.npy", "ids.npy")
 _SOURCE = "source.txt"
 # Written last: the sign that all is there.
 _WNIDS = "synset.txt"
-# What NumPy raises for a damaged .npy, whose header is the text of a Python dictionary.
-_DAMAGE = (ValueError, EOFError, SyntaxError, TokenError, TypeError)
+# What NumPy raises for a damaged .npy, whose header is the text of a Python dictionary. Null bytes
+# in it are a SystemError to the tokenizer of Python 3.13.
+DAMAGE = (ValueError, EOFError, SyntaxError, TokenError, TypeError, SystemError)
 # NumPy 1.26 has no types for it.
 _npy: Any = np.lib.format
 
@@ -95,7 +96,7 @@ class Predictions:
             source = path.read_text(encoding="utf-8")
             path = folder
             return cls(arrays[0], np.array(arrays[1]), np.array(arrays[2]), wnids, source)
-        except (FileNotFoundError, *_DAMAGE) as error:
+        except (FileNotFoundError, *DAMAGE) as error:
             remedy = f"remove {folder} and make the predictions again (chapter 8)"
             raise ValueError(f"{path}: {error}: {remedy}") from error
 

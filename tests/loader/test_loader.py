@@ -181,7 +181,7 @@ def test_what_is_no_whole_number_is_refused(shards: list[Path], name: str, wrong
         *(("shuffle", wrong, "shuffle is True, False or Blocks") for wrong in ("no", 1, Blocks)),
         ("shards", 5, "shards are paths, in a list or a tuple"),
         ("images_only", "no", "images_only is True or False"),
-        ("index", 5, "expected str"),
+        ("index", 5, "(expected|argument should be a) str"),
     ],
 )
 def test_another_type_is_named_with_the_right_one(

@@ -11,7 +11,7 @@ import itertools
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +140,7 @@ def _class_table(
             0.0 if children else float(images[wnid]),
         )
     out = io.BytesIO()
-    savemat(out, {"synsets": synsets}, do_compression=True)  # type: ignore[arg-type]
+    # SciPy's stubs differ in what they call a file.
+    savemat(cast(Any, out), {"synsets": synsets}, do_compression=True)
     # SciPy writes the date into the header's text.
     return MATLAB_HEADER.ljust(116) + out.getvalue()[116:]

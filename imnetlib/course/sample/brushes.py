@@ -64,12 +64,12 @@ class Stage:
     @property
     def height(self) -> int:
         """The picture's height in pixels."""
-        return self.pixels.shape[0]
+        return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
         """The picture's width in pixels."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def winter(self) -> bool:

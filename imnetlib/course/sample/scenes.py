@@ -367,6 +367,7 @@ def table(stage: Stage) -> Places:
     y, x = np.ogrid[:h, :w]
     # Stone twice as often as either of the others.
     material = ("plank", "cloth", "stone", "stone")[int(stage.rng.integers(4))]
+    light: Array
     if material == "plank":
         plank = h / stage.vary(4, 7)
         light = 0.5 + (noise(stage, (h, w), (8, 0.5)) - 0.5) * 1.5 + 0.12 * np.sin(y // plank * 2.4)
