@@ -4,22 +4,25 @@ BIN := $(ENV)/bin
 PROCESSES := -n auto --maxprocesses 4
 PEERS := build/peers
 
-.PHONY: help env run test test-long lint lab notebooks bench peers lock data
+.PHONY: help env env-dev run test test-long lint lab notebooks bench peers lock data
 
 help:
 	@echo "make run        run every chapter on the sample, into build/"
 	@echo "make lab        open the course in JupyterLab"
 	@echo "make test       check style and types, run the tests"
-	@echo "make test-long  the tests, and the long kill and fuzz loops"
+	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
 	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
 	@echo "make bench      time the library beside its peers"
 	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
 	@echo "make data       rebuild data/ from the package registries"
-	@echo "make lock       choose versions again: rewrites requirements.lock (needs uv)"
+	@echo "make lock       choose versions again: rewrites both locks (needs uv)"
 	@echo "Each makes the environment first if there is none. Is it sound? $(BIN)/imnet doctor"
 
 env:
 	@bash tools/make_env.sh $(ENV)
+
+env-dev:
+	@bash tools/make_env.sh $(ENV) requirements-dev.lock
 
 run: env
 	@$(BIN)/imnet run
@@ -27,7 +30,7 @@ run: env
 lab: env
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
 
-lint: env
+lint: env-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -38,19 +41,21 @@ test: lint
 
 test-long: lint
 	@$(BIN)/python -m pytest $(PROCESSES)
+	@tools/check_bare.sh bookworm
+	@tools/check_bare.sh trixie
 
 notebooks: env
 	@$(BIN)/imnet run --store
 
-bench: env
+bench: env-dev
 	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done
 
-peers: env
+peers: env-dev
 	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt -e .
 	@$(PEERS)/bin/python -m pytest tests/peers/check_*.py
 
-data: env
+data: env-dev
 	@$(BIN)/python tools/build_data.py
 
 lock:

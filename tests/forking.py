@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 from tqdm import tqdm
 
 from imnetlib.cli import main, stopping
@@ -85,9 +85,10 @@ def use_notebooks(folder: Path) -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process runs: one that has ended and waits to be collected does not."""
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    state = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(path: Path, process: BaseProcess) -> None:

@@ -1,71 +1,95 @@
 #!/usr/bin/env bash
-# Bring the environment in folder $1 in line with requirements.lock, making it first where there is none.
-# Makes it with uv where that is installed, else with a Python 3.11 or 3.12 and its venv and pip.
+# Bring the environment in folder $1 in line with requirements.lock, and with the locks named after it,
+# making it first where there is none: by a Python that fits and its venv and pip, or by uv.
 # What this run began it removes again when it fails; an environment that was there before is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 env=$1
 python=$env/bin/python
-stamp=$env/.imnetlib-lock
+locks=(requirements.lock "${@:2}")
 
-wanted=$(cat requirements.lock pyproject.toml data/nltk_data/corpora/wordnet.zip | cksum)
-if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-  exit 0
-fi
-
-fits() { # does $1 run, and is it a Python this project installs on?
-  "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' >/dev/null 2>&1
+sum() { # the first lock brings the package itself and NLTK's words
+  if [ "$1" = requirements.lock ]; then
+    cat "$1" pyproject.toml data/nltk_data/corpora/wordnet.zip tools/lend_libraries.py
+  else
+    cat "$1"
+  fi | cksum
 }
-
-find_python() {
-  for candidate in python3.11 python3.12 python3 python; do
-    if fits "$candidate"; then
-      echo "$candidate"
-      return
-    fi
-  done
-}
-
-free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
-if [ "$free_kb" -lt 2500000 ]; then
-  echo "The environment needs 2.5 GB; $(pwd) has $((free_kb / 1000)) MB free. Make room, then try again." >&2
-  exit 1
-fi
+is_installed() { [ -x "$python" ] && [ "$(cat "$env/.$1.sum" 2>/dev/null)" = "$(sum "$1")" ]; }
+missing=()
+for lock in "${locks[@]}"; do
+  is_installed "$lock" || missing+=("$lock")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
 
 made=
-log=$(mktemp)
-trap 'rm -f "$log"; [ -z "$made" ] || rm -rf "$env"' EXIT
-
-if [ -x "$python" ] && ! fits "$python"; then
-  echo "$env holds another Python than 3.11 or 3.12: remove that folder, then try again." >&2
+log=$(mktemp -d)
+trap 'rm -rf "$log"; [ -z "$made" ] || rm -rf "$env"' EXIT
+stop() { # with one sentence
+  echo "$1" >&2
   exit 1
-fi
-
+}
+run() { # quietly, but with the whole story where it fails
+  "$@" >"$log/out" 2>&1 || { cat "$log/out" >&2; stop "The environment could not be made: see above."; }
+}
+fits() { # does $1 run, and is it a Python this project installs on?
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1
+}
 have_uv() { command -v uv >/dev/null && uv --version >/dev/null 2>&1; }
 
+free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
+[ "$free_kb" -ge 2500000 ] ||
+  stop "The environment needs 2.5 GB; $(pwd) has $((free_kb / 1000)) MB free. Make room, then try again."
+[ ! -x "$python" ] || fits "$python" ||
+  stop "$env holds another Python than 3.11 to 3.14: remove that folder, then try again."
+
 if [ ! -x "$python" ]; then
+  without_venv=
   made=yes
-  base=$(find_python)
-  if [ -n "$base" ]; then
-    "$base" -m venv "$env"
-  elif ! { have_uv && uv venv --quiet --seed --python 3.11 "$env"; }; then
-    echo "No Python 3.11 or 3.12 found (with its venv module: python3-venv on Debian and Ubuntu)." \
-      "Install one, or uv (https://docs.astral.sh/uv), or run: conda env create -f environment.yml" >&2
-    exit 1
+  for candidate in python3.11 python3.12 python3.13 python3.14 python3 python; do
+    fits "$candidate" || continue
+    "$candidate" -c 'import ensurepip, venv' 2>/dev/null || { without_venv=$candidate; continue; }
+    run "$candidate" -m venv "$env"
+    break
+  done
+  if [ ! -x "$python" ] && have_uv; then
+    run uv venv --seed --python "${without_venv:-3.11}" "$env"
+  elif [ ! -x "$python" ] && [ -n "$without_venv" ]; then
+    stop "$without_venv has no venv module: install it (Debian and Ubuntu: python3-venv), then try again."
+  elif [ ! -x "$python" ]; then
+    there=$(python3 --version 2>/dev/null || echo nothing)
+    stop "No Python 3.11 to 3.14 found (python3 is $there). Install one, or uv (https://docs.astral.sh/uv), or run: conda env create -f environment.yml"
   fi
 fi
 
-echo "Installing the environment into $env (about 1.1 GB, a few minutes) …"
-run() { # quietly, but with the whole story where it fails
-  "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "The environment could not be made: see above." >&2; exit 1; }
-}
+# The locks are complete: nothing is left to resolve, and MXNet's word on NumPy, which is outdated, is not asked.
 if have_uv; then
-  run uv pip install --python "$python" --require-hashes -r requirements.lock
-  run uv pip install --python "$python" --no-deps -e .
+  reach() { UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=0 install --dry-run --reinstall packaging; }
+  install() { uv pip install --python "$python" --no-deps "$@"; }
 else
-  run "$python" -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
-  run "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+  reach() { "$python" -m pip download --quiet --no-deps --retries 0 --timeout 15 --dest "$log" packaging; }
+  install() { "$python" -m pip install --disable-pip-version-check --no-build-isolation --no-deps "$@"; }
 fi
+reach >"$log/out" 2>&1 ||
+  stop "No package index answers ($(tail -n 1 "$log/out")): check the network, or what \`pip config list\` shows."
+machine=$(uname -sm)
+[ "$machine" = "Linux x86_64" ] ||
+  echo "MXNet has a wheel for Linux on x86-64 only: chapters 6 and 7 will not run on $machine." >&2
+
+echo "Installing the environment into $env (about 1.2 GB, a few minutes) …"
+for lock in "${missing[@]}"; do
+  run install --require-hashes -r "$lock"
+  [ "$lock" != requirements.lock ] || run install -e .
+done
 cp -R data/nltk_data "$env/" # one of the places where NLTK looks; it follows no links out of there
-echo "$wanted" >"$stamp"
 made=
+if [ "$machine" = "Linux x86_64" ]; then
+  run "$python" tools/lend_libraries.py
+  "$python" -c 'import imnetlib.engines.mxnet' 2>"$log/out" || {
+    echo "MXNet does not import, so chapters 6 and 7 will not run. $(tail -n 1 "$log/out")" >&2
+    exit 0 # and no sum is written: the next run tries again
+  }
+fi
+for lock in "${missing[@]}"; do
+  sum "$lock" >"$env/.$lock.sum"
+done

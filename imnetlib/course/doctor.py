@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
 from imnetlib.course.root import CHECKOUT
 
+LOCK = CHECKOUT / "requirements.lock"
 MXNET_HAS_A_WHEEL = sys.platform == "linux" and platform.machine() == "x86_64"
-PYTHONS = ((3, 11), (3, 12))
 # The sample, its folders, its shards and the executed notebooks.
 DISK_NEEDED = 3 * 10**9
 
@@ -38,29 +40,37 @@ def diagnose(root: Path) -> list[Diagnosis]:
 
 
 def _python() -> Diagnosis:
-    found = f"{platform.python_version()} at {sys.prefix}"
-    remedy = "make the environment with Python 3.11 or 3.12: rm -r .venv && make run"
-    return Diagnosis("Python", sys.version_info[:2] in PYTHONS, found, remedy)
+    version = platform.python_version()
+    wanted = importlib.metadata.metadata("imnetlib")["Requires-Python"]
+    remedy = f"make the environment with a Python {wanted}: rm -r .venv && make run"
+    found = f"{version} at {sys.prefix}"
+    return Diagnosis("Python", SpecifierSet(wanted).contains(version), found, remedy)
 
 
 def _packages() -> Iterator[Diagnosis]:
     """A check for each direct dependency of the course on this platform."""
-    locked = locked_versions()
-    for requirement in importlib.metadata.requires("imnetlib") or []:
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        if re.search(r"extra == .(dev|cluster|torch)", requirement) or name not in locked:
-            continue
-        if name != "setuptools" and (name != "mxnet" or MXNET_HAS_A_WHEEL):
-            yield _package(name, locked[name])
+    locked = locked_versions(LOCK)
+    extras = importlib.metadata.metadata("imnetlib").get_all("Provides-Extra") or []
+    names: dict[str, None] = {}
+    for requirement in map(Requirement, importlib.metadata.requires("imnetlib") or []):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
+            names[requirement.name] = None
+    for name in filter(locked.__contains__, names):
+        yield _package(name, locked[name])
 
 
-def locked_versions() -> dict[str, str]:
-    """Package → version, from requirements.lock; FileNotFoundError outside a checkout."""
-    path = CHECKOUT / "requirements.lock"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run this in a checkout of the course")
-    lock = path.read_text(encoding="utf-8")
-    return dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", lock, flags=re.MULTILINE))
+def locked_versions(lock: Path) -> dict[str, str]:
+    """Package → version that a lock names for this machine; FileNotFoundError without a lock."""
+    if not lock.exists():
+        raise FileNotFoundError(f"{lock} is missing: run this in a checkout of the course")
+    versions = {}
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if line[:1].isalnum():
+            pin = Requirement(line.removesuffix("\\"))
+            if pin.marker is None or pin.marker.evaluate():
+                versions[pin.name] = str(pin.specifier).removeprefix("==")
+    return versions
 
 
 def _package(name: str, wanted: str) -> Diagnosis:
@@ -75,13 +85,13 @@ def _package(name: str, wanted: str) -> Diagnosis:
 def _mxnet() -> Diagnosis:
     """Import MXNet in another process, which a wheel unfit for the processor would kill."""
     if not MXNET_HAS_A_WHEEL:
-        found = "no wheel for this platform: chapters 6 to 9 need Linux on x86-64"
+        found = "no wheel for this platform: chapters 6 and 7 need Linux on x86-64"
         return Diagnosis("MXNet imports", True, found)
     code = "from imnetlib.engines.mxnet import mx; print(mx.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).splitlines() or [f"exit status {done.returncode}"]
     found = lines[0] if done.returncode == 0 else lines[-1]
-    remedy = "MXNet needs NumPy 1.26 and the libraries libgomp1 and libquadmath0 (Debian's names)"
+    remedy = f"where its library lacks another: {sys.executable} tools/lend_libraries.py"
     return Diagnosis("MXNet imports", done.returncode == 0, found, remedy)
 
 

@@ -34,8 +34,8 @@ def test_doctor_finds_this_environment_in_order(tmp_path: Path):
 def test_doctor_names_the_remedy_for_a_wrong_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    wanted = doctor.locked_versions() | {"papermill": "0.0.1"}
-    monkeypatch.setattr(doctor, "locked_versions", lambda: wanted)
+    wanted = doctor.locked_versions(doctor.LOCK) | {"papermill": "0.0.1"}
+    monkeypatch.setattr(doctor, "locked_versions", lambda lock: wanted)
     (wrong,) = failed(tmp_path)
     assert wrong.name == "papermill"
     assert "pip install papermill==0.0.1" in wrong.remedy
