@@ -11,7 +11,7 @@ import click
 
 from imnetlib.cli.common import FOLDER
 
-LAYOUT = click.Choice(["ILSVRC2012", "winter21", "kaggle", "parquet", "folders"])
+LAYOUT = click.Choice(["ILSVRC2012", "winter21", "fall11", "kaggle", "parquet", "folders"])
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
@@ -99,10 +99,10 @@ def sample(
 ) -> None:
     """Paint a miniature ImageNet into FOLDER, in the layout of the official archives.
 
-    --like winter21: one .tar.gz of class tars, and ILSVRC2012's validation set. --like kaggle,
-    parquet or folders: what one has in place of archives; chapter 1 takes it as its parameter
-    source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into the folder
-    mirror of a new root, and the chapters take them from there.
+    --like winter21 or fall11: one archive of class tars, and ILSVRC2012's validation set. --like
+    kaggle, parquet or folders: what one has in place of archives; chapter 1 takes it as its
+    parameter source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into
+    the folder mirror of a new root, and the chapters take them from there.
     """
     from imnetlib.course.sample import draw, draw_tiny, lay_out
 

@@ -76,6 +76,48 @@ def test_the_most_instructive_picture_has_three_peaks_that_share_little():
     assert course.most_instructive(tree, predictions, [0], readings.__getitem__) == 0
 
 
+class TestNouns:
+    """Chapter 9 reads classes that are, or are said to be, nouns of WordNet 3.0."""
+
+    def nouns(self, folder: Path, classes: list[str], lines: str = "") -> tuple[str, ...]:
+        opened = course.open_root(str(folder / "root"))
+        opened.lists.mkdir()
+        (opened.lists / "synset.txt").write_text("".join(f"{name}\n" for name in classes))
+        (folder / "meanings").write_text(lines)
+        return course.nouns(opened, str(folder / "meanings") if lines else "")
+
+    def test_wnids_need_no_file(self, tmp_path: Path):
+        assert self.nouns(tmp_path, ["n02084071", "n02121620"]) == ("n02084071", "n02121620")
+
+    @pytest.mark.parametrize("lines", ["n02121620 my cats\nn02084071\tdogs \n\nn01503061 birds\n"])
+    def test_names_are_looked_up_whatever_their_order(self, tmp_path: Path, lines: str):
+        assert self.nouns(tmp_path, ["dogs", "my cats"], lines) == ("n02084071", "n02121620")
+
+    @pytest.mark.parametrize(
+        ("classes", "lines", "problem"),
+        [
+            (["dogs", "cats"], "", r"2 of 2 classes are called by no wnid \(cats, dogs\), but .*'n0"),
+            (["dogs", "cats"], "n02084071 dogs", r"1 of 2 classes are called by no wnid \(cats\)"),
+            (["dogs", "cats"], "dogs n02084071", r"meanings, line 1: 'dogs n02084071' is not like"),
+            (["dogs", "cats"], "\nn02084071", r"meanings, line 2: 'n02084071' is not like 'n02121"),
+            (
+                ["dogs", "cats"],
+                "n02084071 dogs\nn02084071 cats",
+                r"meanings: several classes are n02084071: give each one",
+            ),
+        ],
+    )
+    def test_what_stays_without_a_noun_of_its_own_is_refused(
+        self, tmp_path: Path, classes: list[str], lines: str, problem: str
+    ):
+        with pytest.raises(ValueError, match=problem):
+            self.nouns(tmp_path, classes, lines)
+
+    def test_an_offset_of_another_wordnet_is_refused(self, tmp_path: Path):
+        with pytest.raises(KeyError, match="'n00000001' is no noun of WordNet 3.0"):
+            self.nouns(tmp_path, ["dogs"], "n00000001 dogs")
+
+
 class TestCharts:
     """Figures hold where there is little to show."""
 

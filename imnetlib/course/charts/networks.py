@@ -129,7 +129,7 @@ def top_k(
     guessed = 100 * ks / classes
     axis.plot(ks, guessed, ":", color=plots.BLACK, label=f"guessing among {classes:,}")
     axis.set(xscale="log", xlabel="k", ylabel="top-k accuracy, %", ylim=(0, 103))
-    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= ks[-1]]
+    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= max(20, ks[-1])]
     axis.set_xticks(ticks, [f"{k:,}" for k in ticks])
     axis.minorticks_off()
     axis.set_title("The true class is among the first k")
@@ -176,7 +176,8 @@ def reading(
     left.imshow(picture)
     left.set_axis_off()
     left.set_title(f"Truth: {truth}")
-    middle.barh(names, probabilities[five], color=plots.BLUE)
+    # By place: two classes of one name are two bars.
+    middle.barh(range(len(five)), probabilities[five], tick_label=names, color=plots.BLUE)
     middle.invert_yaxis()
     middle.set(xlabel="probability", title="The raw top five")
     _draw_tree(right, hierarchy, probabilities, nodes)
