@@ -12,6 +12,8 @@ import click
 from imnetlib.cli.common import FOLDER
 
 LAYOUT = click.Choice(["ILSVRC2012", "winter21", "fall11", "kaggle", "parquet", "folders"])
+# Parameters of chapters that name files of yours: a chapter runs in another folder.
+PATHS = ("source", "credentials", "outputs", "columns", "meanings")
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
@@ -34,7 +36,7 @@ def run(
     """
     from imnetlib.course import runner
 
-    parameters = dict(given)
+    parameters = {name: _from_here(name, value) for name, value in given}
     if root:
         parameters["root"] = str(root.absolute())
     if store and (parameters or out):
@@ -69,6 +71,10 @@ def run(
     click.echo(f"Executed notebooks and figures: {folder}")
     if failures:
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
+
+
+def _from_here(name: str, value: str) -> str:
+    return str(Path(value).expanduser().absolute()) if name in PATHS and value else value
 
 
 @click.command(short_help="Check whether this machine is ready for the course.")

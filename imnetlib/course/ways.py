@@ -232,9 +232,9 @@ def surveys(root: Root, *, unpacked: bool = True) -> list[FolderSurvey]:
     if root.way in ("list", "parquet"):
         return [_survey(part, root.there) for part in training_and_validation(root)]
     if root.way == "archives" and not unpacked:
-        held_out = root.archives / catalog.VALIDATION_TAR
         training = _survey(_training_archive(root), root.training_archive)
-        return [training, _survey(_validation_archive(root), held_out)]
+        validation_tar = root.archives / catalog.VALIDATION_TAR
+        return [training, _survey(_validation_archive(root), validation_tar)]
     found = [organize.survey_folders(root.class_folders, _expected_counts(root))]
     if root.way == "archives":
         wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)

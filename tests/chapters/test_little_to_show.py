@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import nbformat
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from making import jpeg
+from matplotlib.figure import Figure
 
 from imnetlib import pack
 from imnetlib.course import plots, runner
 from imnetlib.course.root import MARKER
 
-# Two of each are not among ILSVRC2012's classes.
+# The fir is none of ILSVRC2012's classes, nor are the others.
 CLASSES = ("n04366367", "n09332890", "n09468604", "n11620673", "n09193705", "n09428293")
 OTHERS = ("n11620673", "n11624531", "n11621281")
 

@@ -96,7 +96,11 @@ class TestNouns:
     @pytest.mark.parametrize(
         ("classes", "lines", "problem"),
         [
-            (["dogs", "cats"], "", r"2 of 2 classes are called by no wnid \(cats, dogs\), but .*'n0"),
+            (
+                ["dogs", "cats"],
+                "",
+                r"2 of 2 classes are called by no wnid \(cats, dogs\), but .*'n0",
+            ),
             (["dogs", "cats"], "n02084071 dogs", r"1 of 2 classes are called by no wnid \(cats\)"),
             (["dogs", "cats"], "dogs n02084071", r"meanings, line 1: 'dogs n02084071' is not like"),
             (["dogs", "cats"], "\nn02084071", r"meanings, line 2: 'n02084071' is not like 'n02121"),
@@ -114,7 +118,7 @@ class TestNouns:
             self.nouns(tmp_path, classes, lines)
 
     def test_an_offset_of_another_wordnet_is_refused(self, tmp_path: Path):
-        with pytest.raises(KeyError, match="'n00000001' is no noun of WordNet 3.0"):
+        with pytest.raises(KeyError, match=r"'n00000001' is no noun of WordNet 3\.0"):
             self.nouns(tmp_path, ["dogs"], "n00000001 dogs")
 
 

@@ -1,6 +1,6 @@
 """Miniatures in the layout of other sets and of other ways to get them (chapter 1).
 
-From a painted sample: the archives of winter 2021 and of fall 2011, Kaggle's folders and tables, the
+From a painted sample: the archives of winter 2021 and fall 2011, Kaggle's folders and tables, the
 parquet files, plain class folders. And ILSVRC2012 at its real counts, of tiny pictures.
 """
 
