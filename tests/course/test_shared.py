@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from imnetlib import catalog, course, engines, throughput, wordnet
-from imnetlib.course import charts
+from imnetlib.course import charts, plots
 from imnetlib.evaluate import Predictions
 
 
@@ -128,6 +128,36 @@ class TestCharts:
     def test_classes_without_a_strange_file(self):
         counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
         assert drawn(charts.images_per_class(counts, {}, counts))
+
+    def test_classes_with_nothing_to_compare_their_counts_with(self):
+        counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
+        for expected in ({}, counts):
+            (axis,) = charts.images_per_class(counts, {}, expected).axes
+            labels = [text.get_text() for text in axis.get_legend().get_texts()]
+            assert ("expected" in labels) == bool(expected)
+
+    def test_two_classes_of_one_name_are_two_bars_and_long_names_stay_in_their_panel(self):
+        longest = max(catalog.wnids_21k(), key=lambda wnid: len(wordnet.name(wnid)))
+        own = wordnet.load(["n02012849", "n03126707", longest])
+        shares = np.array([0.5, 0.3, 0.2])
+        figure = charts.reading(np.zeros((9, 9, 3), np.uint8), "", own, shares, own.classes)
+        assert drawn(figure)
+        _, five, tree = figure.axes
+        assert [bar.get_width() for bar in five.patches] == [0.5, 0.3, 0.2]
+        assert [text.get_text() for text in five.get_yticklabels()][:2] == ["crane", "crane"]
+        shown = [text for text in tree.texts if text.get_text().startswith("└")]
+        assert len(shown) == 4
+        assert (
+            max(text.get_window_extent().x1 for text in shown) < tree.transData.transform((0, 0))[0]
+        )
+
+    def test_long_titles_of_pictures_are_wrapped(self):
+        pixels = [np.zeros((9, 9, 3), np.uint8)] * 2
+        figure = plots.pictures(pixels, ["short\nlines", "a word " * 9], columns=2, width=4)
+        titles = [axis.get_title() for axis in figure.axes]
+        assert titles[0] == "short\nlines"
+        assert titles[1].split() == ["a", "word"] * 9
+        assert 1 < len(titles[1].splitlines()) < 5
 
     def test_a_training_of_one_epoch(self):
         class Epoch:
