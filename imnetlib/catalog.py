@@ -46,8 +46,9 @@ class Archive:
 class Dataset:
     """The counts a data set must show, and the archives it comes in.
 
-    ``others``: archives that the course does not need. ``about_bytes``: the quoted size, together,
-    of those ``archives`` whose exact size is not known.
+    ``url``: where its archives are offered; empty where nobody offers them any more. ``others``:
+    archives that the course does not need. ``about_bytes``: the quoted size, together, of those
+    ``archives`` whose exact size is not known.
     """
 
     name: str

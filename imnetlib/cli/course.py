@@ -11,7 +11,9 @@ import click
 
 from imnetlib.cli.common import FOLDER
 
-LAYOUT = click.Choice(["ILSVRC2012", "winter21", "kaggle", "parquet", "folders"])
+LAYOUT = click.Choice(["ILSVRC2012", "winter21", "fall11", "kaggle", "parquet", "folders"])
+# Parameters of chapters that name files of yours: a chapter runs in another folder.
+PATHS = ("source", "credentials", "outputs", "columns", "meanings")
 DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
 
 
@@ -34,7 +36,7 @@ def run(
     """
     from imnetlib.course import runner
 
-    parameters = dict(given)
+    parameters = {name: _from_here(name, value) for name, value in given}
     if root:
         parameters["root"] = str(root.absolute())
     if store and (parameters or out):
@@ -71,6 +73,10 @@ def run(
         raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
 
 
+def _from_here(name: str, value: str) -> str:
+    return str(Path(value).expanduser().absolute()) if name in PATHS and value else value
+
+
 @click.command(short_help="Check whether this machine is ready for the course.")
 @click.option("--root", type=FOLDER, help="The folder that runs will write to.")
 def doctor(root: Path | None) -> None:
@@ -99,10 +105,10 @@ def sample(
 ) -> None:
     """Paint a miniature ImageNet into FOLDER, in the layout of the official archives.
 
-    --like winter21: one .tar.gz of class tars, and ILSVRC2012's validation set. --like kaggle,
-    parquet or folders: what one has in place of archives; chapter 1 takes it as its parameter
-    source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into the folder
-    mirror of a new root, and the chapters take them from there.
+    --like winter21 or fall11: one archive of class tars, and ILSVRC2012's validation set. --like
+    kaggle, parquet or folders: what one has in place of archives; chapter 1 takes it as its
+    parameter source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into
+    the folder mirror of a new root, and the chapters take them from there.
     """
     from imnetlib.course.sample import draw, draw_tiny, lay_out
 

@@ -16,23 +16,24 @@ from imnetlib.course.shared import (
     class_names,
     class_titles,
     mxnet,
+    nouns,
     scratch_folder,
     validation_images,
 )
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
 from imnetlib.course.ways import (
     Part,
+    index_training,
     lesson_archives,
     surveys,
     to_fetch,
     training_and_validation,
-    unpack_archive,
 )
 
 __all__ = [
     "Cloud", "Part", "Root", "adopt", "check", "claims_of", "class_names", "class_titles",
-    "copy_as_kaggle", "lesson_archives", "most_instructive", "mxnet", "open_cloud", "open_root",
-    "predict", "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
-    "scratch_folder", "shard_folder", "shards", "site", "surveys", "table", "to_fetch", "trained",
-    "training_and_validation", "unpack_archive", "validation_images", "verdicts",
+    "copy_as_kaggle", "index_training", "lesson_archives", "most_instructive", "mxnet", "nouns",
+    "open_cloud", "open_root", "predict", "predicted", "prepare", "psnr", "publication", "record",
+    "repeat", "resident_bytes", "scratch_folder", "shard_folder", "shards", "site", "surveys",
+    "table", "to_fetch", "trained", "training_and_validation", "validation_images", "verdicts",
 ]  # fmt: skip

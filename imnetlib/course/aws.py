@@ -33,12 +33,17 @@ def open_cloud(root: Root, region: str, bucket: str) -> Iterator[Cloud]:
     """Clients for ``root``: of an imitation for a miniature, else of your AWS account.
 
     The imitation has an empty ``bucket``, and forgets everything at the end. Elsewhere boto3 finds
-    the keys in its usual places, and the bucket must exist.
+    the keys in its usual places, and the bucket must exist; PermissionError where there are none.
     """
     import boto3
 
     if not root.is_miniature:
         session = boto3.session.Session(region_name=region)
+        if session.get_credentials() is None:
+            raise PermissionError(
+                f"{root.root} is no miniature, so its shards go to your AWS account, and boto3 "
+                "finds no keys for it: make them known by `aws configure`"
+            )
         yield Cloud(session.client("s3"), session.client("ec2"), f"AWS, {region}")
         return
     with local_endpoint() as url:

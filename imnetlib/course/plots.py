@@ -9,6 +9,7 @@ import base64
 import html
 import io
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = COLORS = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#222222",
 )  # fmt: skip
 GRAY = "#8a8a8a"
+# Inches that a letter of a picture's title takes.
+_TITLE_LETTER = 0.07
 
 mpl.rcParams.update(
     {
@@ -113,14 +116,19 @@ def thumbnail(image: Pixels, side: int = 200) -> Pixels:
 def pictures(
     images: Sequence[Pixels], titles: Sequence[str], columns: int, width: float = 8
 ) -> Figure:
-    """A grid of uint8 pictures (height, width, 3), each under its title, ``width`` inches wide."""
+    """A grid of uint8 pictures (height, width, 3), each under its title, ``width`` inches wide.
+
+    A line of a title that is wider than its picture becomes two.
+    """
     rows = -(-len(images) // columns)
     figure, grid = axes(width, rows * (width / columns + 0.22), rows, columns)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     cells = np.atleast_1d(grid).ravel()
     for axis in cells:
         axis.set_axis_off()
+    letters = int(width / columns / _TITLE_LETTER)
     for axis, image, title in zip(cells, images, titles, strict=False):
         axis.imshow(image)
-        axis.set_title(title, fontsize=9, fontweight="normal", loc="center", pad=3)
+        wrapped = "\n".join(textwrap.fill(line, letters) for line in title.splitlines())
+        axis.set_title(wrapped, fontsize=9, fontweight="normal", loc="center", pad=3)
     return figure

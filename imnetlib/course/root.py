@@ -170,8 +170,9 @@ def open_root(root: str, dataset: str = "", source: str = "") -> Root:
     A new folder is marked with ``dataset`` ("sample" unless given) and the ``source`` of images
     that are here already: Kaggle's unpacked download or parquet files (ILSVRC2012 unless
     ``dataset`` says otherwise), class folders or a .lst ("folders"). A folder that holds ImageNet
-    in the course's layout is taken for ILSVRC2012, one with the drawn archives of another set for
-    that. ValueError when it holds something else, or another data set or source than asked for.
+    in the course's layout is taken for the set whose training archive, drawn or real, is there, or
+    for ILSVRC2012. ValueError when it holds something else, or another data set or source than
+    asked for.
     """
     folder = CHECKOUT / Path(root).expanduser()
     if folder.exists() and not folder.is_dir():
@@ -211,6 +212,10 @@ def _recognized(folder: Path, images: str) -> str:
         return "ILSVRC2012" if _way_of(Path(images)) in ("kaggle", "parquet") else "folders"
     if sample.is_finished(folder / "mirror"):
         return sample.load(folder / "mirror").name
+    for name, held in DATASETS.items():
+        own = [folder / "archives" / archive.name for archive in held.archives[:1]]
+        if name != "sample" and any(path.exists() for path in own):
+            return name
     return "ILSVRC2012" if names - {"mirror"} else "sample"
 
 

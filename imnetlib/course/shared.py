@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imnetlib import catalog, image, recordio, wordnet
+from imnetlib import catalog, image, pack, recordio, wordnet
 from imnetlib.course.claims import recompute
 from imnetlib.course.report import verdicts
 from imnetlib.course.root import Root
+from imnetlib.files import listed_names
 from imnetlib.image import Pixels
 
 
@@ -42,6 +44,44 @@ def _first_name(name: str) -> str:
 
 def _is_wnid(name: str) -> bool:
     return bool(catalog.WNID.fullmatch(name))
+
+
+def nouns(root: Root, meanings: str = "") -> tuple[str, ...]:
+    """The noun of WordNet that each class of the predictions, or of ``root``, is (chapter 9).
+
+    ``meanings``: a file that says so of names of your own, in lines such as ``n02121620 cats``.
+    ValueError names classes that stay without a wnid, and those of one noun; KeyError a wnid that
+    is no noun of WordNet 3.0.
+    """
+    predicted = root.predictions / pack.CLASSES
+    classes = catalog.read_classes(predicted) if predicted.exists() else root.wnids
+    meant = _read_meanings(Path(meanings).expanduser()) if meanings else {}
+    found = [meant.get(name, name) for name in classes]
+    strangers = [name for name in found if not _is_wnid(name)]
+    if strangers:
+        raise ValueError(
+            f"{len(strangers):,} of {len(classes):,} classes are called by no wnid "
+            f"({listed_names(strangers)}), but the hierarchy is that of WordNet 3.0: write a file "
+            "of lines such as 'n02121620 cats' and name it in the parameter meanings"
+        )
+    shared = [wnid for wnid, count in Counter(found).items() if count > 1]
+    if shared:
+        raise ValueError(f"{meanings}: several classes are {listed_names(shared)}: give each one")
+    for wnid in found:
+        wordnet.name(wnid)
+    return tuple(found)
+
+
+def _read_meanings(path: Path) -> dict[str, str]:
+    """The wnid of each name; ValueError for a line that is not a wnid and a name."""
+    meant = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        words = line.split(maxsplit=1)
+        if len(words) == 2 and _is_wnid(words[0]):
+            meant[words[1].strip()] = words[0]
+        elif words:
+            raise ValueError(f"{path}, line {number}: {line[:40]!r} is not like 'n02121620 cats'")
+    return meant
 
 
 def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:

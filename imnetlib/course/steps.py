@@ -302,14 +302,16 @@ def predicted(root: Root) -> Predictions:
     """The predictions that chapter 8 has left, verified.
 
     Their classes may be others than the root's: labels are compared by wnid. ValueError where none
-    is shared, where images or labels are not this root's, or where the network has been trained
-    anew since.
+    is shared or no image is of one of them, where images or labels are not this root's, or where
+    the network has been trained anew since.
     """
     predictions = Predictions.load(root.predictions)
     if not set(predictions.wnids) & set(root.wnids):
         raise ValueError(
             f"{root.predictions} has no class of this root: make the predictions again"
         )
+    if predictions.labels.max() < 0:
+        raise ValueError(f"{root.predictions} has no image of one of its classes: nothing to judge")
     network = predictions.source.partition(" ")[0]
     is_here = bool(_read_description(root, network))
     if is_here and not predictions.source.startswith(_network_source(root, network)):

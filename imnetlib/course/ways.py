@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +25,7 @@ from imnetlib.files import listed_names
 from imnetlib.organize import FolderSurvey, StrangeFile
 from imnetlib.pack import Folder, ImageList, Parquet, Tar
 from imnetlib.progress import progress
+from imnetlib.throughput import GB
 
 Source: TypeAlias = Folder | Tar | Parquet
 
@@ -80,12 +81,20 @@ def training_and_validation(root: Root) -> tuple[Part, Part]:
 
 
 def _archives(root: Root) -> tuple[Part, Part]:
-    train = open_index(root.training_archive)
-    training = pack.list_archive(train)
-    held_out = open_index(root.archives / catalog.VALIDATION_TAR)
+    train = _training_archive(root)
+    return train, _validation_archive(root, train.images.classes)
+
+
+def _training_archive(root: Root) -> Part:
+    index = open_index(root.training_archive)
+    return Part(pack.list_archive(index), Tar(index))
+
+
+def _validation_archive(root: Root, classes: Sequence[str] | None = None) -> Part:
+    """The validation images, labelled by ``classes``, or by those that they have."""
+    index = open_index(root.archives / catalog.VALIDATION_TAR)
     wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
-    validation = pack.list_archive(held_out, wnids, training.classes, unknown="keep")
-    return Part(training, Tar(train)), Part(validation, Tar(held_out))
+    return Part(pack.list_archive(index, wnids, classes, unknown="keep"), Tar(index))
 
 
 def _kaggle(root: Root) -> tuple[Part, Part]:
@@ -134,6 +143,8 @@ def _parquet(root: Root) -> tuple[Part, Part]:
 def _folders(root: Root) -> tuple[Part, Part]:
     given = root.there / pack.CLASSES
     classes = catalog.read_classes(given) if given.exists() else None
+    if classes is not None:
+        print(f"{len(classes):,} classes, in the order of {given}")
     train = root.class_folders
     training = pack.list_folder(train, classes)
     held_out = _validation_folder(root)
@@ -172,47 +183,58 @@ def to_fetch(root: Root) -> tuple[Archive, ...]:
         counts = f"{len(train.images):,} training and {len(validation.images):,} validation images"
         print(f"nothing to fetch: {counts} in {root.source}")
         return ()
-    offered = []
-    for archive in publication(root).archives:
-        if root.is_miniature or archive.name != catalog.IMAGENET21K.archives[0].name:
-            offered.append(archive)
-        elif not (root.archives / archive.name).exists():
-            raise FileNotFoundError(
-                f"{archive.name} is no longer offered: put yours into {root.archives}"
-            )
+    archives = publication(root).archives
+    if root.is_miniature or root.dataset.url:
+        return archives
+    own, *offered = archives
+    if not (root.archives / own.name).exists():
+        raise FileNotFoundError(f"{own.name} is no longer offered: put yours into {root.archives}")
     return tuple(offered)
 
 
-def unpack_archive(root: Root) -> list[TarIndex]:
-    """Unpack and index a training archive that came as a .tar.gz; its index, or none (chapter 1).
+def index_training(root: Root) -> list[TarIndex]:
+    """The index of a training archive to which no download has left one (chapter 1).
 
-    In one pass; the archive stays. Takes as much disk again.
+    A .tar.gz is unpacked in the same pass; it stays, and the tar takes as much disk again.
     """
-    if root.source is not None:
+    if root.source is not None or index_path(root.training_archive).exists():
         return []
     packed = root.archives / root.dataset.archives[0].name
-    if packed.suffix != ".gz" or root.training_archive.exists():
-        return []
+    if root.training_archive.exists():
+        return [open_index(root.training_archive)]
     with progress(packed.stat().st_size, f"unpack {packed.name}", "B") as bar:
         index = gunzip_tar(packed, root.training_archive, bar.update)
     index.save(index_path(root.training_archive))
     return [index]
 
 
-def lesson_archives(root: Root) -> Root:
-    """A root with archives to unpack: this one, or a small painted one beside it (chapter 2)."""
+def lesson_archives(root: Root, most_gb: float) -> Root:
+    """A root with archives to unpack: this one, or a small painted one beside it (chapter 2).
+
+    A training archive of more than ``most_gb`` GB stays packed.
+    """
     if root.way == "archives":
-        return root
+        size = root.training_archive.stat().st_size / GB
+        if size <= most_gb:
+            return root
+        print(f"{root.training_archive.name} stays packed: {size:,.1f} GB, more than {most_gb:g}.")
     lesson = Root(root.root / ".lesson", DATASETS["sample"])
-    sample.draw(lesson.archives, train_per_class=10, validation_per_class=10)
+    sample.draw(lesson.archives, classes=12, train_per_class=10, validation_per_class=10)
     print("The archives of the lesson are those of a small painted sample.")
     return lesson
 
 
-def surveys(root: Root) -> list[FolderSurvey]:
-    """What is in the training set, and in a validation set of class folders (chapter 2)."""
+def surveys(root: Root, *, unpacked: bool = True) -> list[FolderSurvey]:
+    """What is in the training set, and in a validation set of class folders (chapter 2).
+
+    Archives that are not ``unpacked`` are read in place.
+    """
     if root.way in ("list", "parquet"):
         return [_survey(part, root.there) for part in training_and_validation(root)]
+    if root.way == "archives" and not unpacked:
+        training = _survey(_training_archive(root), root.training_archive)
+        validation_tar = root.archives / catalog.VALIDATION_TAR
+        return [training, _survey(_validation_archive(root), validation_tar)]
     found = [organize.survey_folders(root.class_folders, _expected_counts(root))]
     if root.way == "archives":
         wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from running import run_chapter_on as run
 
-from imnetlib.course import sample
+from imnetlib.course import class_names, sample
+from imnetlib.course.runner import ChapterFailedError
 
 COUNTS = {"train_per_class": 10, "validation_per_class": 6, "classes": 12}
 # Those of chapter 7's training that make it short.
@@ -55,17 +56,48 @@ def test_images_from_elsewhere_are_packed_as_they_lie(way: str, painted: Path, t
     assert sorted(source.rglob("*")) == before
 
 
-def test_class_folders_go_through_all_chapters(painted: Path, tmp_path: Path):
-    sample.lay_out(painted, "folders", tmp_path / "photos")
-    # No validation set: a tenth of each class is held out.
-    shutil.rmtree(tmp_path / "photos" / "val")
+def test_fall11_is_packed_from_its_archive_in_place(painted: Path, tmp_path: Path):
     root = tmp_path / "root"
-    run(root, "1", source=str(tmp_path / "photos"))
+    drawn = sample.lay_out(painted, "fall11", root / "mirror")
+    assert run(root, "1")["indexed_images"] == drawn.train + drawn.validation
+    surveyed = run(root, "2", unpack_gb=0.0)
+    assert (surveyed["train_images"], surveyed["validation_images"]) == (110, drawn.validation)
+    packed = run(root, "4")
+    assert (packed["train_records"], packed["validation_records"]) == (109, drawn.validation)
+    assert not (root / "imagenet").exists()
+
+
+def test_class_folders_of_own_names_go_through_all_chapters(painted: Path, tmp_path: Path):
+    photos = tmp_path / "photos"
+    sample.lay_out(painted, "folders", photos)
+    # No validation set: a tenth of each class is held out.
+    shutil.rmtree(photos / "val")
+    wnids = [folder.name for folder in (photos / "train").iterdir()]
+    own = {wnid: f"my {name}" for wnid, name in zip(wnids, class_names(wnids), strict=True)}
+    for wnid, name in own.items():
+        (photos / "train" / wnid).rename(photos / "train" / name)
+    # The order of labels comes with the folders.
+    order = sorted(own.values(), reverse=True)
+    (photos / "synset.txt").write_text("".join(f"{name}\n" for name in order))
+    root = tmp_path / "root"
+    run(root, "1", source=str(photos))
     assert run(root, "2")["train_images"] == 120
     packed = run(root, "4")
     assert packed["train_records"] + packed["validation_records"] + packed["failures"] == 120
-    for chapter in ("3", "6"):
+    (kept,) = root.glob("records/*/synset.txt")
+    assert kept.read_text() == (root / "lists" / "synset.txt").read_text()
+    assert kept.read_text().splitlines() == order
+    for line in (root / "lists" / "train.lst").read_text().splitlines():
+        _, label, path = line.split("\t")
+        assert order[int(float(label))] == path.partition("/")[0]
+    for chapter in ("0", "3", "6"):
         run(root, chapter)
     run(root, "7", **SHORT)
-    assert run(root, "8")["images"] == packed["validation_records"]
-    run(root, "9")
+    judged = run(root, "8")
+    assert judged["images"] == packed["validation_records"]
+    with pytest.raises(ChapterFailedError, match=r"12 of 12 classes are called by no wnid \(my "):
+        run(root, "9")
+    meanings = tmp_path / "meanings.txt"
+    meanings.write_text("".join(f"{wnid} {name}\n" for wnid, name in own.items()))
+    read = run(root, "9", meanings=str(meanings))
+    assert read["right_first"] == pytest.approx(judged["top1"] / 100)

@@ -362,3 +362,15 @@ class TestCloud:
             assert there.ec2.meta.endpoint_url == "https://ec2.eu-west-1.amazonaws.com"
             assert "eu-west-1" in there.s3.meta.endpoint_url
             assert there.where == "AWS, eu-west-1"
+
+    def test_a_real_root_without_keys_says_whose_account_it_wants(self, tmp_path, monkeypatch):
+        for variable in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(variable)
+        for variable, value in aws.NO_SETTINGS.items():
+            monkeypatch.setenv(variable, value)
+        root = open_root(str(tmp_path / "root"), "ILSVRC2012")
+        with (
+            pytest.raises(PermissionError, match=r"root is no miniature, so its shards go to your"),
+            aws.open_cloud(root, "eu-west-1", "shards"),
+        ):
+            pass

@@ -54,9 +54,22 @@ class TestOpenRoot:
             course.open_root(str(tmp_path / "new"), "CIFAR")
         assert not (tmp_path / "new").exists()
 
-    def test_a_folder_with_archives_is_taken_for_the_real_set(self, tmp_path: Path):
+    @pytest.mark.parametrize(
+        ("archive", "name"),
+        [
+            ("", "ILSVRC2012"),
+            ("ILSVRC2012_img_train.tar", "ILSVRC2012"),
+            ("fall11_whole.tar", "fall11"),
+            ("winter21_whole.tar.gz", "winter21"),
+        ],
+    )
+    def test_a_folder_with_archives_is_taken_for_their_set(
+        self, tmp_path: Path, archive: str, name: str
+    ):
         (tmp_path / "archives").mkdir()
-        assert course.open_root(str(tmp_path)).dataset.name == "ILSVRC2012"
+        if archive:
+            (tmp_path / "archives" / archive).touch()
+        assert course.open_root(str(tmp_path)).dataset == root.DATASETS[name]
 
 
 def test_a_real_root_is_never_filled_with_the_sample(tmp_path: Path):

@@ -17,6 +17,7 @@ workers: int = 2  # whole
 rate: float = 0.5  # real
 full: bool = False  # yes or no
 sizes: list[int] = [1, 2]  # several
+source: str = ""  # a path
 """
 
 
@@ -82,6 +83,16 @@ def test_run_leaves_what_it_makes_where_it_is_told(
     assert not (course / "build").exists()
 
 
+def test_a_relative_path_starts_where_imnet_was_called(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write(course / "01_first.ipynb", "from imnetlib.course import record", "record(source)")
+    done = CliRunner().invoke(main, ["run", "1", "-p", "source", "../photos"])
+    assert f"{tmp_path / 'here'}/../photos" in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,7 +100,7 @@ def test_run_leaves_what_it_makes_where_it_is_told(
         (["7"], "There is no chapter '7'. The chapters: 01_first, 02_second"),
         (
             ["1", "-p", "worker", "2"],
-            "01_first has no parameter 'worker'; it has wnid, workers, rate, full, sizes",
+            "01_first has no parameter 'worker'; it has wnid, workers, rate, full, sizes, source",
         ),
         (["1", "-p", "workers", "two"], "Parameter workers is of type int; 'two' is not"),
         (["1", "-p", "full", "1"], "Parameter full is of type bool; '1' is not"),

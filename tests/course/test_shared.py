@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from imnetlib import catalog, course, engines, throughput, wordnet
-from imnetlib.course import charts
+from imnetlib.course import charts, plots
 from imnetlib.evaluate import Predictions
 
 
@@ -76,12 +76,88 @@ def test_the_most_instructive_picture_has_three_peaks_that_share_little():
     assert course.most_instructive(tree, predictions, [0], readings.__getitem__) == 0
 
 
+class TestNouns:
+    """Chapter 9 reads classes that are, or are said to be, nouns of WordNet 3.0."""
+
+    def nouns(self, folder: Path, classes: list[str], lines: str = "") -> tuple[str, ...]:
+        opened = course.open_root(str(folder / "root"))
+        opened.lists.mkdir()
+        (opened.lists / "synset.txt").write_text("".join(f"{name}\n" for name in classes))
+        (folder / "meanings").write_text(lines)
+        return course.nouns(opened, str(folder / "meanings") if lines else "")
+
+    def test_wnids_need_no_file(self, tmp_path: Path):
+        assert self.nouns(tmp_path, ["n02084071", "n02121620"]) == ("n02084071", "n02121620")
+
+    @pytest.mark.parametrize("lines", ["n02121620 my cats\nn02084071\tdogs \n\nn01503061 birds\n"])
+    def test_names_are_looked_up_whatever_their_order(self, tmp_path: Path, lines: str):
+        assert self.nouns(tmp_path, ["dogs", "my cats"], lines) == ("n02084071", "n02121620")
+
+    @pytest.mark.parametrize(
+        ("classes", "lines", "problem"),
+        [
+            (
+                ["dogs", "cats"],
+                "",
+                r"2 of 2 classes are called by no wnid \(cats, dogs\), but .*'n0",
+            ),
+            (["dogs", "cats"], "n02084071 dogs", r"1 of 2 classes are called by no wnid \(cats\)"),
+            (["dogs", "cats"], "dogs n02084071", r"meanings, line 1: 'dogs n02084071' is not like"),
+            (["dogs", "cats"], "\nn02084071", r"meanings, line 2: 'n02084071' is not like 'n02121"),
+            (
+                ["dogs", "cats"],
+                "n02084071 dogs\nn02084071 cats",
+                r"meanings: several classes are n02084071: give each one",
+            ),
+        ],
+    )
+    def test_what_stays_without_a_noun_of_its_own_is_refused(
+        self, tmp_path: Path, classes: list[str], lines: str, problem: str
+    ):
+        with pytest.raises(ValueError, match=problem):
+            self.nouns(tmp_path, classes, lines)
+
+    def test_an_offset_of_another_wordnet_is_refused(self, tmp_path: Path):
+        with pytest.raises(KeyError, match=r"'n00000001' is no noun of WordNet 3\.0"):
+            self.nouns(tmp_path, ["dogs"], "n00000001 dogs")
+
+
 class TestCharts:
     """Figures hold where there is little to show."""
 
     def test_classes_without_a_strange_file(self):
         counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
         assert drawn(charts.images_per_class(counts, {}, counts))
+
+    def test_classes_with_nothing_to_compare_their_counts_with(self):
+        counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
+        for expected in ({}, counts):
+            (axis,) = charts.images_per_class(counts, {}, expected).axes
+            labels = [text.get_text() for text in axis.get_legend().get_texts()]
+            assert ("expected" in labels) == bool(expected)
+
+    def test_two_classes_of_one_name_are_two_bars_and_long_names_stay_in_their_panel(self):
+        longest = max(catalog.wnids_21k(), key=lambda wnid: len(wordnet.name(wnid)))
+        own = wordnet.load(["n02012849", "n03126707", longest])
+        shares = np.array([0.5, 0.3, 0.2])
+        figure = charts.reading(np.zeros((9, 9, 3), np.uint8), "", own, shares, own.classes)
+        assert drawn(figure)
+        _, five, tree = figure.axes
+        assert [bar.get_width() for bar in five.patches] == [0.5, 0.3, 0.2]
+        assert [text.get_text() for text in five.get_yticklabels()][:2] == ["crane", "crane"]
+        shown = [text for text in tree.texts if text.get_text().startswith("└")]
+        assert len(shown) == 4
+        assert (
+            max(text.get_window_extent().x1 for text in shown) < tree.transData.transform((0, 0))[0]
+        )
+
+    def test_long_titles_of_pictures_are_wrapped(self):
+        pixels = [np.zeros((9, 9, 3), np.uint8)] * 2
+        figure = plots.pictures(pixels, ["short\nlines", "a word " * 9], columns=2, width=4)
+        titles = [axis.get_title() for axis in figure.axes]
+        assert titles[0] == "short\nlines"
+        assert titles[1].split() == ["a", "word"] * 9
+        assert 1 < len(titles[1].splitlines()) < 5
 
     def test_a_training_of_one_epoch(self):
         class Epoch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imnetlib import catalog, course, pack
+from imnetlib import catalog, course, organize, pack
 from imnetlib.course import sample, ways
-from imnetlib.course.root import MARKER, Root
+from imnetlib.course.root import DATASETS, MARKER, Root
 
 WAYS = ("kaggle", "parquet", "folders")
+# The archive of each.
+LARGE_SETS = {"winter21": "winter21_whole.tar.gz", "fall11": "fall11_whole.tar"}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def laid_out(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same images in every layout, a folder each."""
     folder = tmp_path_factory.mktemp("layouts")
-    for like in (*WAYS, "winter21"):
+    for like in (*WAYS, *LARGE_SETS):
         sample.lay_out(painted, like, folder / like)
     return folder
 
@@ -67,23 +70,72 @@ def test_every_way_gives_the_same_images_under_the_same_classes(
     assert course.open_root(str(tmp_path / "root")) == opened
 
 
-def test_winter21_is_judged_on_ilsvrc_whose_missing_class_is_named(laid_out: Path, tmp_path: Path):
-    shutil.copytree(laid_out / "winter21", tmp_path / "mirror")
+@pytest.fixture
+def large(request: pytest.FixtureRequest, laid_out: Path, tmp_path: Path) -> Root:
+    """A root that has fetched the archives of a large set's miniature."""
+    shutil.copytree(laid_out / request.param, tmp_path / "mirror")
     opened = course.open_root(str(tmp_path))
-    assert (opened.dataset.name, opened.dataset.classes) == ("winter21", 11)
     opened.archives.mkdir()
     for archive in course.to_fetch(opened):
         shutil.copy(opened.mirror / archive.name, opened.archives)
-    (index,) = course.unpack_archive(opened)
+    return opened
+
+
+@pytest.mark.parametrize("large", LARGE_SETS, indirect=True)
+def test_a_large_set_is_judged_on_ilsvrc_whose_missing_class_is_named(large: Root):
+    assert large.dataset.classes == 11
+    own, *_ = large.dataset.archives
+    assert own.name == LARGE_SETS[large.dataset.name]
+    (index,) = course.index_training(large)
     assert len(index.class_names) == 11
-    assert course.unpack_archive(opened) == []
+    assert course.index_training(large) == []
     with pytest.warns(UserWarning, match=r"3 images of 1 classes .* get label -1"):
-        train, validation = course.training_and_validation(opened)
-    assert set(train.images.classes) == set(index.class_names) == set(opened.wnids)
+        train, validation = course.training_and_validation(large)
+    assert set(train.images.classes) == set(index.class_names) == set(large.wnids)
     labels = validation.images.labels[:, 0]
     assert np.count_nonzero(labels == -1) == 3
     judged = {validation.images.classes[int(label)] for label in labels[labels >= 0]}
     assert judged <= set(catalog.wnids_1k())
+
+
+@pytest.mark.filterwarnings("ignore:.*get label -1")
+def test_the_large_sets_hold_the_same_images(laid_out: Path, tmp_path: Path):
+    parts = []
+    for like in LARGE_SETS:
+        shutil.copytree(laid_out / like, tmp_path / like / "mirror")
+        shutil.copytree(laid_out / like, tmp_path / like / "archives")
+        opened = course.open_root(str(tmp_path / like))
+        course.index_training(opened)
+        parts.append(course.training_and_validation(opened))
+    for one, other in zip(*parts, strict=True):
+        assert one.images.classes == other.images.classes
+        assert one.images.paths.tolist() == other.images.paths.tolist()
+        assert one.read(range(len(one.images))) == other.read(range(len(other.images)))
+
+
+@pytest.mark.parametrize("large", LARGE_SETS, indirect=True)
+def test_an_archive_that_stays_packed_is_surveyed_in_place(
+    large: Root, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    course.index_training(large)
+    assert course.lesson_archives(large, most_gb=1) == large
+    monkeypatch.setattr(sample, "draw", lambda *_, **settings: settings)
+    lesson = course.lesson_archives(large, most_gb=0)
+    assert lesson.root == large.root / ".lesson"
+    said = f"{large.training_archive.name} stays packed: 0.0 GB, more than 0."
+    assert said in capsys.readouterr().out
+    in_place = course.surveys(large, unpacked=False)
+    assert not large.train.parent.exists()
+
+    organize.extract_train(large.training_archive, large.train)
+    organize.extract_validation(large.archives / catalog.VALIDATION_TAR, large.validation)
+    wnids = organize.labels_from_devkit(large.archives / catalog.DEVKIT)
+    organize.sort_validation(large.validation, wnids)
+    for packed, folders in zip(in_place, course.surveys(large), strict=True):
+        assert packed.counts == folders.counts
+        assert packed.bytes == folders.bytes
+        names = [{(file.path.name, file.what) for file in s.strange} for s in (packed, folders)]
+        assert names[0] == names[1]
 
 
 def test_an_archive_of_another_set_is_refused(archives: Root):
@@ -137,9 +189,21 @@ def test_what_is_here_already_is_not_fetched(
     assert course.to_fetch(opened) == ()
     said = "nothing to fetch: 48 training and 36 validation images in "
     assert said in capsys.readouterr().out
-    fall11 = course.open_root(str(tmp_path / "fall11"), "fall11")
-    with pytest.raises(FileNotFoundError, match=r"fall11_whole.tar is no longer offered: put"):
-        course.to_fetch(fall11)
+
+
+@pytest.mark.parametrize("name", [name for name, data in DATASETS.items() if data.archives])
+def test_an_archive_that_nobody_offers_must_be_there(name: str, tmp_path: Path):
+    held = DATASETS[name]
+    opened = Root(tmp_path, dataclasses.replace(held, name="renamed"))
+    if held.url:
+        assert course.to_fetch(opened) == held.archives
+        return
+    own, *others = held.archives
+    with pytest.raises(FileNotFoundError, match=rf"{own.name} is no longer offered: put yours in"):
+        course.to_fetch(opened)
+    opened.archives.mkdir()
+    (opened.archives / own.name).touch()
+    assert course.to_fetch(opened) == tuple(others)
 
 
 @pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
@@ -171,7 +235,7 @@ def test_a_lesson_without_archives_takes_painted_ones(
     laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / "folders"))
-    lesson = course.lesson_archives(opened)
+    lesson = course.lesson_archives(opened, most_gb=200)
     assert lesson.root == opened.root / ".lesson"
     assert lesson.training_archive.exists()
     assert "a small painted sample" in capsys.readouterr().out

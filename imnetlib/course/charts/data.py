@@ -51,7 +51,7 @@ def disk_steps(budgets: Mapping[str, Sequence[BudgetRow]]) -> Figure:
 def images_per_class(
     counts: Mapping[str, int], strange: Mapping[str, int], expected: Mapping[str, int]
 ) -> Figure:
-    """Images of each class, strange ones on top, beside the expected number (chapter 2)."""
+    """Images of each class, strange ones on top, and the expected number if known (chapter 2)."""
     by_size = sorted(counts, key=lambda wnid: (-counts[wnid], wnid))
     every = np.array([counts[wnid] for wnid in by_size])
     plain = every - [strange.get(wnid, 0) for wnid in by_size]
@@ -62,7 +62,8 @@ def images_per_class(
     axis.stairs(plain, edges, fill=True, color=plots.SKY, label="plain colour JPEG")
     few = f"strange ({sum(strange.values()):,})"
     axis.stairs(every, edges, baseline=plain, fill=True, color=plots.RED, label=few)
-    axis.stairs(wanted, edges, color=plots.BLACK, linewidth=1, label="expected")
+    if expected:
+        axis.stairs(wanted, edges, color=plots.BLACK, linewidth=1, label="expected")
     axis.set(xlabel="classes, the largest first", ylabel="images")
     axis.set_ylim(0, 1.12 * max(*counts.values(), *wanted))
     axis.set_title("Training images by class")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from imnetlib.evaluate import wilson
 from imnetlib.wordnet import Hierarchy
 
 Floats = npt.NDArray[np.floating[Any]]
+# Of a noun's name, which may have 48, in the panels of a reading.
+LETTERS = 20
 PARTS = (plots.BLUE, plots.SKY, plots.YELLOW, plots.ORANGE)
 
 
@@ -129,7 +132,7 @@ def top_k(
     guessed = 100 * ks / classes
     axis.plot(ks, guessed, ":", color=plots.BLACK, label=f"guessing among {classes:,}")
     axis.set(xscale="log", xlabel="k", ylabel="top-k accuracy, %", ylim=(0, 103))
-    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= ks[-1]]
+    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= max(20, ks[-1])]
     axis.set_xticks(ticks, [f"{k:,}" for k in ticks])
     axis.minorticks_off()
     axis.set_title("The true class is among the first k")
@@ -171,12 +174,14 @@ def reading(
 ) -> Figure:
     """A picture, its five likeliest classes, and its reading: ``nodes`` as a tree (chapter 9)."""
     five = np.argsort(-probabilities, kind="stable")[:5]
-    names = [wordnet.name(hierarchy.wnids[node]) for node in hierarchy.classes[five]]
+    wnids = [hierarchy.wnids[node] for node in hierarchy.classes[five]]
+    names = [textwrap.fill(wordnet.name(wnid), LETTERS) for wnid in wnids]
     figure, (left, middle, right) = plots.axes(12, 4.4, columns=3)
     left.imshow(picture)
     left.set_axis_off()
     left.set_title(f"Truth: {truth}")
-    middle.barh(names, probabilities[five], color=plots.BLUE)
+    # By place: two classes of one name are two bars.
+    middle.barh(range(len(five)), probabilities[five], tick_label=names, color=plots.BLUE)
     middle.invert_yaxis()
     middle.set(xlabel="probability", title="The raw top five")
     _draw_tree(right, hierarchy, probabilities, nodes)
@@ -197,9 +202,11 @@ def _draw_tree(axis: Any, hierarchy: Hierarchy, probabilities: Floats, nodes: li
         color = plots.ORANGE if depth == 1 else plots.SKY
         axis.barh(line, mass[node], color=color, edgecolor=plots.BLACK, linewidth=0.5)
         name = wordnet.name(hierarchy.wnids[node])
-        axis.text(0.12 * depth - 1.4, line, f"└ {name}", va="center")
+        # A longer name would run into the bars.
+        shown = name if len(name) <= LETTERS else f"{name[: LETTERS - 1].rstrip()}…"
+        axis.text(0.12 * depth - 1.8, line, f"└ {shown}", va="center")
         axis.text(mass[node] + 0.03, line, f"{mass[node]:.2f}", va="center")
-    axis.set(xlim=(-1.4, 1.15), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
+    axis.set(xlim=(-1.8, 1.15), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
     axis.spines["left"].set_visible(False)
     axis.invert_yaxis()
 

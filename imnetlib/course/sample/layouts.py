@@ -1,7 +1,7 @@
 """Miniatures in the layout of other sets and of other ways to get them (chapter 1).
 
-From a painted sample: winter 2021's archive, Kaggle's folders and tables, the parquet files, plain
-class folders. And ILSVRC2012 at its real counts, of tiny pictures.
+From a painted sample: the archives of winter 2021 and fall 2011, Kaggle's folders and tables, the
+parquet files, plain class folders. And ILSVRC2012 at its real counts, of tiny pictures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from imnetlib.course.sample.drawing import finish, load
 from imnetlib.files import require_space, write_atomically
 from imnetlib.progress import progress
 
-WINTER21_TAR = "winter21_whole.tar.gz"
+# The sets that have no validation images of their own, and the archive of each.
+_LARGE_SETS = {"winter21": catalog.WINTER21.archives[0], "fall11": catalog.IMAGENET21K.archives[0]}
 
 # The rows of a parquet file, and of one of its row groups, as the publisher's tools write them.
 _ROWS_PER_FILE = 1000
@@ -36,20 +37,21 @@ _FIRST_NUMBER = 10_000
 def lay_out(drawn: Path, like: str, folder: Path) -> Dataset:
     """Arrange the painted sample in ``drawn`` as ``like`` in ``folder``; what it holds (chapter 1).
 
-    ``like``: "winter21", "kaggle", "parquet" or "folders"; ValueError for others. FileExistsError
-    where ``folder`` holds something. A stopped run leaves a part of it: remove the folder, then run
-    it again.
+    ``like``: "winter21", "fall11", "kaggle", "parquet" or "folders"; ValueError for others.
+    FileExistsError where ``folder`` holds something. A stopped run leaves a part of it: remove the
+    folder, then run it again.
     """
     layouts = {"kaggle": _kaggle, "parquet": _parquet, "folders": _folders}
-    require(like in ("winter21", *layouts), "like is winter21, kaggle, parquet or folders", like)
+    known = (*_LARGE_SETS, *layouts)
+    require(like in known, "like is winter21, fall11, kaggle, parquet or folders", like)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder for the miniature")
     folder.mkdir(parents=True, exist_ok=True)
     train = index_tar(drawn / TRAIN_TAR)
     validation = index_tar(drawn / VALIDATION_TAR)
     wnids = organize.labels_from_devkit(drawn / DEVKIT)
-    if like == "winter21":
-        return _winter21(train, validation, wnids, folder)
+    if like in _LARGE_SETS:
+        return _large_set(like, train, validation, wnids, folder)
     layouts[like](train, validation, wnids, folder)
     return load(drawn)
 
@@ -69,8 +71,10 @@ def _numbered(index: TarIndex, wnids: Sequence[str]) -> Iterator[tuple[str, str,
         yield name, wnid, files[name]
 
 
-def _winter21(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder: Path) -> Dataset:
-    """All but one class in a .tar.gz of class tars; validation images of ILSVRC2012's classes.
+def _large_set(
+    like: str, train: TarIndex, validation: TarIndex, wnids: Sequence[str], folder: Path
+) -> Dataset:
+    """All but one class in one archive of class tars; validation images of ILSVRC2012's classes.
 
     The class that is left out is one of ILSVRC2012's: its validation images have no column.
     """
@@ -78,15 +82,11 @@ def _winter21(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folde
     absent = ilsvrc[len(ilsvrc) // 2]
     files = ((name.partition("/")[2], data) for name, data in _files(train))
     kept = ((name, data) for name, data in files if not name.startswith(absent))
-    plain = folder / "whole.tar"
+    whole = _LARGE_SETS[like].name
+    plain = folder / whole.removesuffix(".gz")
     archives.write_by_class(plain, kept)
-    with (
-        plain.open("rb") as tar,
-        write_atomically(folder / WINTER21_TAR) as out,
-        gzip.GzipFile("", "wb", fileobj=out, mtime=0, compresslevel=1) as packed,
-    ):
-        shutil.copyfileobj(tar, packed)
-    plain.unlink()
+    if plain.name != whole:
+        _compress(plain, folder / whole)
     chosen = [file for file in _numbered(validation, wnids) if file[1] in ilsvrc]
     renamed = [
         (organize.validation_name(number), data) for number, (*_, data) in enumerate(chosen, 1)
@@ -98,9 +98,20 @@ def _winter21(train: TarIndex, validation: TarIndex, wnids: Sequence[str], folde
     counts = organize.train_counts_from_index(train)
     truth = [wnid for _, wnid, _ in chosen]
     archives.write_devkit(folder / DEVKIT, groups, truth, counts)
-    names = (WINTER21_TAR, VALIDATION_TAR, DEVKIT)
+    names = (whole, VALIDATION_TAR, DEVKIT)
     images = sum(counts.values()) - counts[absent]
-    return finish(folder, names, _described("winter21", len(counts) - 1, images, len(chosen)))
+    return finish(folder, names, _described(like, len(counts) - 1, images, len(chosen)))
+
+
+def _compress(plain: Path, packed: Path) -> None:
+    """Put a tar's .tar.gz in its place."""
+    with (
+        plain.open("rb") as tar,
+        write_atomically(packed) as out,
+        gzip.GzipFile("", "wb", fileobj=out, mtime=0, compresslevel=1) as gz,
+    ):
+        shutil.copyfileobj(tar, gz)
+    plain.unlink()
 
 
 def _described(name: str, classes: int, train: int, validation: int) -> dict[str, str | int]:
