@@ -45,6 +45,7 @@ DEBOOTSTRAP_DIR=$folder/tool/usr/share/debootstrap "$folder/tool/usr/sbin/deboot
 
 # The way to the network is this machine's own: names, certificates, pip's index.
 cp /etc/resolv.conf "$root/etc/"
+echo "127.0.0.1 localhost" >"$root/etc/hosts"
 settings=()
 for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_DEFAULT_TIMEOUT http_proxy https_proxy no_proxy; do
   [ -z "${!name:-}" ] || settings+=("$name=${!name}")
