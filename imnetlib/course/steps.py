@@ -15,7 +15,7 @@ from imnetlib import catalog, evaluate, image, pack, recordio
 from imnetlib.arguments import Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
-from imnetlib.course.ways import Part, training_and_validation
+from imnetlib.course.ways import PARTS, Part, training_and_validation
 from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import file_crc32, write_atomically
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from imnetlib.engines.mxnet.published import Published
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
-PARTS = ("train", "validation")
 
 # The defaults of chapter 7's parameters.
 RECIPE = Recipe()

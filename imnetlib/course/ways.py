@@ -21,7 +21,7 @@ from imnetlib.archive import TarIndex, gunzip_tar, index_path, open_index
 from imnetlib.catalog import Archive
 from imnetlib.course import sample
 from imnetlib.course.root import DATASETS, Root, publication
-from imnetlib.files import listed_names
+from imnetlib.files import listed_names, numbered_sets
 from imnetlib.organize import FolderSurvey, StrangeFile
 from imnetlib.pack import Folder, ImageList, Parquet, Tar
 from imnetlib.progress import progress
@@ -32,6 +32,7 @@ Source: TypeAlias = Folder | Tar | Parquet
 # Where class folders have no validation set, this share of each class is held out.
 HELD_OUT = 0.1
 _VALIDATION_FOLDERS = ("validation", "val")
+PARTS = ("train", "validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +127,35 @@ def _require_counts(root: Root, images: ImageList) -> None:
 
 
 def _parquet(root: Root) -> tuple[Part, Part]:
-    sets = []
-    for name in ("train", "validation"):
-        files = sorted(root.there.glob(f"**/{name}-*.parquet"))
-        if not files:
-            raise FileNotFoundError(
-                f"{root.there} has no {name}-….parquet: fetch ILSVRC/imagenet-1k whole"
-            )
-        sets.append(pack.open_parquet(files))
-    train, held_out = sets
+    train, held_out = (pack.open_parquet(_parquet_files(root, part)) for part in PARTS)
     training = pack.list_parquet(train)
     validation = pack.list_parquet(held_out, training.classes)
     return Part(training, train), Part(validation, held_out)
+
+
+def _parquet_files(root: Root, part: str) -> list[Path]:
+    """The files of one set, all of them.
+
+    FileNotFoundError for those that are missing by the others' names, ValueError for several sets.
+    """
+    files = sorted(root.there.glob(f"**/{part}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(
+            f"{root.there} has no {part}-….parquet: fetch ILSVRC/imagenet-1k whole"
+        )
+    sets = numbered_sets(files)
+    if len(sets) > 1:
+        raise ValueError(
+            f"{root.there} has several sets of {part} files ({listed_names(map(str, sets))}): "
+            "name the folder of one, or move the others away"
+        )
+    (lacking,) = sets.values()
+    if lacking:
+        raise FileNotFoundError(
+            f"{files[0].parent}: {len(files):,} of {len(files) + len(lacking):,} {part} files are "
+            f"here; missing: {listed_names(path.name for path in lacking)}: fetch them again"
+        )
+    return files
 
 
 def _folders(root: Root) -> tuple[Part, Part]:

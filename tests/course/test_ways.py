@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import put
 
 from imnetlib import catalog, course, organize, pack
 from imnetlib.course import sample, ways
@@ -178,6 +179,48 @@ def test_a_half_unzipped_kaggle_download_is_refused(laid_out: Path, tmp_path: Pa
         course.training_and_validation(opened)
     shutil.rmtree(train)
     with pytest.raises(FileNotFoundError, match="train is missing: unzip Kaggle's download again"):
+        course.training_and_validation(opened)
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("others", "error", "message"),
+    [
+        (
+            ["{}-00000-of-00003.parquet", "{}-00002-of-00003.parquet"],
+            FileNotFoundError,
+            "2 of 3 {0} files are here; missing: {0}-00001-of-00003.parquet: fetch",
+        ),
+        (
+            ["{}-00000-of-00002-0abc.parquet"],
+            FileNotFoundError,
+            "1 of 2 {0} files are here; missing: {0}-00001-of-00002.parquet: fetch",
+        ),
+        (
+            ["{}-00000-of-00001.parquet", "small/{}-00000-of-00001.parquet"],
+            ValueError,
+            "several sets of {0} files .*/data/small/{0}-.*, .*/data/{0}-.*: name the folder",
+        ),
+        (
+            ["{}-00000-of-00001.parquet", "{}-00000-of-00002.parquet"],
+            ValueError,
+            "several sets of {0} files .*-of-00001.parquet, .*-of-00002.parquet.: name the folder",
+        ),
+        ([], FileNotFoundError, "has no {0}-….parquet: fetch ILSVRC/imagenet-1k whole"),
+    ],
+)
+def test_parquet_files_are_one_whole_set(
+    part: str, others: list[str], error: type, message: str, laid_out: Path, tmp_path: Path
+):
+    source = tmp_path / "parquet"
+    shutil.copytree(laid_out / "parquet", source)
+    opened = course.open_root(str(tmp_path / "root"), source=str(source))
+    (whole,) = (source / "data").glob(f"{part}-*.parquet")
+    data = whole.read_bytes()
+    whole.unlink()
+    put(source / "data", {name.format(part): data for name in others})
+    with pytest.raises(error, match=message.format(part)):
         course.training_and_validation(opened)
 
 
