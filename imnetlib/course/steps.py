@@ -72,7 +72,8 @@ def _require(path: Path, chapter: int) -> None:
 
 def _build(root: Root, needs: Step) -> None:
     """Build what is missing, going back only as far as needed."""
-    if needs in ("mirror", "archives"):
+    # A sample of other counts may have been put there.
+    if needs in ("mirror", "archives") and not sample.is_finished(root.mirror):
         sample.draw(root.mirror)
     if needs == "archives":
         _fetch(root)
