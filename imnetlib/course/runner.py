@@ -24,7 +24,7 @@ BUILD = CHECKOUT / "build"
 # What a value of a parameter must be, at the end of its comment.
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _RULE = re.compile(
-    rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}|multiples of (\d+)"
+    rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}|a multiple of (\d+)"
     r"|([\w-]+(?:, [\w-]+)* or [\w-]+))\)$"
 )
 
@@ -71,7 +71,7 @@ def typed_parameters(
     Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that none of
     the chapters declares (papermill itself only warns), for a value that is not of the type, and
     for one that breaks the rule in brackets at the end of the parameter's comment, as "(1 or
-    more)", "(above 0)", "(0 to 1)", "(multiples of 16)" or "(one, another or a third)".
+    more)", "(above 0)", "(0 to 1)", "(a multiple of 16)" or "(one, another or a third)".
     """
     import papermill
 

@@ -17,7 +17,7 @@ wnid: str = "n02510455"  # text
 workers: int = 2  # whole (1 or more)
 rate: float = 0.5  # real (above 0)
 share: float = 0.5  # a part (0 to 1)
-side: int = 32  # pixels (multiples of 16)
+side: int = 32  # pixels (a multiple of 16)
 kind: str = "one"  # a choice (one, a-third or another)
 full: bool = False  # yes or no
 sizes: list[int] = [1, 2]  # several
@@ -116,8 +116,8 @@ def test_a_relative_path_starts_where_imnet_was_called(
                 ("rate", "-0.5", "above 0", ""),
                 ("share", "1.01", "0 to 1", ""),
                 ("share", "-0.01", "0 to 1", ""),
-                ("side", "37", "multiples of 16", ""),
-                ("side", "0", "multiples of 16", ""),
+                ("side", "37", "a multiple of 16", ""),
+                ("side", "0", "a multiple of 16", ""),
                 ("kind", "two", "one, a-third or another", "'two'"),
             )
         ),
