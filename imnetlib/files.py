@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import platform
+import re
 import secrets
 import shutil
 import sys
@@ -29,6 +30,8 @@ HALF_BLOCK = 2048
 BYPRODUCTS = {".DS_Store", "Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini", "__MACOSX"}
 # The errors of a disk and of a quota that is used up.
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# The name of one file of a set, train-00001-of-00003.parquet; some writers put a hash behind it.
+_NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(?=[-.]|$)")
 _one_at_a_time = threading.Lock()
 _warned_of_no_locks = threading.Event()
 
@@ -87,6 +90,28 @@ def listed_names(names: Iterable[str]) -> str:
     """The first ten of ``names``, sorted, for a message."""
     ordered = sorted(names)
     return ", ".join(ordered[:10]) + (", …" if len(ordered) > 10 else "")
+
+
+def numbered_sets(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """The sets that files called like train-00001-of-00003.rec are of, and what each lacks.
+
+    A set is called by its folder and ``train-*-of-00003.rec``; other files of a folder are one set,
+    ``*.rec``, that lacks nothing.
+    """
+    there: dict[Path, set[int]] = {}
+    for path in paths:
+        match = _NUMBERED.match(path.stem)
+        name = f"{match[1]}-*-of-{match[3]}" if match else "*"
+        numbers = there.setdefault(path.with_name(name + path.suffix), set())
+        if match:
+            numbers.add(int(match[2]))
+    lacking = {}
+    for whole, numbers in sorted(there.items()):
+        count = whole.stem.rpartition("-")[2] if numbers else ""
+        missing = sorted(set(range(int(count or 0))) - numbers)
+        names = (whole.name.replace("*", f"{number:0{len(count)}}", 1) for number in missing)
+        lacking[whole] = [whole.with_name(name) for name in names]
+    return lacking
 
 
 def try_lock(descriptor: int, folder: PathLike) -> bool:

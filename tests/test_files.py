@@ -193,3 +193,27 @@ class TestProgress:
     def test_a_server_s_variable_alone_makes_no_widget(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("JPY_SESSION_NAME", "x")
         assert type(progress.progress(10, "work", "files")).__name__ == "_LinePerTenth"
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        (["a-00000-of-00002.rec", "a-00001-of-00002.rec"], {"a-*-of-00002.rec": []}),
+        (["a-0-of-3.rec"], {"a-*-of-3.rec": ["a-1-of-3.rec", "a-2-of-3.rec"]}),
+        (
+            ["a-00001-of-00002.rec", "a-00000-of-00001.rec", "b-00000-of-00001.rec"],
+            {
+                "a-*-of-00001.rec": [],
+                "a-*-of-00002.rec": ["a-00000-of-00002.rec"],
+                "b-*-of-00001.rec": [],
+            },
+        ),
+        # A writer of parquet files puts a hash behind the number.
+        (["a-00000-of-00002-1f0e.rec"], {"a-*-of-00002.rec": ["a-00001-of-00002.rec"]}),
+        (["a.rec", "b.rec"], {"*.rec": []}),
+    ],
+)
+def test_what_a_numbered_set_lacks_is_named(names: list[str], lacking: dict[str, list[str]]):
+    found = files.numbered_sets(Path("there") / name for name in names)
+    assert {path.name: [one.name for one in missing] for path, missing in found.items()} == lacking
+    assert {path.parent for path in found} == {Path("there")}

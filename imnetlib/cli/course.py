@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,7 +13,10 @@ from imnetlib.cli.common import FOLDER
 LAYOUT = click.Choice(["ILSVRC2012", "winter21", "fall11", "kaggle", "parquet", "folders"])
 # Parameters of chapters that name files of yours: a chapter runs in another folder.
 PATHS = ("source", "credentials", "outputs", "columns", "meanings")
-DATASET_HINT = "it gets the painted sample (-p dataset ILSVRC2012 for the real set)"
+DATASET_HINT = (
+    "is a new folder: it gets the painted sample. For other images start it by imnet run 1 with "
+    "-p dataset ILSVRC2012 or -p source FOLDER"
+)
 
 
 @click.command(short_help="Run CHAPTERS and print the result of each.")
@@ -32,7 +34,8 @@ def run(
 ) -> None:
     """Run CHAPTERS (numbers or names; default: all) and print the result of each.
 
-    Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
+    A parameter -p is for those of the CHAPTERS that have it. The first chapter that fails is the
+    last. Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
     """
     from imnetlib.course import runner
 
@@ -44,33 +47,35 @@ def run(
             "--store runs the chapters as they are: it takes no --root, no -p and no --out"
         )
     folder = (out or runner.BUILD).absolute()
-    typed: dict[Path, dict[str, Any]] = {}
     try:
-        for path in runner.find_chapters(chapters):
-            typed[path] = runner.typed_parameters(path, parameters)
+        typed = runner.typed_parameters(runner.find_chapters(chapters), parameters)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if root and not root.exists() and not parameters.keys() & {"dataset", "source"}:
-        click.echo(f"{root} is a new folder: {DATASET_HINT}")
-    failures = 0
-    for path, values in typed.items():
+    is_new = root and not (root.is_dir() and any(root.iterdir()))
+    if is_new and not parameters.keys() & {"dataset", "source"}:
+        click.echo(f"{root} {DATASET_HINT}")
+    failed = ""
+    waiting = list(typed)
+    while waiting and not failed:
+        path = waiting.pop(0)
         click.echo(f"{path.stem:24}", nl=False)
         outcome = ""
         try:
             if store:
                 done = runner.store_chapter(path, folder)
             else:
-                done = runner.run_chapter(path, values, folder)
+                done = runner.run_chapter(path, typed[path], folder)
             outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"
         except runner.ChapterFailedError as error:
-            failures += 1
+            failed = path.stem
             outcome = f"FAILED  {error}"
         finally:
             # Ends the line of a chapter that is stopped, too.
             click.echo(outcome)
     click.echo(f"Executed notebooks and figures: {folder}")
-    if failures:
-        raise click.ClickException(f"{failures} of {len(typed)} chapters failed")
+    if failed:
+        rest = f"; not run: {', '.join(path.stem for path in waiting)}" if waiting else ""
+        raise click.ClickException(f"{failed} failed{rest}")
 
 
 def _from_here(name: str, value: str) -> str:
@@ -98,8 +103,14 @@ def doctor(root: Path | None) -> None:
 @click.option("--validation", default=50, help="Validation images per class.")
 @click.option("--classes", default=36, help="Number of classes, 1 to 36.")
 @click.option("--seed", default=0, help="Another seed gives other pictures.")
-@click.option("--like", type=LAYOUT, help="Arrange it as another set or another way to get it.")
-@click.option("--tiny", is_flag=True, help="All images of ILSVRC2012, of 16 pixels a side: 2 GB.")
+@click.option(
+    "--like",
+    type=LAYOUT,
+    help="Arrange it as another set or another way to get it; ILSVRC2012 goes with --tiny.",
+)
+@click.option(
+    "--tiny", is_flag=True, help="With --like ILSVRC2012: all its images, 16 pixels, 2 GB."
+)
 def sample(
     folder: Path, like: str | None, tiny: bool, train: int, validation: int, classes: int, seed: int
 ) -> None:
@@ -108,12 +119,14 @@ def sample(
     --like winter21 or fall11: one archive of class tars, and ILSVRC2012's validation set. --like
     kaggle, parquet or folders: what one has in place of archives; chapter 1 takes it as its
     parameter source. --like ILSVRC2012 --tiny: all 1,331,167 files, in seconds. Archives go into
-    the folder mirror of a new root, and the chapters take them from there.
+    the folder mirror of a new root, FOLDER is ROOT/mirror, and the chapters take them from there.
     """
     from imnetlib.course.sample import draw, draw_tiny, lay_out
 
     if tiny != (like == "ILSVRC2012"):
-        raise click.UsageError("--tiny goes with --like ILSVRC2012, and that with it")
+        raise click.UsageError(
+            "--like ILSVRC2012 goes with --tiny, and --tiny with it: all its images, of 16 pixels"
+        )
     counts = {"train_per_class": train, "validation_per_class": validation}
     if like is None:
         drawn = draw(folder, **counts, classes=classes, seed=seed)

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 KS = (1, 5, 20)
 _ROWS_TRIED = 1000
+_NO_CLASS = "no class of the list (label -1)"
+
+
+class _Truth(NamedTuple):
+    """The true class of each row, "" where it has none; and the labelled images without a row.
+
+    ``numbered``: the file whose labels are taken for columns of the network, if so.
+    """
+
+    wnids: list[str]
+    left_out: int = 0
+    numbered: Path | None = None
 
 
 @click.command(short_help="Judge the predictions of any network.")
@@ -39,7 +51,8 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
 
     Rows are the validation images 1, 2, ... or those of the .lst, in order; with "ids", the images
     of those numbers. For rows in the order of class folders give the .lst that imnet list makes of
-    these. Without labels, 50,000 rows are taken for the validation images of ILSVRC2012.
+    these. The labels of a flat .lst are named by the synset.txt beside it. Without labels, 50,000
+    rows are taken for the validation images of ILSVRC2012.
     """
     from imnetlib import evaluate
 
@@ -53,17 +66,17 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
             err=True,
         )
     wnids = _wnids(classes, predictions, outputs)
-    truth, left_out = _truth(predictions, outputs, source, wnids)
-    labels = evaluate.align(truth, wnids)
+    truth = _truth(predictions, outputs, source, wnids)
+    labels = evaluate.align(truth.wnids, wnids)
     if labels.max() < 0:
-        raise ValueError(f"none of the images' classes is in {classes}: {_some(truth)}")
+        raise ValueError(f"none of the images' classes is in {classes}: {_some(truth.wnids)}")
     small = _columns_of_ilsvrc(wnids)
     judged = _judge(predictions, outputs, labels, small, logits or bool(outputs.logits))
-    _echo_accuracies(judged, truth, wnids, small)
+    _echo_accuracies(judged, truth.wnids, wnids, small)
     _echo_errors(judged, labels, wnids)
     _warn_of_order(judged, labels, truth, wnids, classes)
-    if left_out:
-        click.echo(f"left out: {left_out:,} images that have labels and no predictions")
+    if truth.left_out:
+        click.echo(f"left out: {truth.left_out:,} images that have labels and no predictions")
         sys.exit(LEFT_OUT)
 
 
@@ -97,14 +110,13 @@ def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...
 
 def _truth(
     predictions: Path, outputs: Outputs, source: Path | None, wnids: Sequence[str]
-) -> tuple[list[str], int]:
-    """The wnid of each row, "" where it is not known; and how many labelled images have no row."""
+) -> _Truth:
     from imnetlib import catalog, organize
 
     images = len(outputs.scores)
     if source is None and outputs.labels is not None:
-        click.echo(f"labels: those in {predictions}")
-        return _named(predictions, outputs.labels.tolist(), wnids), 0
+        return _stored(predictions, outputs.labels.tolist(), wnids)
+    numbered = None
     if source is None:
         if images != catalog.ILSVRC2012.validation:
             raise ValueError(
@@ -115,7 +127,7 @@ def _truth(
         truth: Sequence[str] = catalog.validation_wnids()
         ids: Sequence[int] = range(1, images + 1)
     elif source.suffix == ".lst":
-        truth, ids = _read_list(source, wnids)
+        (truth, _, numbered), ids = _read_list(source, wnids)
     else:
         truth = organize.read_labels(source)
         ids = range(1, len(truth) + 1)
@@ -123,28 +135,39 @@ def _truth(
         by_id = dict(zip(ids, truth, strict=True))
         if len(by_id) != len(truth):
             raise ValueError(f"{source}: of {len(truth):,} ids only {len(by_id):,} differ")
-        return _of_ids(predictions, outputs.ids.tolist(), by_id)
+        own, left_out = _of_ids(predictions, outputs.ids.tolist(), by_id)
+        return _Truth(own, left_out, numbered)
     if len(truth) != images:
         raise ValueError(
             f"{predictions} has {images:,} rows and {source} {len(truth):,} labels: give the list "
             "of these rows, or their ids in a .npz"
         )
-    return list(truth), 0
+    return _Truth(list(truth), 0, numbered)
 
 
-def _named(where: Path, labels: list[Any], wnids: Sequence[str]) -> list[str]:
-    """The wnid of each label, which is one, or a column, or -1."""
+def _stored(where: Path, labels: list[Any], wnids: Sequence[str]) -> _Truth:
+    """The labels beside the predictions: wnids, or columns."""
     if isinstance(labels[0], str):
-        return labels
+        click.echo(f"labels: those in {where}")
+        return _Truth(labels)
+    return _taken_for_columns(where, labels, wnids)
+
+
+def _taken_for_columns(where: Path, labels: list[int], wnids: Sequence[str]) -> _Truth:
     if min(labels) < -1 or max(labels) >= len(wnids):
         raise ValueError(
             f"{where}: labels are columns, 0 to {len(wnids) - 1}, or -1; these go from "
             f"{min(labels)} to {max(labels)}"
         )
-    return [wnids[label] if label >= 0 else "" for label in labels]
+    click.echo(f"labels: those of {where}, taken for columns of the network")
+    return _Truth(_named(labels, wnids), numbered=where)
 
 
-def _read_list(lst: Path, wnids: Sequence[str]) -> tuple[list[str], list[int]]:
+def _named(labels: list[int], classes: Sequence[str]) -> list[str]:
+    return [classes[label] if label >= 0 else "" for label in labels]
+
+
+def _read_list(lst: Path, wnids: Sequence[str]) -> tuple[_Truth, list[int]]:
     """The wnid and the id of each image of a .lst: by its folder, or by its label."""
     from imnetlib import pack
 
@@ -154,16 +177,20 @@ def _read_list(lst: Path, wnids: Sequence[str]) -> tuple[list[str], list[int]]:
     ids: list[int] = images.ids.tolist()
     if len(named) == len(ids):
         click.echo(f"labels: the folders of {lst}")
-        return named, ids
-    pack.verify_labels(images, wnids, lst)
+        return _Truth(named), ids
+    has_class = images.labels[:, 0] >= 0
+    pack.verify_labels(pack.select(images, has_class), images.classes or wnids, lst)
     labels = images.labels[:, 0].astype(int).tolist()
+    if images.classes:
+        click.echo(f"labels: those of {lst}, named by {lst.with_name(pack.CLASSES)}")
+        return _Truth(_named(labels, images.classes)), ids
     if max(labels) != len(wnids) - 1:
         raise ValueError(
-            f"{lst}: labels go to {max(labels)}, the network's columns to {len(wnids) - 1}: give "
-            "a list of images in folders of their wnid, the devkit or Kaggle's .csv"
+            f"{lst}: labels go to {max(labels)}, the network's columns to {len(wnids) - 1}: put "
+            f"the {pack.CLASSES} that names them beside the list, or give the devkit or Kaggle's "
+            ".csv"
         )
-    click.echo(f"labels: those of {lst}, taken for columns of the network")
-    return [wnids[label] for label in labels], ids
+    return _taken_for_columns(lst, labels, wnids), ids
 
 
 def _of_ids(where: Path, ids: list[int], truth: dict[int, str]) -> tuple[list[str], int]:
@@ -205,11 +232,13 @@ def _echo_accuracies(
 
     from imnetlib import catalog
 
-    own = set(wnids)
+    own = {*wnids, ""}
     strangers = Counter(wnid for wnid in truth if wnid not in own)
     if strangers:
         without = "images without a column of their class, counted as wrong"
         click.echo(f"{without}: {strangers.total():,} ({_some(strangers)})")
+    if "" in truth:
+        click.echo(f"images of {_NO_CLASS}, counted as wrong: {truth.count(''):,}")
     _echo_top_k(f"{len(wnids):,} classes of the network", judged.ranks[0], len(wnids))
     if small:
         ilsvrc = set(catalog.wnids_1k())
@@ -217,7 +246,7 @@ def _echo_accuracies(
         if lacking:
             lacks = f"of ILSVRC's {len(ilsvrc):,} classes the network lacks"
             click.echo(f"{lacks} {len(lacking):,}: {_some(lacking)}")
-        of_them = np.array([wnid in ilsvrc or not wnid for wnid in truth])
+        of_them = np.array([wnid in ilsvrc for wnid in truth])
         if of_them.any():
             _echo_top_k(f"{len(small):,} classes of ILSVRC", judged.ranks[1][of_them], len(small))
 
@@ -244,12 +273,13 @@ def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> N
     except KeyError as error:
         click.echo(f"no relations of wrong answers: {error.args[0]}")
     else:
-        predicted = hierarchy.classes[judged.chosen[wrong]]
-        shares = wordnet.relation_shares(hierarchy, predicted, hierarchy.classes[labels[wrong]])
-        related = [f"{kind} {shares[kind]:.1%}" for kind in wordnet.RELATIONS[1:]]
-        click.echo(
-            f"relation of {len(predicted):,} wrong answers to the truth: {', '.join(related)}"
-        )
+        if wrong.any():
+            predicted = hierarchy.classes[judged.chosen[wrong]]
+            shares = wordnet.relation_shares(hierarchy, predicted, hierarchy.classes[labels[wrong]])
+            related = [f"{kind} {shares[kind]:.1%}" for kind in wordnet.RELATIONS[1:]]
+            click.echo(
+                f"relation of {len(predicted):,} wrong answers to the truth: {', '.join(related)}"
+            )
     right = judged.ranks[0] == 0
     table = evaluate.calibration(judged.confidence, right)
     gap = np.nansum(table[:, 0] * np.abs(table[:, 1] - table[:, 2])) / len(labels)
@@ -260,9 +290,12 @@ def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> N
 
 
 def _warn_of_order(
-    judged: Judgement, labels: Integers, truth: list[str], wnids: Sequence[str], classes: Path
+    judged: Judgement, labels: Integers, truth: _Truth, wnids: Sequence[str], classes: Path
 ) -> None:
-    """Say so where another order of the columns, or of the rows, fits far better."""
+    """Say so where another order of the columns, or of the rows, fits far better.
+
+    Labels that are taken for columns are not compared with the class list: it is not to blame.
+    """
     import numpy as np
 
     from imnetlib import evaluate
@@ -270,12 +303,15 @@ def _warn_of_order(
     top1 = np.mean(judged.ranks[0] == 0)
     permuted = evaluate.permutation_suspected(labels, judged.chosen)
     if permuted is not None:
+        doubt = f"is {classes} in another order (sorted?) than the columns?"
+        if truth.numbered:
+            doubt = f"do the labels of {truth.numbered} number the classes in another order?"
         click.echo(
-            f"Warning: top-1 is {top1:.1%}, but {permuted:.1%} if the columns were permuted: is "
-            f"{classes} in another order (sorted?) than the columns?",
+            f"Warning: top-1 is {top1:.1%}, but {permuted:.1%} if the columns were permuted: "
+            f"{doubt}",
             err=True,
         )
-    by_class = np.mean(evaluate.align(sorted(truth), wnids) == judged.chosen)
+    by_class = np.mean(evaluate.align(sorted(truth.wnids), wnids) == judged.chosen)
     if by_class > 2 * top1 + 0.1:
         click.echo(
             f"Warning: top-1 is {top1:.1%}, but {by_class:.1%} if the rows were sorted by class: "
@@ -295,4 +331,4 @@ def _some(wnids: Iterable[str]) -> str:
             named.append(f"{wordnet.name(wnid)} ({wnid})")
         except KeyError:
             named.append(wnid)
-    return listed_names(named) or "label -1"
+    return listed_names(named) or f"all are of {_NO_CLASS}"

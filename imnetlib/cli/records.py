@@ -64,7 +64,7 @@ def list_(
 
     if lst.suffix != ".lst":
         raise click.UsageError(f"{lst} is no name for a list: it ends in .lst")
-    images = _listed(source, labels, classes, unknown, extensions)
+    images = _listed(source, lst, labels, classes, unknown, extensions)
     _describe(images, classes)
     if seed is not None:
         images = pack.shuffle(images, seed)
@@ -83,6 +83,7 @@ def list_(
 
 def _listed(
     source: Path,
+    lst: Path,
     labels: Path | None,
     classes: Path | None,
     unknown: Unknown,
@@ -90,15 +91,42 @@ def _listed(
 ) -> ImageList:
     from imnetlib import catalog, organize, pack
 
+    _refuse_parquet(source)
     wnids = organize.read_labels(labels) if labels else None
     order = catalog.read_classes(classes) if classes else None
     taken = pack.EXTENSIONS if extensions is None else _extensions(extensions)
+    # A listing takes a while.
+    _require_same_classes(lst, order)
     if not source.is_dir():
         index = _tar_index(source)
-        return pack.list_archive(index, wnids, order, extensions=taken, unknown=unknown)
-    if wnids is not None:
-        return pack.list_flat_folder(source, wnids, order, extensions=taken, unknown=unknown)
-    return pack.list_folder(source, order, extensions=taken, unknown=unknown)
+        images = pack.list_archive(index, wnids, order, extensions=taken, unknown=unknown)
+    elif wnids is not None:
+        images = pack.list_flat_folder(source, wnids, order, extensions=taken, unknown=unknown)
+    else:
+        images = pack.list_folder(source, order, extensions=taken, unknown=unknown)
+    _require_same_classes(lst, images.classes)
+    return images
+
+
+def _refuse_parquet(source: Path) -> None:
+    """UsageError for parquet files, which chapters pack without a list."""
+    inside = source.is_dir() and any(any(source.glob(f"{deep}*.parquet")) for deep in ("", "*/"))
+    if inside or source.suffix == ".parquet":
+        folder = source if source.is_dir() else source.parent
+        raise click.UsageError(
+            f"{source} is of parquet files, which need no list: imnet run 1 2 4 --root ROOT "
+            f"-p source {folder} packs them as they are"
+        )
+
+
+def _require_same_classes(lst: Path, classes: Sequence[str] | None) -> None:
+    """ValueError where the classes beside a list that is to be written are others."""
+    from imnetlib import catalog, pack
+
+    beside = lst.with_name(pack.CLASSES)
+    if classes and beside.exists():
+        remedy = "take another folder for the list, or remove this file if nothing beside needs it"
+        catalog.verify_classes(catalog.read_classes(beside), classes, beside, remedy)
 
 
 def _extensions(text: str) -> list[str]:

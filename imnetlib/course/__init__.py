@@ -23,6 +23,7 @@ from imnetlib.course.shared import (
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
 from imnetlib.course.ways import (
     Part,
+    disk_needs,
     index_training,
     lesson_archives,
     surveys,
@@ -32,8 +33,9 @@ from imnetlib.course.ways import (
 
 __all__ = [
     "Cloud", "Part", "Root", "adopt", "check", "claims_of", "class_names", "class_titles",
-    "copy_as_kaggle", "index_training", "lesson_archives", "most_instructive", "mxnet", "nouns",
-    "open_cloud", "open_root", "predict", "predicted", "prepare", "psnr", "publication", "record",
-    "repeat", "resident_bytes", "scratch_folder", "shard_folder", "shards", "site", "surveys",
-    "table", "to_fetch", "trained", "training_and_validation", "validation_images", "verdicts",
+    "copy_as_kaggle", "disk_needs", "index_training", "lesson_archives", "most_instructive",
+    "mxnet", "nouns", "open_cloud", "open_root", "predict", "predicted", "prepare", "psnr",
+    "publication", "record", "repeat", "resident_bytes", "scratch_folder", "shard_folder", "shards",
+    "site", "surveys", "table", "to_fetch", "trained", "training_and_validation",
+    "validation_images", "verdicts",
 ]  # fmt: skip

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from imnetlib import catalog, organize
 from imnetlib.archive import open_index
 from imnetlib.catalog import Dataset
 from imnetlib.course import sample
-from imnetlib.files import visible_names, write_bytes_atomically
+from imnetlib.files import listed_names, visible_names, write_bytes_atomically
 
 CHECKOUT = Path(__file__).parent.parent.parent
 MARKER = "imnetlib-root.json"
@@ -39,6 +40,11 @@ DATASETS = {
     "fall11": _judged_on_ilsvrc(catalog.IMAGENET21K),
     "folders": Dataset("your own images", classes=0, train=0, validation=0, archives=()),
 }
+
+
+# Those whose archives come from elsewhere.
+REAL_SETS = ("ILSVRC2012", "winter21", "fall11")
+_PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,12 @@ class Root:
         return self.root / "predictions"
 
 
+@functools.cache
+def _holds_parquet(source: Path) -> bool:
+    """Whether there are parquet files; class folders without any are walked through once."""
+    return any(source.glob("**/*.parquet"))
+
+
 def _way_of(source: Path) -> Way:
     """What lies in ``source``; FileNotFoundError or ValueError where it is none of the ways."""
     if not source.exists():
@@ -156,12 +168,59 @@ def _way_of(source: Path) -> Way:
     if source.suffix == ".lst":
         return "list"
     if not source.is_dir():
-        raise ValueError(f"{source} is no folder of images and no .lst: name one of these")
-    if (source / organize.KAGGLE_IMAGES).is_dir():
+        raise ValueError(
+            f"{source} is no folder of images and no .lst: name one, such as the folder that it is "
+            "in"
+        )
+    # Half of Kaggle's download is no class folders either.
+    if (source / Path(organize.KAGGLE_IMAGES).parts[0]).is_dir():
         return "kaggle"
-    if any(source.glob("**/*.parquet")):
-        return "parquet"
-    return "folders"
+    return "parquet" if _holds_parquet(source) else "folders"
+
+
+def _require_images(source: Path) -> None:
+    """FileNotFoundError or ValueError for a source that cannot be one, with what to name instead.
+
+    That it is one is known when chapter 1 has read it.
+    """
+    if not source.exists():
+        raise FileNotFoundError(
+            f"{source} is not there: name the folder of your images, or their .lst"
+        )
+    entries = [source]
+    if source.is_dir():
+        entries = [source / name for name in visible_names(source)]
+    if not any(entry.is_dir() for entry in entries):
+        _refuse_packed({entry.name for entry in entries}, source)
+    way = _way_of(source)
+    if way == "kaggle" and _holds_parquet(source):
+        raise ValueError(
+            f"{source} holds Kaggle's download and parquet files: name the folder of one of them"
+        )
+
+
+def _refuse_packed(names: set[str], source: Path) -> None:
+    """ValueError where these files are archives."""
+    for dataset in REAL_SETS:
+        own = names & {archive.name for archive in DATASETS[dataset].archives}
+        if own:
+            raise ValueError(
+                f"{source}: {listed_names(own)} belongs to {dataset}'s archives: put them into the "
+                f"folder archives of the root, and give dataset {dataset} in place of a source"
+            )
+    packed = {name for name in names if name.lower().endswith(_PACKED)}
+    if packed:
+        raise ValueError(
+            f"{source}: {listed_names(packed)} is packed: unzip it, and name the folder that "
+            "comes out"
+        )
+
+
+class _Mark(NamedTuple):
+    """What a root says of itself: a name in ``DATASETS``, and the source or ""."""
+
+    dataset: str
+    source: str
 
 
 def open_root(root: str, dataset: str = "", source: str = "") -> Root:
@@ -171,8 +230,9 @@ def open_root(root: str, dataset: str = "", source: str = "") -> Root:
     that are here already: Kaggle's unpacked download or parquet files (ILSVRC2012 unless
     ``dataset`` says otherwise), class folders or a .lst ("folders"). A folder that holds ImageNet
     in the course's layout is taken for the set whose training archive, drawn or real, is there, or
-    for ILSVRC2012. ValueError when it holds something else, or another data set or source than
-    asked for.
+    for ILSVRC2012. A root that holds nothing but its mark is marked anew. FileNotFoundError for a
+    source that is not there, ValueError when the folder holds something else, or another data set
+    or source than asked for, and when these do not go together.
     """
     folder = CHECKOUT / Path(root).expanduser()
     if folder.exists() and not folder.is_dir():
@@ -181,40 +241,131 @@ def open_root(root: str, dataset: str = "", source: str = "") -> Root:
         raise ValueError(f"There is no data set {dataset!r}; known are {', '.join(DATASETS)}")
     images = str(Path(source).expanduser().absolute()) if source else ""
     marker = folder / MARKER
-    if marker.exists():
-        marked = {"source": "", **json.loads(marker.read_text(encoding="utf-8"))}
-        for what, asked in (("data set", dataset), ("source", images)):
-            held = marked["dataset" if what == "data set" else what]
-            if asked not in ("", held):
+    marked = _read_mark(marker) if marker.exists() else None
+    if marked and not _is_asked_for(marked, dataset, images, folder):
+        print(f"{folder} held nothing of {marked.source or marked.dataset} yet: it is marked anew")
+        marked = None
+    if marked is None:
+        marked = _mark(folder, dataset, images)
+        write_bytes_atomically(marker, json.dumps(marked._asdict()).encode())
+    held = Path(marked.source) if marked.source else None
+    miniature = _miniature(folder / "mirror", marked.dataset)
+    return Root(folder, miniature or DATASETS[marked.dataset], held)
+
+
+def _miniature(mirror: Path, dataset: str) -> Dataset | None:
+    """What is drawn there; ValueError where it is not of ``dataset``."""
+    if not sample.is_finished(mirror):
+        return None
+    drawn = sample.load(mirror)
+    if drawn.name != dataset:
+        raise _other_set(mirror, drawn.name, dataset)
+    return drawn
+
+
+def _read_mark(marker: Path) -> _Mark:
+    """The mark of a root; ValueError where the file is none."""
+    try:
+        read = json.loads(marker.read_text(encoding="utf-8"))
+        problem = _problem_of(read)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        raise ValueError(
+            f"{marker} does not say what this root holds ({problem}): remove it, and run chapter 1 "
+            "with the dataset or the source of this root"
+        )
+    # An earlier version had no sources.
+    return _Mark(read["dataset"], read.get("source", ""))
+
+
+def _problem_of(read: object) -> str:
+    """What is wrong with the content of a mark; "" if nothing is."""
+    if not isinstance(read, dict) or "dataset" not in read:
+        return "it names no dataset"
+    dataset = read["dataset"]
+    source = read.get("source", "")
+    if not isinstance(dataset, str) or dataset not in DATASETS:
+        return f"there is no data set {dataset!r}"
+    if not isinstance(source, str):
+        return f"{source!r} is the path of no source"
+    return "images of your own have a source" if (dataset, source) == ("folders", "") else ""
+
+
+def _is_asked_for(marked: _Mark, dataset: str, images: str, folder: Path) -> bool:
+    """Whether a root is what is asked for; ValueError where it is not and holds something."""
+    for what, held, asked in (
+        ("data set", marked.dataset, dataset),
+        ("source", marked.source, images),
+    ):
+        if asked not in ("", held):
+            if visible_names(folder) - {MARKER}:
                 raise ValueError(
                     f"{folder} holds the {what} {held or 'of the archives'}, not {asked}: "
                     "choose another root"
                 )
-    else:
-        marked = {"dataset": dataset or _recognized(folder, images), "source": images}
-        write_bytes_atomically(marker, json.dumps(marked).encode())
-    held = Path(marked["source"]) if marked["source"] else None
-    opened = Root(folder, DATASETS[marked["dataset"]], held)
-    if opened.is_miniature and not opened.is_sample:
-        return dataclasses.replace(opened, dataset=sample.load(opened.mirror))
-    return opened
+            return False
+    return True
+
+
+def _mark(folder: Path, dataset: str, images: str) -> _Mark:
+    """The mark of a new root; ValueError where data set, source and folder do not go together."""
+    if images:
+        _require_images(Path(images))
+    name = dataset or _recognized(folder, images)
+    if name == "sample" and images:
+        raise ValueError(f"the sample is painted, so {images} is none: leave out the dataset")
+    if name == "folders" and not images:
+        raise ValueError(
+            "the data set folders is images that you have: give their folder or .lst as source"
+        )
+    if images and _way_of(Path(images)) == "kaggle" and name != "ILSVRC2012":
+        raise ValueError(
+            f"{images} is Kaggle's download, which is ILSVRC2012, not {name}: leave out the dataset"
+        )
+    _miniature(folder / "mirror", name)
+    if not images:
+        require_own_archives(folder / "archives", DATASETS[name])
+    return _Mark(name, images)
+
+
+def require_own_archives(archives: Path, dataset: Dataset) -> None:
+    """ValueError where the training archive in a folder is that of another set alone."""
+    if _has_training_archive(archives, dataset):
+        return
+    for name in REAL_SETS:
+        if _has_training_archive(archives, DATASETS[name]):
+            raise _other_set(archives, name, dataset.name)
+
+
+def _other_set(where: Path, found: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"{where} holds archives of {found}, and this root is one of {wanted}: give dataset "
+        f"{found}, choose another root, or move them away"
+    )
+
+
+def _has_training_archive(archives: Path, dataset: Dataset) -> bool:
+    """Whether it is there, packed or unpacked."""
+    own = [archive.name for archive in dataset.archives[:1]]
+    unpacked = [name.removesuffix(".gz") for name in own]
+    return any((archives / name).exists() for name in own + unpacked)
 
 
 def _recognized(folder: Path, images: str) -> str:
     """The data set of a folder without a mark; ValueError where it holds other things."""
-    names = visible_names(folder) if folder.exists() else set()
+    names = visible_names(folder) - {MARKER} if folder.exists() else set()
     if names - FOLDERS:
-        first = ", ".join(sorted(names - FOLDERS)[:5])
         raise ValueError(
-            f"{folder} holds other things ({first}): choose an empty or a new folder as the root"
+            f"{folder} holds other things ({listed_names(names - FOLDERS)}): "
+            "choose an empty or a new folder as the root"
         )
     if images:
         return "ILSVRC2012" if _way_of(Path(images)) in ("kaggle", "parquet") else "folders"
     if sample.is_finished(folder / "mirror"):
         return sample.load(folder / "mirror").name
-    for name, held in DATASETS.items():
-        own = [folder / "archives" / archive.name for archive in held.archives[:1]]
-        if name != "sample" and any(path.exists() for path in own):
+    for name in REAL_SETS:
+        if _has_training_archive(folder / "archives", DATASETS[name]):
             return name
     return "ILSVRC2012" if names - {"mirror"} else "sample"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
 from imnetlib.files import write_bytes_atomically
 
 NOTEBOOKS = CHECKOUT / "notebooks"
 BUILD = CHECKOUT / "build"
+# What a value of a parameter must be, at the end of its comment.
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_RULE = re.compile(
+    rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}|a multiple of (\d+)"
+    r"|([\w-]+(?:, [\w-]+)* or [\w-]+))\)$"
+)
 
 
 class ChapterFailedError(RuntimeError):
@@ -56,24 +63,50 @@ def find_chapters(names: Sequence[str]) -> list[Path]:
     return sorted(chosen) if names else chapters
 
 
-def typed_parameters(notebook: PathLike, given: Mapping[str, str]) -> dict[str, Any]:
-    """``given`` as the types that the notebook's parameters cell declares.
+def typed_parameters(
+    chapters: Sequence[PathLike], given: Mapping[str, str]
+) -> dict[Path, dict[str, Any]]:
+    """``given`` for each of the chapters that has such a parameter, as the types that it declares.
 
-    Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that it does
-    not declare (papermill itself only warns) and for a value that is not of the type.
+    Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that none of
+    the chapters declares (papermill itself only warns), for a value that is not of the type, and
+    for one that breaks the rule in brackets at the end of the parameter's comment, as "(1 or
+    more)", "(above 0)", "(0 to 1)", "(a multiple of 16)" or "(one, another or a third)".
     """
     import papermill
 
-    notebook = Path(notebook)
-    declared = papermill.inspect_notebook(str(notebook))
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        if name not in declared:
-            raise ValueError(
-                f"{notebook.stem} has no parameter {name!r}; it has {', '.join(declared)}"
-            )
-        values[name] = _as_type(name, text, declared[name]["inferred_type_name"])
-    return values
+    declared = {Path(path): papermill.inspect_notebook(str(path)) for path in chapters}
+    known = dict.fromkeys(name for parameters in declared.values() for name in parameters)
+    strangers = [name for name in given if name not in known]
+    if strangers:
+        names = ", ".join(path.stem for path in declared)
+        lacks = f"{names} has no" if len(declared) == 1 else f"none of {names} has a"
+        raise ValueError(f"{lacks} parameter {strangers[0]!r}; there are {', '.join(known)}")
+    return {
+        path: {
+            name: _value_of(name, text, parameters[name])
+            for name, text in given.items()
+            if name in parameters
+        }
+        for path, parameters in declared.items()
+    }
+
+
+def _value_of(name: str, text: str, declared: Mapping[str, str]) -> Any:
+    """The value of a parameter; ValueError where it does not fit what is declared of it."""
+    value = _as_type(name, text, declared["inferred_type_name"])
+    rule = _RULE.search(declared["help"])
+    if rule and value != "":
+        low, above, least, most, step, names = rule.groups()
+        holds = (
+            (low is None or value >= float(low))
+            and (above is None or value > float(above))
+            and (least is None or float(least) <= value <= float(most))
+            and (step is None or (value > 0 and value % int(step) == 0))
+            and (names is None or value in re.split(", | or ", names))
+        )
+        require(holds, f"Parameter {name} is {rule[0][1:-1]}", value)
+    return value
 
 
 def _as_type(name: str, text: str, declared: str) -> Any:

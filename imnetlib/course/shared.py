@@ -13,6 +13,7 @@ from imnetlib import catalog, image, pack, recordio, wordnet
 from imnetlib.course.claims import recompute
 from imnetlib.course.report import verdicts
 from imnetlib.course.root import Root
+from imnetlib.course.steps import prediction_folder
 from imnetlib.files import listed_names
 from imnetlib.image import Pixels
 
@@ -46,14 +47,14 @@ def _is_wnid(name: str) -> bool:
     return bool(catalog.WNID.fullmatch(name))
 
 
-def nouns(root: Root, meanings: str = "") -> tuple[str, ...]:
+def nouns(root: Root, meanings: str = "", network: str = "", outputs: str = "") -> tuple[str, ...]:
     """The noun of WordNet that each class of the predictions, or of ``root``, is (chapter 9).
 
     ``meanings``: a file that says so of names of your own, in lines such as ``n02121620 cats``.
-    ValueError names classes that stay without a wnid, and those of one noun; KeyError a wnid that
-    is no noun of WordNet 3.0.
+    ``network``, ``outputs``: whose predictions, as in ``prepare``. ValueError names classes that
+    stay without a wnid, and those of one noun; KeyError a wnid that is no noun of WordNet 3.0.
     """
-    predicted = root.predictions / pack.CLASSES
+    predicted = prediction_folder(root, network, outputs) / pack.CLASSES
     classes = catalog.read_classes(predicted) if predicted.exists() else root.wnids
     meant = _read_meanings(Path(meanings).expanduser()) if meanings else {}
     found = [meant.get(name, name) for name in classes]

@@ -15,10 +15,10 @@ from imnetlib import catalog, evaluate, image, pack, recordio
 from imnetlib.arguments import Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
-from imnetlib.course.ways import Part, training_and_validation
+from imnetlib.course.ways import PARTS, Part, training_and_validation
 from imnetlib.engines import Recipe
 from imnetlib.evaluate import Predictions
-from imnetlib.files import file_crc32, write_atomically
+from imnetlib.files import file_crc32, listed_names, write_atomically
 from imnetlib.pack import ImageList
 
 # MXNet is not installed everywhere: its engine is imported where it is called.
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from imnetlib.engines.mxnet.published import Published
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
-PARTS = ("train", "validation")
+
+_BY_NETWORK = ("checkpoint", "predictions")
 
 # The defaults of chapter 7's parameters.
 RECIPE = Recipe()
@@ -39,31 +40,54 @@ SEED = 100
 RECORDS = f"{RESIZE}px-q{QUALITY}-{SHARDS}shards"
 
 
-def prepare(root: str, needs: Step) -> Root:
+def prepare(root: str, needs: Step, network: str = "", outputs: str = "") -> Root:
     """Open ``root`` and see to it that what a chapter needs is there.
 
     In a sample root whatever is missing is built, as the earlier chapters would have built it. In
     any other root nothing is built: FileNotFoundError says which chapter to run first. ValueError
     names a list, shards, a network or predictions that are incomplete or do not fit the classes of
-    the root.
+    the root. ``network``, ``outputs``: whose checkpoint or predictions, as in
+    ``prediction_folder``; only chapter 7's network is built.
     """
     opened = open_root(root)
-    if opened.is_sample:
+    wanted = network or RECIPE.network
+    if needs == "predictions":
+        wanted = prediction_folder(opened, network, outputs).name
+    if opened.is_sample and (needs not in _BY_NETWORK or wanted == RECIPE.network):
         _build(opened, needs)
+    elif opened.is_sample:
+        _require_network(opened, wanted, needs)
+        _build(opened, "records")
     if needs == "archives" and opened.way == "archives":
         _require(opened.training_archive, chapter=1)
         for archive in opened.dataset.archives[1:]:
             _require(opened.archives / archive.name, chapter=1)
-    if needs in ("records", "checkpoint", "predictions"):
+    if needs in ("records", *_BY_NETWORK):
         _require(opened.records, chapter=4)
         path = opened.lists / "train.lst"
         if path.exists():
             pack.verify_labels(pack.read_lst(path), opened.wnids, path)
-    if needs == "checkpoint":
-        _require(opened.checkpoints, chapter=7)
+    if needs in _BY_NETWORK:
+        _require_network(opened, wanted, needs)
     if needs == "predictions":
-        predicted(opened)
+        predicted(opened, network, outputs)
     return opened
+
+
+def _require_network(root: Root, network: str, needs: Step) -> None:
+    """FileNotFoundError where there is no such checkpoint, or none of its predictions."""
+    if needs == "predictions":
+        _require(root.predictions / network / pack.CLASSES, chapter=8)
+        return
+    _require(root.checkpoints, chapter=7)
+    endings = (".json", "-symbol.json")
+    if not any((root.checkpoints / f"{network}{ending}").exists() for ending in endings):
+        there = [path.stem.removesuffix("-symbol") for path in root.checkpoints.glob("*.json")]
+        raise FileNotFoundError(
+            f"{root.checkpoints} has no network {network!r} (there are "
+            f"{listed_names({*there}) or 'none'}): train it by chapter 7, or put the files of a "
+            "published one there"
+        )
 
 
 def _require(path: Path, chapter: int) -> None:
@@ -73,7 +97,8 @@ def _require(path: Path, chapter: int) -> None:
 
 def _build(root: Root, needs: Step) -> None:
     """Build what is missing, going back only as far as needed."""
-    if needs in ("mirror", "archives"):
+    # A sample of other counts may have been put there.
+    if needs in ("mirror", "archives") and not sample.is_finished(root.mirror):
         sample.draw(root.mirror)
     if needs == "archives":
         _fetch(root)
@@ -84,9 +109,9 @@ def _build(root: Root, needs: Step) -> None:
         _build(root, "records")
         if not _is_trained(root):
             _train(root)
-    elif needs == "predictions" and not (root.predictions / "synset.txt").exists():
+    elif needs == "predictions":
         _build(root, "checkpoint")
-        predict(root, trained(root), _default_records(root))
+        predict(root, records=_default_records(root))
 
 
 def _fetch(root: Root) -> None:
@@ -227,37 +252,57 @@ def trained(root: Root, network: str = RECIPE.network) -> Checkpoint | Published
     return loaded
 
 
+def prediction_folder(root: Root, network: str = "", outputs: PathLike = "") -> Path:
+    """Where the predictions of a network, or of a file of outputs, are kept (chapters 8 and 9).
+
+    Without either, that of chapter 7's own network where there are such or none at all; else of the
+    only network of this root's; else the only one. ValueError where several are left.
+    """
+    if outputs or network:
+        return root.predictions / (f"outputs-{Path(outputs).name}" if outputs else network)
+    kept = {path.parent.name for path in root.predictions.glob(f"*/{pack.CLASSES}")}
+    own = {name for name in kept if (root.checkpoints / f"{name}.json").exists()}
+    if RECIPE.network in own or not kept:
+        return root.predictions / RECIPE.network
+    left = own or kept
+    if len(left) > 1:
+        raise ValueError(
+            f"{root.predictions} has those of {listed_names(left)}: choose one with the parameter "
+            "network, or outputs for a file that chapter 8 has taken"
+        )
+    return root.predictions / left.pop()
+
+
 def predict(
-    root: Root, network: Checkpoint | Published, records: str = "", threads: int = 2
+    root: Root, network: str = RECIPE.network, records: str = "", threads: int = 2
 ) -> Predictions:
     """What ``network`` predicts for each validation image, kept under the root.
 
     Labels are columns of the network, by wnid. Predictions of the same weights and the same shards
-    are not made again.
+    are not made again; those of earlier weights are replaced.
     """
     from imnetlib.engines.mxnet import checkpoint, published
 
+    loaded = trained(root, network)
     paths = shards(root, "validation", records)
-    if isinstance(network, published.Published):
-        made_by = network.source
+    if isinstance(loaded, published.Published):
+        made_by = loaded.source
     else:
-        made_by = _network_source(root, network.recipe.network)
+        made_by = _network_source(root, network)
     source = f"{made_by} {recordio.fingerprint(paths):08x}"
-    if (root.predictions / "synset.txt").exists():
-        kept = Predictions.load(root.predictions)
-        if kept.source == source:
-            return kept
+    folder = prediction_folder(root, network)
+    if _source_of(folder) == source:
+        return Predictions.load(folder)
     count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in paths)
     batches = published.relabel(
-        checkpoint.predict(network, paths, threads), root.wnids, network.wnids
+        checkpoint.predict(loaded, paths, threads), root.wnids, loaded.wnids
     )
-    return _save(root, network.wnids, batches, count, source)
+    return evaluate.save_predictions(folder, loaded.wnids, batches, count, source)
 
 
-def _save(root: Root, wnids: Sequence[str], batches: Any, count: int, source: str) -> Predictions:
-    """Keep predictions in place of earlier ones, if a network of this root has made those."""
-    ours = [path.stem for path in root.checkpoints.glob("*.*")]
-    return evaluate.save_predictions(root.predictions, wnids, batches, count, source, replace=ours)
+def _source_of(folder: Path) -> str:
+    """What made the finished predictions in a folder; "" where there are none."""
+    return Predictions.load(folder).source if (folder / pack.CLASSES).exists() else ""
 
 
 def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = False) -> Predictions:
@@ -265,9 +310,14 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
 
     ``outputs``: a .npy or .npz as ``imnet evaluate`` takes it, a row for each image of the
     validation list in the order of its ids, or for its ``ids``. ``columns``: the file of the class
-    of each column. Replaces what a network of this root has predicted. ValueError for what does not
-    fit, FileExistsError where another stranger's predictions are kept.
+    of each column. ValueError for what does not fit, FileExistsError where others of that file's
+    name are kept.
     """
+    if not outputs or not columns:
+        raise ValueError(
+            "outputs and columns go together: a network's outputs, and the file of the class of "
+            "each column, a line each"
+        )
     found = evaluate.read_outputs(outputs)
     wnids = catalog.read_classes(columns)
     rows, width = found.scores.shape
@@ -283,12 +333,20 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
         )
     labels = _columns_of(images, wnids)[place]
     as_logits = logits or bool(found.logits)
+    checksums = " ".join(f"{file_crc32(Path(path)):08x}" for path in (outputs, columns))
+    kind = "logits" if as_logits else "probabilities"
+    source = f"{Path(outputs).name} {checksums} {kind}"
+    folder = prediction_folder(root, outputs=outputs)
+    if _source_of(folder) not in ("", source):
+        raise FileExistsError(
+            f"{folder} holds other outputs, columns or logits of a file of that name: remove it, "
+            f"or give {outputs} another name"
+        )
     batches = (
         (evaluate.softmax(block) if as_logits else block, labels[part], ids[part])
         for part, block in evaluate.row_blocks(found.scores)
     )
-    source = f"{Path(outputs).stem} {file_crc32(Path(outputs)):08x}"
-    return _save(root, wnids, batches, rows, source)
+    return evaluate.save_predictions(folder, wnids, batches, rows, source)
 
 
 def _network_source(root: Root, network: str) -> str:
@@ -298,27 +356,25 @@ def _network_source(root: Root, network: str) -> str:
     return " ".join([network, *checksums])
 
 
-def predicted(root: Root) -> Predictions:
-    """The predictions that chapter 8 has left, verified.
+def predicted(root: Root, network: str = "", outputs: PathLike = "") -> Predictions:
+    """The predictions that chapter 8 has left, verified; whose, as in ``prediction_folder``.
 
     Their classes may be others than the root's: labels are compared by wnid. ValueError where none
     is shared or no image is of one of them, where images or labels are not this root's, or where
     the network has been trained anew since.
     """
-    predictions = Predictions.load(root.predictions)
+    folder = prediction_folder(root, network, outputs)
+    predictions = Predictions.load(folder)
     if not set(predictions.wnids) & set(root.wnids):
-        raise ValueError(
-            f"{root.predictions} has no class of this root: make the predictions again"
-        )
+        raise ValueError(f"{folder} has no class of this root: make the predictions again")
     if predictions.labels.max() < 0:
-        raise ValueError(f"{root.predictions} has no image of one of its classes: nothing to judge")
-    network = predictions.source.partition(" ")[0]
-    is_here = bool(_read_description(root, network))
-    if is_here and not predictions.source.startswith(_network_source(root, network)):
-        raise ValueError(f"{root.predictions} is of an earlier {network}: run chapter 8 again")
+        raise ValueError(f"{folder} has no image of one of its classes: nothing to judge")
+    is_here = bool(_read_description(root, folder.name))
+    if is_here and not predictions.source.startswith(_network_source(root, folder.name)):
+        raise ValueError(f"{folder} is of an earlier {folder.name}: run chapter 8 again")
     path = root.lists / "validation.lst"
     if path.exists():
-        rows_in(predictions, pack.read_lst(path, root.wnids), root.predictions)
+        rows_in(predictions, pack.read_lst(path, root.wnids), folder)
     return predictions
 
 

@@ -20,18 +20,25 @@ from imnetlib import catalog, organize, pack
 from imnetlib.archive import TarIndex, gunzip_tar, index_path, open_index
 from imnetlib.catalog import Archive
 from imnetlib.course import sample
-from imnetlib.course.root import DATASETS, Root, publication
-from imnetlib.files import listed_names
+from imnetlib.course.root import DATASETS, Root, Way, publication, require_own_archives
+from imnetlib.files import listed_names, numbered_sets
 from imnetlib.organize import FolderSurvey, StrangeFile
 from imnetlib.pack import Folder, ImageList, Parquet, Tar
 from imnetlib.progress import progress
-from imnetlib.throughput import GB
+from imnetlib.throughput import GB, BudgetRow, disk_budget
 
 Source: TypeAlias = Folder | Tar | Parquet
 
 # Where class folders have no validation set, this share of each class is held out.
 HELD_OUT = 0.1
 _VALIDATION_FOLDERS = ("validation", "val")
+PARTS = ("train", "validation")
+IN_WORDS: dict[Way, str] = {
+    "kaggle": "Kaggle's download",
+    "parquet": "parquet files",
+    "folders": "class folders",
+    "list": "a list",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +105,20 @@ def _validation_archive(root: Root, classes: Sequence[str] | None = None) -> Par
 
 
 def _kaggle(root: Root) -> tuple[Part, Part]:
+    organize.require_kaggle(root.there)
     images = root.there / organize.KAGGLE_IMAGES
-    for name in ("train", "val"):
-        if not (images / name).is_dir():
-            raise FileNotFoundError(f"{images / name} is missing: unzip Kaggle's download again")
     classes = catalog.read_classes(root.there / organize.KAGGLE_CLASSES)
     training = pack.list_folder(images / "train", classes)
     _require_counts(root, training)
+    return Part(training, Folder(images / "train")), _kaggle_validation(root)
+
+
+def _kaggle_validation(root: Root) -> Part:
+    """Kaggle's validation images, which are flat."""
+    images = root.there / organize.KAGGLE_IMAGES / "val"
+    classes = catalog.read_classes(root.there / organize.KAGGLE_CLASSES)
     wnids = organize.labels_from_kaggle(root.there / organize.KAGGLE_LABELS)
-    validation = pack.list_flat_folder(images / "val", wnids, classes, unknown="keep")
-    return Part(training, Folder(images / "train")), Part(validation, Folder(images / "val"))
+    return Part(pack.list_flat_folder(images, wnids, classes, unknown="keep"), Folder(images))
 
 
 def _require_counts(root: Root, images: ImageList) -> None:
@@ -126,18 +137,35 @@ def _require_counts(root: Root, images: ImageList) -> None:
 
 
 def _parquet(root: Root) -> tuple[Part, Part]:
-    sets = []
-    for name in ("train", "validation"):
-        files = sorted(root.there.glob(f"**/{name}-*.parquet"))
-        if not files:
-            raise FileNotFoundError(
-                f"{root.there} has no {name}-….parquet: fetch ILSVRC/imagenet-1k whole"
-            )
-        sets.append(pack.open_parquet(files))
-    train, held_out = sets
+    train, held_out = (pack.open_parquet(_parquet_files(root, part)) for part in PARTS)
     training = pack.list_parquet(train)
     validation = pack.list_parquet(held_out, training.classes)
     return Part(training, train), Part(validation, held_out)
+
+
+def _parquet_files(root: Root, part: str) -> list[Path]:
+    """The files of one set, all of them.
+
+    FileNotFoundError for those that are missing by the others' names, ValueError for several sets.
+    """
+    files = sorted(root.there.glob(f"**/{part}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(
+            f"{root.there} has no {part}-….parquet: fetch ILSVRC/imagenet-1k whole"
+        )
+    sets = numbered_sets(files)
+    if len(sets) > 1:
+        raise ValueError(
+            f"{root.there} has several sets of {part} files ({listed_names(map(str, sets))}): "
+            "name the folder of one, or move the others away"
+        )
+    (lacking,) = sets.values()
+    if lacking:
+        raise FileNotFoundError(
+            f"{files[0].parent}: {len(files):,} of {len(files) + len(lacking):,} {part} files are "
+            f"here; missing: {listed_names(path.name for path in lacking)}: fetch them again"
+        )
+    return files
 
 
 def _folders(root: Root) -> tuple[Part, Part]:
@@ -158,12 +186,27 @@ def _validation_folder(root: Root) -> Path | None:
     """That of the class folders of a validation set, beside the folder ``train``."""
     if root.there == root.class_folders:
         return None
-    folders = (root.there / name for name in _VALIDATION_FOLDERS)
-    return next((folder for folder in folders if folder.is_dir()), None)
+    folders = [root.there / name for name in _VALIDATION_FOLDERS]
+    there = [folder for folder in folders if folder.is_dir()]
+    if len(there) > 1:
+        raise ValueError(
+            f"{root.there} has several validation sets ({listed_names(map(str, there))}): "
+            "move one away"
+        )
+    return there[0] if there else None
 
 
 def _list(root: Root) -> tuple[Part, Part]:
-    return _held_out(pack.read_lst(root.there), Folder(root.there.parent))
+    images = pack.read_lst(root.there)
+    source = Folder(root.there.parent)
+    try:
+        source.locate(images.paths, "stop")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}; the paths of {root.there} start at its own folder: put it where they do, "
+            "or write them whole"
+        ) from error
+    return _held_out(images, source)
 
 
 def _held_out(images: ImageList, source: Source) -> tuple[Part, Part]:
@@ -173,18 +216,50 @@ def _held_out(images: ImageList, source: Source) -> tuple[Part, Part]:
     return Part(training, source), Part(validation, source)
 
 
+def disk_needs(root: Root, free: int) -> tuple[BudgetRow, ...]:
+    """What each step adds to the disk of ``root``, with ``free`` bytes of room (chapter 1).
+
+    Images that are here already need no archives and no folders, and their records take about what
+    some hundred of them do; a line says how many there are.
+    """
+    if root.source is None:
+        published = publication(root)
+        images = published.train + published.validation
+        return disk_budget(images, published.bytes, free)
+    parts = training_and_validation(root)
+    counts = [len(part.images) for part in parts]
+    print(f"{counts[0]:,} training and {counts[1]:,} validation images in {root.source}", end=" ")
+    print(f"({IN_WORDS[root.way]})")
+    return disk_budget(sum(counts), sum(map(_bytes, parts)), free, in_place=True)
+
+
+def _bytes(part: Part) -> int:
+    """The bytes of the images, as the source states them, or from a hundred files of folders."""
+    if isinstance(part.source, Parquet):
+        return int(part.source.groups[:, 3].sum())
+    if isinstance(part.source, Tar):
+        return int(part.source.index.sizes.sum())
+    images = len(part.images)
+    paths = part.images.paths[:: -(-images // 100)].tolist()
+    files = [Path(part.source.root) / os.fsdecode(path) for path in paths]
+    sizes = [path.stat().st_size for path in files if path.exists()]
+    return round(images * float(np.mean(sizes or 0)))
+
+
 def to_fetch(root: Root) -> tuple[Archive, ...]:
     """The archives to download (chapter 1): none where the images are here already, in a line.
 
-    An archive that nobody offers any more must be there: FileNotFoundError says where.
+    An archive that nobody offers any more must be there: FileNotFoundError says where. ValueError
+    for the archives of another set in its place.
     """
     if root.source is not None:
-        train, validation = training_and_validation(root)
-        counts = f"{len(train.images):,} training and {len(validation.images):,} validation images"
-        print(f"nothing to fetch: {counts} in {root.source}")
+        print(f"nothing to fetch: the images are in {root.source}")
         return ()
     archives = publication(root).archives
-    if root.is_miniature or root.dataset.url:
+    if root.is_miniature:
+        return archives
+    require_own_archives(root.archives, root.dataset)
+    if root.dataset.url:
         return archives
     own, *offered = archives
     if not (root.archives / own.name).exists():
@@ -225,7 +300,7 @@ def lesson_archives(root: Root, most_gb: float) -> Root:
 
 
 def surveys(root: Root, *, unpacked: bool = True) -> list[FolderSurvey]:
-    """What is in the training set, and in a validation set of class folders (chapter 2).
+    """What is in the training set, and in a validation set that has files of its own (chapter 2).
 
     Archives that are not ``unpacked`` are read in place.
     """
@@ -239,6 +314,8 @@ def surveys(root: Root, *, unpacked: bool = True) -> list[FolderSurvey]:
     if root.way == "archives":
         wnids = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
         found.append(organize.survey_folders(root.validation, Counter(wnids)))
+    elif root.way == "kaggle":
+        found.append(_survey(_kaggle_validation(root), root.there / organize.KAGGLE_IMAGES / "val"))
     elif root.way == "folders" and (held_out := _validation_folder(root)):
         found.append(organize.survey_folders(held_out))
     return found

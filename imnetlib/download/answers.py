@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from imnetlib.download.state import ConnectionBreakError, DownloadError, DownloadState
+from imnetlib.download.state import (
+    ConnectionBreakError,
+    DownloadError,
+    DownloadState,
+    UnknownServerError,
+)
 from imnetlib.files import write_bytes_atomically
 
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
@@ -37,14 +42,16 @@ def require_trust(error: Exception, transfer: DownloadState) -> None:
             ) from None
 
 
-def describe_failure(error: Exception) -> str:
+def failure_of(error: Exception) -> ConnectionBreakError:
     """What happened, in words that hold no address."""
     reasons = list(_causes(error))
     if any(isinstance(reason, urllib3.exceptions.NameResolutionError) for reason in reasons):
-        return "the server's name is not known here: is it right, and is there a network?"
+        return UnknownServerError(
+            "the server's name is not known here: is it right, and is there a network?"
+        )
     if any(isinstance(reason, urllib3.exceptions.NewConnectionError) for reason in reasons):
-        return "the server takes no connection"
-    return type(error).__name__
+        return ConnectionBreakError("the server takes no connection")
+    return ConnectionBreakError(type(error).__name__)
 
 
 def require_continuation(response: requests.Response, transfer: DownloadState) -> None:

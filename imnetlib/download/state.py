@@ -26,6 +26,10 @@ class ConnectionBreakError(Exception):
     """This attempt is over; the next may do better."""
 
 
+class UnknownServerError(ConnectionBreakError):
+    """The server's name is not known here: more than one more attempt is idle."""
+
+
 class ByteScan:
     """One pass over the bytes of a file, in order: their MD5 and, of a tar, the index.
 

@@ -27,7 +27,7 @@ import urllib3
 from imnetlib.archive import index_path
 from imnetlib.arguments import PathLike, require, whole_number
 from imnetlib.download.answers import (
-    describe_failure,
+    failure_of,
     login_hint,
     require_continuation,
     require_trust,
@@ -35,7 +35,12 @@ from imnetlib.download.answers import (
     whole_length,
 )
 from imnetlib.download.login import log_in
-from imnetlib.download.state import ConnectionBreakError, DownloadError, DownloadState
+from imnetlib.download.state import (
+    ConnectionBreakError,
+    DownloadError,
+    DownloadState,
+    UnknownServerError,
+)
 from imnetlib.files import fsync_folder, name_full_disk, require_space, try_lock
 from imnetlib.progress import progress
 
@@ -45,6 +50,8 @@ _READ_SIZE = 1 << 16
 _TIMEOUT = (30, 60)
 # Seconds between two attempts.
 _LONGEST_PAUSE = 300.0
+# Attempts at a name that has led nowhere yet.
+_NAME_ATTEMPTS = 2
 _sleep = time.sleep
 
 
@@ -94,6 +101,7 @@ def download(
         md5: The MD5 that the file must have, in hexadecimal digits.
         bandwidth: The most bytes per second.
         attempts: Give up after so many in a row that bring nothing new; the pauses between grow.
+            After two where the name of the server is not known and no byte has come.
         credentials: A file of mode 600 with NAME=VALUE lines, beside the environment, for
             IMAGENET_COOKIE, or IMAGENET_USER and IMAGENET_KEY.
         index: Leave the index of a tar as NAME.npz, made while its bytes arrive.
@@ -242,7 +250,8 @@ def _persist(session: requests.Session, transfer: DownloadState, attempts: int) 
             # on for ever.
             failures = 1 if transfer.have > most else failures + 1
             most = max(most, transfer.have)
-            if failures >= attempts:
+            never_known = isinstance(problem, UnknownServerError) and not transfer.fetched
+            if failures >= (min(attempts, _NAME_ATTEMPTS) if never_known else attempts):
                 raise DownloadError(
                     f"{transfer.address} brought nothing new, attempts: {failures}, "
                     f"lastly: {problem}; run this again to go on from byte {transfer.have:,}"
@@ -288,7 +297,7 @@ def _answer(
         ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         require_trust(error, transfer)
-        raise ConnectionBreakError(describe_failure(error)) from None
+        raise failure_of(error) from None
 
 
 def _get(

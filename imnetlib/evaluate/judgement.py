@@ -29,8 +29,9 @@ SPREAD = 2 / 3
 class Judgement(NamedTuple):
     """What ``judge`` finds of n images.
 
-    ``ranks``: int64 (n,) for each label space. ``chosen``: int64 (n,), the likeliest column.
-    ``confidence``: float32 (n,), its probability.
+    ``ranks``: int64 (n,) for each label space. ``chosen``: int64 (n,), the likeliest column; of
+    several one that is wrong, as a tie is never a hit by luck. ``confidence``: float32 (n,), its
+    probability.
     """
 
     ranks: list[Integers]
@@ -74,10 +75,27 @@ def judge(
     for rows, block in row_blocks(matrix) if logits else probability_blocks(matrix):
         for rank, columns in zip(found, spaces, strict=True):
             rank[rows] = ranks(block, truth[rows], columns)
-        chosen[rows] = block.argmax(axis=1)
+        chosen[rows] = _choice(block, truth[rows])
         confidence[rows] = (softmax(block) if logits else block).max(axis=1)
         advance(len(block))
     return Judgement(found, chosen, confidence)
+
+
+def _choice(scores: Floats, labels: Integers) -> Integers:
+    """The best column of each row; where the true one shares that score, the first of the others.
+
+    Cost: a copy of the rows whose first best column is the true one.
+    """
+    best: Integers = scores.argmax(axis=1)
+    (hits,) = np.nonzero(best == labels)
+    others = scores[hits]
+    row = np.arange(len(hits))
+    own = others[row, best[hits]]
+    others[row, best[hits]] = -np.inf
+    rival = others.argmax(axis=1)
+    is_tied = others[row, rival] == own
+    best[hits[is_tied]] = rival[is_tied]
+    return best
 
 
 def permutation_suspected(labels: ArrayLike, chosen: ArrayLike) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -115,7 +115,6 @@ def save_predictions(
     batches: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
     count: int,
     source: str = "",
-    replace: Collection[str] = (),
 ) -> Predictions:
     """Write ``count`` images' predictions as they come, and load them (chapter 8).
 
@@ -130,13 +129,11 @@ def save_predictions(
         count: The images of all batches.
         source: What made them, a line. Its first word is the maker, whose earlier predictions in
             ``folder`` are replaced.
-        replace: Other makers whose predictions may be replaced.
     """
     require_several("wnids", wnids)
-    require_several("replace", replace)
     folder = Path(folder)
     count = whole_number("count", count)
-    _require_own(folder, {_maker(source), *replace})
+    _require_own(folder, _maker(source))
     labels = np.empty(count, np.int64)
     ids = np.empty(count, np.int64)
     shape = (count, len(wnids))
@@ -175,13 +172,13 @@ def _maker(source: str) -> str:
     return source.partition(" ")[0]
 
 
-def _require_own(folder: Path, makers: set[str]) -> None:
-    """FileExistsError where ``folder`` holds predictions of none of the ``makers``."""
+def _require_own(folder: Path, maker: str) -> None:
+    """FileExistsError where ``folder`` holds predictions of another ``maker``."""
     if not any((folder / name).exists() for name in _ARRAYS):
         return
     path = folder / _SOURCE
     there = path.read_text(encoding="utf-8") if path.exists() else None
-    if there is None or _maker(there) not in makers:
+    if there is None or _maker(there) != maker:
         raise FileExistsError(
             f"{folder} holds predictions of {there or 'an unknown maker'}, which would be lost: "
             "choose another folder, or move them away"

@@ -7,6 +7,7 @@ from imnetlib.organize.kaggle import (
     KAGGLE_LABELS,
     KAGGLE_TRAIN_LIST,
     adopt_kaggle,
+    require_kaggle,
 )
 from imnetlib.organize.labels import (
     labels_from_devkit,
@@ -29,6 +30,6 @@ __all__ = [
     "JOURNAL", "KAGGLE_CLASSES", "KAGGLE_IMAGES", "KAGGLE_LABELS", "KAGGLE_TRAIN_LIST",
     "Extraction", "FolderSurvey", "Sorting", "StrangeFile", "adopt_kaggle", "extract_train",
     "extract_validation", "kind_of", "labels_from_devkit", "labels_from_kaggle",
-    "read_labels", "sort_validation", "survey_folders", "survey_report", "train_counts",
-    "train_counts_from_index", "undo_validation", "validation_name",
+    "read_labels", "require_kaggle", "sort_validation", "survey_folders", "survey_report",
+    "train_counts", "train_counts_from_index", "undo_validation", "validation_name",
 ]  # fmt: skip

@@ -58,17 +58,22 @@ def adopt_kaggle(
     return Sorting(train, len(wnids), moved, total - moved), validation_sorting
 
 
-def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The wnid of each class and of each validation image."""
+def require_kaggle(download: PathLike) -> None:
+    """FileNotFoundError names what an unpacked download of Kaggle's lacks (chapter 1)."""
     folders = (f"{KAGGLE_IMAGES}/train", f"{KAGGLE_IMAGES}/val")
     needed = (KAGGLE_CLASSES, KAGGLE_LABELS, *folders)
-    lacking = [name for name in needed if not (download / name).exists()]
+    lacking = [name for name in needed if not (Path(download) / name).exists()]
     if lacking:
         raise FileNotFoundError(
             f"{download} lacks {', '.join(lacking)}: "
             "name the folder into which Kaggle's zip was unpacked, or unzip it again "
             "(unzip -n keeps what is there)"
         )
+
+
+def _read_tables(download: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The wnid of each class and of each validation image."""
+    require_kaggle(download)
     wnids = catalog.read_classes(download / KAGGLE_CLASSES)
     labels = labels_from_kaggle(download / KAGGLE_LABELS)
     differing = set(wnids) ^ set(labels)

@@ -10,7 +10,7 @@ import errno
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -66,8 +66,8 @@ class Parquet:
 def open_parquet(files: Sequence[PathLike]) -> Parquet:
     """Read names and labels of parquet files, not the images (chapter 4).
 
-    A second for 1.28 million images. ValueError names a file that is no parquet file or has other
-    columns, and names that repeat.
+    A second for 1.28 million images. ValueError names a file that is no parquet file, has other
+    columns or no row, or lacks a name or a label, and names of images that repeat.
     """
     require_several("files", files)
     paths = tuple(map(Path, files))
@@ -79,21 +79,33 @@ def open_parquet(files: Sequence[PathLike]) -> Parquet:
     first = 0
     for number, path in enumerate(paths):
         with _opened(path) as file:
-            table = file.read(columns=["image.path", "label"])
-            names += table["image"].combine_chunks().field("path").to_pylist()
-            labels += table["label"].to_pylist()
+            own_names, own_labels = _read_rows(path, file)
+            names += own_names
+            labels += own_labels
             for group in range(file.num_row_groups):
                 about = file.metadata.row_group(group)
                 groups.append((number, group, first, about.total_byte_size))
                 first += about.num_rows
-    nameless = [row for row, name in enumerate(names) if not name]
-    if nameless:
-        raise ValueError(f"{paths[0].parent}: {len(nameless):,} images have no name (image.path)")
     stored = np.char.encode(np.array(names), "utf-8")
     repeated = len(names) - len(set(names))
     if repeated:
         raise ValueError(f"{paths[0].parent}: {repeated:,} names of images repeat")
     return Parquet(paths, stored, np.array(labels, np.int64), np.array(groups, np.int64))
+
+
+def _read_rows(path: Path, file: Any) -> tuple[list[str], list[int]]:
+    """The names and labels in a file; ValueError where one is missing."""
+    table = file.read(columns=["image.path", "label"])
+    names = table["image"].combine_chunks().field("path").to_pylist()
+    labels = table["label"].to_pylist()
+    for what, values in (("name (image.path)", names), ("label", labels)):
+        lacking = sum(value in (None, "") for value in values)
+        if lacking:
+            raise ValueError(
+                f"{path}: {lacking:,} of {len(values):,} images have no {what}: "
+                "is it whole, and of ILSVRC/imagenet-1k? Fetch it again"
+            )
+    return names, labels
 
 
 @contextmanager
@@ -106,21 +118,38 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ModuleNotFoundError("parquet files need pyarrow: pip install pyarrow") from error
     try:
         with parquet.ParquetFile(path) as file:
-            columns = set(file.schema_arrow.names)
-            image = file.schema_arrow.field("image").type if "image" in columns else pa.null()
-            parts = {part.name for part in image} if pa.types.is_struct(image) else set()
-            if not {"bytes", "path"} <= parts:
-                raise ValueError(
-                    f"{path} has the columns {', '.join(sorted(columns))}; expected are image "
-                    "(a struct of bytes and path) and label, as in ILSVRC/imagenet-1k"
-                )
-            if "label" not in columns:
-                raise ValueError(f"{path} has no column label: is it of the test set?")
+            schema = file.schema_arrow
+            _require_columns(path, dict(zip(schema.names, schema.types, strict=True)))
+            if not file.metadata.num_rows:
+                raise ValueError(f"{path} holds no image, 0 rows: fetch it again")
             yield file
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, pa.ArrowException) and error.errno:
             raise
         raise ValueError(f"{path} cannot be read as parquet ({error}): fetch it again") from error
+
+
+def _require_columns(path: Path, columns: Mapping[str, Any]) -> None:
+    """ValueError unless these types by name are those of images with labels."""
+    from pyarrow import null, types
+
+    image = columns.get("image", null())
+    parts = {part.name: part.type for part in image} if types.is_struct(image) else {}
+    there = {"bytes": parts.get("bytes"), "path": parts.get("path"), "label": columns.get("label")}
+    if there["bytes"] and there["path"] and "label" not in columns:
+        raise ValueError(f"{path} has no column label: is it of the test set?")
+    wanted = {
+        "bytes": (types.is_binary, types.is_large_binary),
+        "path": (types.is_string, types.is_large_string),
+        "label": (types.is_integer,),
+    }
+    for name, kinds in wanted.items():
+        if there[name] is None or not any(is_kind(there[name]) for is_kind in kinds):
+            described = ", ".join(f"{name} ({kind})" for name, kind in sorted(columns.items()))
+            raise ValueError(
+                f"{path} has the columns {described}; expected are image "
+                "(struct<bytes: binary, path: string>) and label (int64), as in ILSVRC/imagenet-1k"
+            )
 
 
 def list_parquet(images: Parquet, classes: Sequence[str] | None = None) -> ImageList:

@@ -24,18 +24,26 @@ def disk_budget(
     *,
     record_bytes: float | None = None,
     keep_backup: bool = True,
+    in_place: bool = False,
 ) -> tuple[BudgetRow, ...]:
     """What each step of the course adds to a disk with ``free`` bytes of room (chapter 1).
 
     A tar member costs its data and on average 768 bytes of header and padding, a file half a
-    4,096-byte block, a record 32 bytes of header. ``record_bytes``: the mean image in a shard, if
-    the images are made smaller.
+    4,096-byte block, a record 32 bytes of header.
+
+    Args:
+        images: Of training and validation.
+        archive_bytes: Of the archives; with ``in_place`` of the images themselves.
+        free: The bytes of room.
+        record_bytes: The mean image in a shard, if the images are made smaller.
+        keep_backup: Count a copy of the records too.
+        in_place: The images are here already, and are packed from where they are.
     """
-    pixels = archive_bytes - 768 * images
+    pixels = archive_bytes - (0 if in_place else 768 * images)
     records = pixels if record_bytes is None else round(images * record_bytes)
     steps = {
-        "archives": archive_bytes,
-        "class folders": pixels + HALF_BLOCK * images,
+        "archives": 0 if in_place else archive_bytes,
+        "class folders": 0 if in_place else pixels + HALF_BLOCK * images,
         "records": records + 32 * images,
     }
     if keep_backup:

@@ -105,6 +105,12 @@ def test_labels_in_the_npz_are_columns_or_wnids(folder: Path):
         results.append(shares(done.output))
     assert results[0][:2] == results[1][:2]
     assert "images without a column of their class, counted as wrong: 3 (" in done.output
+    np.savez(folder / "p.npz", probabilities=p, labels=truth)
+    done = judged(folder, "p.npz")
+    assert f"labels: those of {folder}/p.npz, taken for columns of the network" in done.output
+    assert "images of no class of the list (label -1), counted as wrong: 3" in done.output
+    assert f"among 8 classes of the network, {N} images" in done.output
+    assert f"among 5 classes of ILSVRC, {N - 3} images" in done.output
 
 
 def test_ids_say_which_images_the_rows_are(folder: Path):
@@ -142,21 +148,81 @@ def test_no_label_at_all_is_said(folder: Path):
     np.savez(folder / "p.npz", probabilities=p, labels=np.full(N, -1))
     done = judged(folder, "p.npz")
     assert done.exit_code == 1
-    assert "synset.txt: label -1" in done.output
+    assert "synset.txt: all are of no class of the list (label -1)" in done.output
+
+
+def flat_list(folder: Path, labels: list[int]) -> Path:
+    """A list of images that lie flat, in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    rows = [f"{i}\t{label}\tval/val_{i}.JPEG" for i, label in enumerate(labels)]
+    (folder / "flat.lst").write_text(lines(rows))
+    return folder / "flat.lst"
 
 
 def test_a_flat_list_gives_columns_only_if_it_is_of_these_classes(folder: Path):
-    truth = np.load(folder / "truth.npy")
-    rows = [f"{i}\t{t}\tval_{i}.JPEG" for i, t in enumerate(truth)]
-    (folder / "flat.lst").write_text(lines(rows))
-    done = judged(folder, "p.npy", "--labels", folder / "flat.lst")
+    truth = np.load(folder / "truth.npy").tolist()
+    lst = flat_list(folder / "lists", truth)
+    done = judged(folder, "p.npy", "--labels", lst)
     assert "flat.lst, taken for columns of the network" in done.output
     assert done.exit_code == 0
-    rows = [f"{i}\t{SMALL.index(t)}\tval_{i}.JPEG" for i, t in enumerate(truth)]
-    (folder / "flat.lst").write_text(lines(rows))
-    done = judged(folder, "p.npy", "--labels", folder / "flat.lst")
+    flat_list(folder / "lists", [SMALL.index(label) for label in truth])
+    done = judged(folder, "p.npy", "--labels", lst)
     assert done.exit_code == 1
-    assert "flat.lst: labels go to 4, the network's columns to 7: give a list of" in done.output
+    assert (
+        "flat.lst: labels go to 4, the network's columns to 7: put the synset.txt that names them "
+        "beside the list, or give"
+    ) in done.output
+
+
+@pytest.mark.parametrize("order", ["as the columns", "sorted", "fewer"])
+def test_the_labels_of_a_flat_list_mean_the_classes_beside_it(folder: Path, order: str):
+    truth = np.load(folder / "truth.npy")
+    own = {"as the columns": WNIDS, "sorted": sorted(WNIDS), "fewer": [WNIDS[s] for s in SMALL]}
+    classes = list(own[order])
+    lst = flat_list(folder / "lists", [classes.index(WNIDS[label]) for label in truth])
+    (folder / "lists" / "synset.txt").write_text(lines(classes))
+    done = judged(folder, "p.npy", "--labels", lst)
+    assert done.exit_code == 0, done.output
+    assert f"flat.lst, named by {folder}/lists/synset.txt" in done.output
+    assert "Warning" not in done.output
+    expected = judged(folder, "p.npy", "--labels", folder / "folders.lst")
+    assert done.stdout.splitlines()[1:] == expected.stdout.splitlines()[1:]
+    # Images that imnet list --unknown keep leaves without a class.
+    flat_list(folder / "lists", [-1, -1, *(classes.index(WNIDS[label]) for label in truth[2:])])
+    done = judged(folder, "p.npy", "--labels", lst)
+    assert "images of no class of the list (label -1), counted as wrong: 2" in done.output
+
+
+@pytest.mark.parametrize("kind", [".lst", ".npz"])
+def test_labels_that_number_the_classes_in_another_order_are_not_the_lists_fault(
+    folder: Path, kind: str
+):
+    order = WNIDS[::-1]
+    labels = [order.index(WNIDS[label]) for label in np.load(folder / "truth.npy")]
+    name, options = "p.npy", ("--labels", flat_list(folder / "lists", labels))
+    if kind == ".npz":
+        np.savez(folder / "p.npz", probabilities=np.load(folder / "p.npy"), labels=labels)
+        name, options = "p.npz", ()
+    done = judged(folder, name, *options)
+    assert done.exit_code == 0, done.output
+    where = folder / "p.npz" if kind == ".npz" else folder / "lists" / "flat.lst"
+    assert f"do the labels of {where} number the classes in another order?" in done.output
+    assert "synset.txt in another order" not in done.output
+
+
+def test_a_tie_is_wrong_in_every_line_of_the_report(folder: Path):
+    truth = np.load(folder / "truth.npy")
+    p = np.full((N, 8), 1 / 8)
+    # The first three are right, without a doubt.
+    p[:3] = np.eye(8)[truth[:3]]
+    np.save(folder / "p.npy", p)
+    done = judged(folder, "p.npy", "--labels", folder / "folders.lst")
+    assert shares(done.output)[0] == f"top-1 {3 / N:.1%}"
+    found = re.search(rf"relation of {N - 3} wrong answers to the truth: (.*)", done.output)
+    assert sum(map(float, re.findall(r"([\d.]+)%", found[1]))) == pytest.approx(100, abs=0.3)
+    np.save(folder / "p.npy", np.eye(8)[truth])
+    done = judged(folder, "p.npy", "--labels", folder / "folders.lst")
+    assert "wrong answers" not in done.output
 
 
 def test_the_validation_set_by_devkit_and_what_has_no_column(mirror: Path, tmp_path: Path):
@@ -256,8 +322,6 @@ def test_rows_of_probabilities_are_not_taken_for_logits_in_silence(folder: Path)
 
 def test_a_flat_list_is_taken_by_its_labels_whatever_its_folder_is_called(folder: Path):
     truth = np.append(np.load(folder / "truth.npy")[:-1], 7)
-    rows = [f"{i}\t{label}\tval/{i}.jpg" for i, label in enumerate(truth)]
-    (folder / "flat.lst").write_text(lines(rows))
-    done = judged(folder, "p.npy", "--labels", folder / "flat.lst")
+    done = judged(folder, "p.npy", "--labels", flat_list(folder / "lists", truth.tolist()))
     assert done.exit_code == 0, done.output
     assert "flat.lst, taken for columns of the network" in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,30 @@ def test_verify_holds_labels_against_the_classes_beside_the_shards(tmp_path: Pat
         classes.write_text(text)
         done = imnet("verify", rec)
         assert (done.exit_code, f"{rec}: {problem}" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("kept", ["cats\nbirds\n", "cats\n", "dogs\ncats\n"])
+def test_a_list_beside_other_classes_is_refused_before_it_counts(
+    tmp_path: Path, given: bool, kept: str
+):
+    put(tmp_path, {"photos/cats/1.jpg": b"", "photos/dogs/1.jpg": b"", "synset.txt": kept.encode()})
+    put(tmp_path, {"classes.txt": b"cats\ndogs\n"})
+    options = ("--classes", tmp_path / "classes.txt") if given else ()
+    done = imnet("list", tmp_path / "photos", tmp_path / "a.lst", *options)
+    assert done.exit_code == 1
+    assert re.search(rf"^Error: {tmp_path}/synset.txt.*take another folder for the", done.output)
+    assert (tmp_path / "synset.txt").read_text() == kept
+    assert not (tmp_path / "a.lst").exists()
+
+
+@pytest.mark.parametrize("source", ["", "data", "data/train-0.parquet"])
+def test_parquet_files_need_no_list(tmp_path: Path, source: str):
+    put(tmp_path / "hub", {"data/train-0.parquet": b""})
+    done = imnet("list", tmp_path / "hub" / source, tmp_path / "a.lst")
+    assert done.exit_code == 2
+    folder = tmp_path / "hub" / ("data" if source else "")
+    assert (
+        f"is of parquet files, which need no list: imnet run 1 2 4 --root ROOT -p source {folder} "
+        in " ".join(done.output.split())
+    )

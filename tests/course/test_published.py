@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from making import encoded, photo
+from making import encoded, photo, tree
 
 from imnetlib import course, evaluate
 from imnetlib.course import steps
@@ -54,8 +55,7 @@ def publish(root: Root) -> None:
 
 def test_a_published_network_is_found_and_its_labels_are_its_columns(root: Root):
     publish(root)
-    network = course.trained(root, "Inception")
-    made = course.predict(root, network)
+    made = course.predict(root, "Inception")
     assert made.wnids == COLUMNS
     # Four of each class: the second has no column.
     assert np.bincount(made.labels + 1).tolist() == [4, 4, 0, 4]
@@ -63,25 +63,76 @@ def test_a_published_network_is_found_and_its_labels_are_its_columns(root: Root)
     assert (evaluate.ranks(made.probabilities, made.labels) == evaluate.NEVER).sum() == 4
 
 
-def test_outputs_of_another_network_take_their_place_and_are_not_overwritten(
-    root: Root, tmp_path: Path
-):
-    publish(root)
-    course.predict(root, course.trained(root, "Inception"))
-    random = np.random.default_rng(4)
-    scores = random.normal(0, 3, (12, len(COLUMNS))).astype(np.float16)
+@pytest.fixture
+def given(tmp_path: Path) -> tuple[Path, Path]:
+    """A stranger's logits for twelve images, and the file of their columns."""
+    scores = np.random.default_rng(4).normal(0, 3, (12, len(COLUMNS))).astype(np.float16)
     np.save(tmp_path / "theirs.npy", scores)
     (tmp_path / "columns.txt").write_text("".join(f"{wnid}\n" for wnid in COLUMNS))
-    given = (tmp_path / "theirs.npy", tmp_path / "columns.txt")
+    return tmp_path / "theirs.npy", tmp_path / "columns.txt"
+
+
+def test_outputs_of_another_network_are_kept_beside_those_of_the_root(
+    root: Root, given: tuple[Path, Path]
+):
+    publish(root)
+    own = course.predict(root, "Inception")
     made = course.adopt(root, *given, logits=True)
+    scores = np.load(given[0])
     assert np.allclose(made.probabilities, evaluate.softmax(scores), atol=1e-6)
     assert made.labels.tolist() == [2] * 4 + [-1] * 4 + [0] * 4
-    assert np.array_equal(course.predicted(root).probabilities, made.probabilities)
-    with pytest.raises(FileExistsError, match="theirs"):
-        course.predict(root, course.trained(root, "Inception"))
-    np.save(tmp_path / "theirs.npy", scores[:5])
+    folder = root.predictions / "outputs-theirs.npy"
+    assert {path.name for path in root.predictions.iterdir()} == {"Inception", folder.name}
+    kept = tree(root.predictions)
+    # Both may be asked for again, and nothing is made anew.
+    again = course.adopt(root, *given, logits=True)
+    assert np.array_equal(again.probabilities, made.probabilities)
+    assert np.array_equal(course.predict(root, "Inception").probabilities, own.probabilities)
+    found = course.predicted(root, "Inception", str(given[0]))
+    assert np.array_equal(found.probabilities, made.probabilities)
+    assert np.array_equal(course.predicted(root, "Inception").probabilities, own.probabilities)
+    with pytest.raises(
+        ValueError, match=r"has those of Inception, outputs-theirs\.npy: choose one"
+    ):
+        course.predicted(root)
+    assert tree(root.predictions) == kept
+    shutil.rmtree(root.predictions)
+
+
+@pytest.mark.parametrize("changed", ["outputs", "columns", "logits"])
+def test_other_outputs_of_the_same_name_are_not_overwritten(
+    root: Root, given: tuple[Path, Path], changed: str
+):
+    outputs, columns = given
+    course.adopt(root, outputs, columns, logits=True)
+    kept = tree(root.predictions)
+    if changed == "columns":
+        columns.write_text("".join(f"{wnid}\n" for wnid in reversed(COLUMNS)))
+    elif changed == "outputs":
+        np.save(outputs, np.load(outputs)[::-1])
+    else:
+        # Of a file that says what it holds.
+        scores = evaluate.softmax(np.load(outputs))
+        np.save(outputs, scores)
+    with pytest.raises(
+        FileExistsError, match=r"outputs-theirs\.npy holds other outputs, columns or"
+    ):
+        course.adopt(root, outputs, columns, logits=changed != "logits")
+    assert tree(root.predictions) == kept
+    shutil.rmtree(root.predictions)
+    course.adopt(root, outputs, columns, logits=changed != "logits")
+    shutil.rmtree(root.predictions)
+
+
+def test_outputs_that_do_not_fit_are_refused(root: Root, given: tuple[Path, Path]):
+    outputs, columns = given
+    for lacking in ((outputs, ""), ("", columns)):
+        with pytest.raises(ValueError, match="outputs and columns go together: a network's outp"):
+            course.adopt(root, *lacking)
+    np.save(outputs, np.load(outputs)[:5])
     with pytest.raises(ValueError, match=r"theirs\.npy has 5 rows and .*validation\.lst 12 images"):
         course.adopt(root, *given, logits=True)
-    (tmp_path / "columns.txt").write_text("n02510455\n")
+    columns.write_text("n02510455\n")
     with pytest.raises(ValueError, match=r"theirs\.npy has 3 columns and .*columns\.txt 1 classes"):
         course.adopt(root, *given, logits=True)
+    assert not root.predictions.exists()

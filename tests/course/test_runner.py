@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from click.testing import CliRunner
 
@@ -13,8 +14,11 @@ from imnetlib.course import report, runner
 
 PARAMETERS = """\
 wnid: str = "n02510455"  # text
-workers: int = 2  # whole
-rate: float = 0.5  # real
+workers: int = 2  # whole (1 or more)
+rate: float = 0.5  # real (above 0)
+share: float = 0.5  # a part (0 to 1)
+side: int = 32  # pixels (a multiple of 16)
+kind: str = "one"  # a choice (one, a-third or another)
 full: bool = False  # yes or no
 sizes: list[int] = [1, 2]  # several
 source: str = ""  # a path
@@ -35,9 +39,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(path: Path, *sources: str) -> None:
-    parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    cells = [parameters, *map(nbformat.v4.new_code_cell, sources)]
+def write(path: Path, *sources: str, parameters: str = PARAMETERS) -> None:
+    declared = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    cells = [declared, *map(nbformat.v4.new_code_cell, sources)]
     metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
 
@@ -100,7 +104,22 @@ def test_a_relative_path_starts_where_imnet_was_called(
         (["7"], "There is no chapter '7'. The chapters: 01_first, 02_second"),
         (
             ["1", "-p", "worker", "2"],
-            "01_first has no parameter 'worker'; it has wnid, workers, rate, full, sizes, source",
+            "01_first has no parameter 'worker'; there are wnid, workers, rate, share, side, kind",
+        ),
+        (["1", "2", "-p", "worker", "2"], "none of 01_first, 02_second has a parameter 'worker'"),
+        *(
+            (["1", "-p", name, value], f"Parameter {name} is {rule}, not {shown or value}")
+            for name, value, rule, shown in (
+                ("workers", "0", "1 or more", ""),
+                ("workers", "-3", "1 or more", ""),
+                ("rate", "0", "above 0", "0.0"),
+                ("rate", "-0.5", "above 0", ""),
+                ("share", "1.01", "0 to 1", ""),
+                ("share", "-0.01", "0 to 1", ""),
+                ("side", "37", "a multiple of 16", ""),
+                ("side", "0", "a multiple of 16", ""),
+                ("kind", "two", "one, a-third or another", "'two'"),
+            )
         ),
         (["1", "-p", "workers", "two"], "Parameter workers is of type int; 'two' is not"),
         (["1", "-p", "full", "1"], "Parameter full is of type bool; '1' is not"),
@@ -115,11 +134,72 @@ def test_a_wrong_request_is_refused_in_one_sentence_before_anything_runs(
     assert not (course / "build").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("workers", ["1", "2"]),
+        ("rate", ["0.001", "1"]),
+        ("share", ["0", "1", "0.5"]),
+        ("side", ["16", "224"]),
+        ("kind", ["one", "a-third", "another", ""]),
+    ],
+)
+def test_values_that_keep_the_rule_are_taken(course: Path, name: str, values: list[str]):
+    for value in values:
+        (typed,) = runner.typed_parameters([course / "01_first.ipynb"], {name: value}).values()
+        assert str(typed[name]).removesuffix(".0") == value
+
+
+def test_a_parameter_goes_to_those_chapters_that_have_it(course: Path):
+    write(course / "03_third.ipynb", "print(0)", parameters='rate: int = 1\nzone: str = ""')
+    chapters = [course / "01_first.ipynb", course / "03_third.ipynb"]
+    given = {"rate": "2", "zone": "b", "workers": "5"}
+    first, third = runner.typed_parameters(chapters, given).values()
+    assert first == {"rate": 2.0, "workers": 5}
+    assert third == {"rate": 2, "zone": "b"}
+    with pytest.raises(ValueError, match=r"Parameter rate is of type int; '2\.5' is not"):
+        runner.typed_parameters(chapters, {"rate": "2.5"})
+
+
+def test_the_first_chapter_that_fails_is_the_last(course: Path):
+    write(course / "03_third.ipynb", "print(0)")
+    done = CliRunner().invoke(main, ["run"])
+    assert done.exit_code == 1
+    assert done.output.endswith("Error: 02_second failed; not run: 03_third\n")
+    assert not (course / "build" / "notebooks" / "03_third.ipynb").exists()
+
+
+@pytest.mark.parametrize("there", [None, "", "file"])
+@pytest.mark.parametrize("given", ["", "source"])
+def test_a_new_root_says_what_it_gets(course: Path, tmp_path: Path, there: str | None, given: str):
+    write(course / "01_first.ipynb", "print(0)", parameters=f'{PARAMETERS}root: str = ""')
+    root = tmp_path / "root"
+    if there is not None:
+        root.mkdir()
+        if there:
+            (root / there).touch()
+    done = CliRunner().invoke(
+        main, ["run", "1", "--root", str(root), *(["-p", given, "x"] if given else [])]
+    )
+    says = f"{root} is a new folder: it gets the painted sample" in done.output
+    assert says == (there != "file" and not given)
+
+
+@pytest.mark.parametrize("chapter", runner.find_chapters([]), ids=lambda path: path.stem)
+def test_every_number_that_a_chapter_takes_has_a_rule_that_its_default_keeps(chapter: Path):
+    declared = papermill.inspect_notebook(str(chapter))
+    for name, about in declared.items():
+        if about["inferred_type_name"] in ("int", "float"):
+            assert runner._RULE.search(about["help"]), name
+    defaults = {name: about["default"].strip("\"'") for name, about in declared.items()}
+    assert runner.typed_parameters([chapter], defaults)[chapter].keys() == declared.keys()
+
+
 def test_a_failing_chapter_is_named_with_cell_and_error_and_the_exit_status_says_so(course: Path):
     done = CliRunner().invoke(main, ["run"])
     assert done.exit_code == 1
     assert "02_second, cell [3]: OSError: disk on fire" in done.output
-    assert "1 of 2 chapters failed" in done.output
+    assert done.output.endswith("Error: 02_second failed\n")
 
 
 def test_a_stored_chapter_holds_outputs_and_no_trace_of_the_run(course: Path):

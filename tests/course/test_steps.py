@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import put
 
 from imnetlib import course, evaluate
 from imnetlib.course import steps
@@ -191,7 +192,8 @@ class TestOnTheSample:
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
         source = f"{steps._network_source(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
-        evaluate.save_predictions(sample.predictions, sample.wnids, [(shares, [0], [0])], 1, source)
+        folder = sample.predictions / steps.RECIPE.network
+        evaluate.save_predictions(folder, sample.wnids, [(shares, [0], [0])], 1, source)
         assert steps.predicted(sample).source == source
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs, bias=1.0)
         with pytest.raises(
@@ -203,7 +205,8 @@ class TestOnTheSample:
 def test_predictions_of_other_classes_are_compared_by_wnid(root: Root):
     shares = np.full((2, 3), 1 / 3, np.float32)
     wnids = ("n00004475", root.wnids[7], root.wnids[3])
-    evaluate.save_predictions(root.predictions, wnids, [(shares, [2, -1], [0, 1])], 2)
+    folder = root.predictions / "one"
+    evaluate.save_predictions(folder, wnids, [(shares, [2, -1], [0, 1])], 2)
     root.lists.mkdir()
     lst = root.lists / "validation.lst"
     lst.write_text("0\t3\ta.JPEG\n1\t9\tb.JPEG\n")
@@ -212,11 +215,55 @@ def test_predictions_of_other_classes_are_compared_by_wnid(root: Root):
     with pytest.raises(ValueError, match=r"has image 0 with label 2, the list has not"):
         steps.predicted(root)
     shutil.rmtree(root.predictions)
-    evaluate.save_predictions(
-        root.predictions, ["n00004475"], [(shares[:, :1] * 3, [0, 0], [0, 1])], 2
-    )
-    with pytest.raises(ValueError, match="predictions has no class of this root: make the"):
+    evaluate.save_predictions(folder, ["n00004475"], [(shares[:, :1] * 3, [0, 0], [0, 1])], 2)
+    with pytest.raises(ValueError, match="predictions/one has no class of this root: make the"):
         steps.predicted(root)
+
+
+@pytest.mark.parametrize(
+    ("kept", "own", "asked", "chosen"),
+    [
+        ((), (), {}, "inception-64px"),
+        (("inception-64px", "a"), ("inception-64px", "a"), {}, "inception-64px"),
+        (("a", "outputs-b.npy"), ("a",), {}, "a"),
+        (("outputs-b.npy",), ("a",), {}, "outputs-b.npy"),
+        (("Inception",), (), {}, "Inception"),
+        (("a", "b"), ("a",), {"network": "b"}, "b"),
+        (("a",), ("a",), {"outputs": "/elsewhere/b.npy"}, "outputs-b.npy"),
+        # The parameter network has a default in chapter 8.
+        (("a",), ("a",), {"outputs": "b.npz", "network": "a"}, "outputs-b.npz"),
+        (("a", "b", "outputs-c.npy"), ("a", "b"), {}, "has those of a, b: choose one with the"),
+        (("Inception", "outputs-b.npy"), (), {}, "has those of Inception, outputs-b.npy: choose"),
+    ],
+)
+def test_whose_predictions_are_chosen(
+    root: Root, kept: tuple[str, ...], own: tuple[str, ...], asked: dict[str, str], chosen: str
+):
+    for name in kept:
+        put(root.predictions / name, {"synset.txt": b"n01440764\n"})
+    for name in own:
+        put(root.checkpoints, {f"{name}.json": b"{}"})
+    if ":" in chosen:
+        with pytest.raises(ValueError, match=chosen):
+            steps.prediction_folder(root, **asked)
+    else:
+        assert steps.prediction_folder(root, **asked) == root.predictions / chosen
+
+
+@pytest.mark.parametrize("network", ["inception-bn", "../elsewhere", "Inception"])
+def test_a_network_that_is_not_there_is_named_before_anything_is_painted(
+    tmp_path: Path, network: str
+):
+    opened = course.open_root(str(tmp_path / "root"), "sample")
+    with pytest.raises(FileNotFoundError, match="checkpoints is missing: run chapter 7"):
+        course.prepare(str(opened.root), "checkpoint", network)
+    put(opened.checkpoints, {"inception-64px.json": b"{}", "inception-64px-symbol.json": b"{}"})
+    there = rf"has no network '{network}' \(there are inception-64px\): train it by chapter 7, or"
+    with pytest.raises(FileNotFoundError, match=there):
+        course.prepare(str(opened.root), "checkpoint", network)
+    with pytest.raises(FileNotFoundError, match=r"synset.txt is missing: run chapter 8"):
+        course.prepare(str(opened.root), "predictions", network)
+    assert not opened.mirror.exists()
 
 
 @pytest.mark.parametrize(("needs", "chapter"), [("archives", 1), ("records", 4), ("checkpoint", 7)])

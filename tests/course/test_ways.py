@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from making import put
 
 from imnetlib import catalog, course, organize, pack
-from imnetlib.course import sample, ways
-from imnetlib.course.root import DATASETS, MARKER, Root
+from imnetlib.course import sample
+from imnetlib.course.root import DATASETS, Root
 
 WAYS = ("kaggle", "parquet", "folders")
 # The archive of each.
@@ -177,18 +177,104 @@ def test_a_half_unzipped_kaggle_download_is_refused(laid_out: Path, tmp_path: Pa
     with pytest.raises(ValueError, match=rf"for 1 of 12 classes \({folder.name}\): unzip"):
         course.training_and_validation(opened)
     shutil.rmtree(train)
-    with pytest.raises(FileNotFoundError, match="train is missing: unzip Kaggle's download again"):
+    with pytest.raises(FileNotFoundError, match="lacks ILSVRC/Data/CLS-LOC/train: name the folder"):
         course.training_and_validation(opened)
 
 
 @pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
-def test_what_is_here_already_is_not_fetched(
-    laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("others", "error", "message"),
+    [
+        (
+            ["{}-00000-of-00003.parquet", "{}-00002-of-00003.parquet"],
+            FileNotFoundError,
+            "2 of 3 {0} files are here; missing: {0}-00001-of-00003.parquet: fetch",
+        ),
+        (
+            ["{}-00000-of-00002-0abc.parquet"],
+            FileNotFoundError,
+            "1 of 2 {0} files are here; missing: {0}-00001-of-00002.parquet: fetch",
+        ),
+        (
+            ["{}-00000-of-00001.parquet", "small/{}-00000-of-00001.parquet"],
+            ValueError,
+            "several sets of {0} files .*/data/small/{0}-.*, .*/data/{0}-.*: name the folder",
+        ),
+        (
+            ["{}-00000-of-00001.parquet", "{}-00000-of-00002.parquet"],
+            ValueError,
+            "several sets of {0} files .*-of-00001.parquet, .*-of-00002.parquet.: name the folder",
+        ),
+        ([], FileNotFoundError, "has no {0}-….parquet: fetch ILSVRC/imagenet-1k whole"),
+    ],
+)
+def test_parquet_files_are_one_whole_set(
+    part: str, others: list[str], error: type, message: str, laid_out: Path, tmp_path: Path
 ):
-    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / "kaggle"))
+    source = tmp_path / "parquet"
+    shutil.copytree(laid_out / "parquet", source)
+    opened = course.open_root(str(tmp_path / "root"), source=str(source))
+    (whole,) = (source / "data").glob(f"{part}-*.parquet")
+    data = whole.read_bytes()
+    whole.unlink()
+    put(source / "data", {name.format(part): data for name in others})
+    with pytest.raises(error, match=message.format(part)):
+        course.training_and_validation(opened)
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+@pytest.mark.parametrize(
+    "name", [organize.KAGGLE_CLASSES, organize.KAGGLE_LABELS, f"{organize.KAGGLE_IMAGES}/val"]
+)
+def test_what_kaggles_download_lacks_is_named(name: str, laid_out: Path, tmp_path: Path):
+    shutil.copytree(laid_out / "kaggle", tmp_path / "kaggle")
+    opened = course.open_root(str(tmp_path / "root"), source=str(tmp_path / "kaggle"))
+    lost = tmp_path / "kaggle" / name
+    lost.rename(tmp_path / "lost")
+    with pytest.raises(FileNotFoundError, match=rf"kaggle lacks {name}: name the folder .*unzip"):
+        course.training_and_validation(opened)
+
+
+def test_two_validation_sets_of_class_folders_are_refused(laid_out: Path, tmp_path: Path):
+    shutil.copytree(laid_out / "folders", tmp_path / "photos")
+    (tmp_path / "photos" / "validation").mkdir()
+    opened = course.open_root(str(tmp_path / "root"), source=str(tmp_path / "photos"))
+    several = "has several validation sets .*/val, .*/validation.: move one away"
+    with pytest.raises(ValueError, match=several):
+        course.training_and_validation(opened)
+
+
+@pytest.mark.parametrize("there", ["", "photos/a.jpg"])
+def test_a_list_whose_images_lie_elsewhere_is_refused(there: str, tmp_path: Path):
+    put(tmp_path, {there: b"an image"} if there else {})
+    names = [f"photos/{name}.jpg" for name in "abc"]
+    lst = tmp_path / "own.lst"
+    lst.write_text("".join(f"{i}\t0\t{name}\n" for i, name in enumerate(names)))
+    opened = course.open_root(str(tmp_path / "root"), source=str(lst))
+    missing = "2 of the list's 3" if there else "3 of the list's 3"
+    with pytest.raises(FileNotFoundError, match=f"{missing} .*own.lst start at its own folder"):
+        course.disk_needs(opened, 10**9)
+
+
+@pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
+@pytest.mark.parametrize("way", WAYS)
+def test_images_that_are_here_already_need_room_for_records_alone(
+    way: str, laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / way))
+    *_, records, _ = needs = course.disk_needs(opened, 10**9)
+    assert [row.needs for row in needs[:2]] == [0, 0]
+    parts = course.training_and_validation(opened)
+    size = sum(len(data) for part in parts for data in part.read(range(len(part.images))))
+    assert records.needs == pytest.approx(size + 84 * 32, rel=0.02)
+    words = {"kaggle": "Kaggle's download", "parquet": "parquet files", "folders": "class folders"}
+    said = f"48 training and 36 validation images in {laid_out / way} ({words[way]})\n"
+    assert capsys.readouterr().out == said
     assert course.to_fetch(opened) == ()
-    said = "nothing to fetch: 48 training and 36 validation images in "
-    assert said in capsys.readouterr().out
+    assert "nothing to fetch: the images are in " in capsys.readouterr().out
+    needs = course.disk_needs(Root(tmp_path, DATASETS["winter21"]), 0)
+    assert needs[0].needs == DATASETS["winter21"].bytes
 
 
 @pytest.mark.parametrize("name", [name for name, data in DATASETS.items() if data.archives])
@@ -206,6 +292,24 @@ def test_an_archive_that_nobody_offers_must_be_there(name: str, tmp_path: Path):
     assert course.to_fetch(opened) == tuple(others)
 
 
+@pytest.mark.parametrize(
+    ("held", "there", "found"),
+    [
+        ("ILSVRC2012", "winter21_whole.tar", "winter21"),
+        ("winter21", "fall11_whole.tar", "fall11"),
+        ("winter21", "ILSVRC2012_img_train.tar", "ILSVRC2012"),
+        ("fall11", "winter21_whole.tar.gz", "winter21"),
+    ],
+)
+def test_archives_of_another_set_are_named_before_the_network_is_asked(
+    held: str, there: str, found: str, tmp_path: Path
+):
+    opened = Root(tmp_path, DATASETS[held])
+    put(opened.archives, {there: b""})
+    with pytest.raises(ValueError, match=rf"archives holds archives of {found}, and this root is"):
+        course.to_fetch(opened)
+
+
 @pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
 @pytest.mark.parametrize("way", WAYS)
 def test_what_there_is_is_surveyed_in_every_way(way: str, laid_out: Path, tmp_path: Path):
@@ -213,22 +317,18 @@ def test_what_there_is_is_surveyed_in_every_way(way: str, laid_out: Path, tmp_pa
     train, *others = course.surveys(opened)
     assert sum(train.counts.values()) == 48
     assert not train.wrong
-    # Kaggle's validation images are flat.
-    assert [sum(survey.counts.values()) for survey in others] == ([] if way == "kaggle" else [36])
+    assert [sum(survey.counts.values()) for survey in others] == [36]
     assert {file.what for file in train.strange} >= {"PNG", "truncated"}
 
 
-def test_a_root_and_its_mark_that_disagree_are_refused(laid_out: Path, tmp_path: Path):
-    root = str(tmp_path / "root")
-    course.open_root(root, source=str(laid_out / "kaggle"))
-    with pytest.raises(ValueError, match=r"holds the source .*kaggle, not .*folders: choose"):
-        course.open_root(root, source=str(laid_out / "folders"))
-    with pytest.raises(ValueError, match="holds the data set ILSVRC2012, not winter21"):
-        course.open_root(root, "winter21")
-    gone = {"dataset": "folders", "source": str(tmp_path / "gone")}
-    (tmp_path / "root" / MARKER).write_text(json.dumps(gone))
-    with pytest.raises(FileNotFoundError, match="gone, where the images of this root lay, is gone"):
-        ways.training_and_validation(course.open_root(root))
+def test_a_source_that_was_there_once_is_gone(laid_out: Path, tmp_path: Path):
+    shutil.copytree(laid_out / "folders", tmp_path / "photos")
+    opened = course.open_root(str(tmp_path / "root"), source=str(tmp_path / "photos"))
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    with pytest.raises(
+        FileNotFoundError, match="photos, where the images of this root lay, is gone"
+    ):
+        course.training_and_validation(opened)
 
 
 def test_a_lesson_without_archives_takes_painted_ones(

@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,9 +46,35 @@ def test_nobody_listens(target: Path):
         pass
     with pytest.raises(DownloadError, match="attempts: 3, lastly: the server takes no connection;"):
         download.download(base + NAME, target, attempts=3)
-    message = "lastly: the server's name is not known here: is it right, and"
+
+
+@pytest.mark.parametrize(("attempts", "made"), [(1, 1), (2, 2), (8, 2)])
+def test_a_name_that_is_not_known_is_asked_for_twice_at_most(
+    target: Path, pauses: list[float], attempts: int, made: int
+):
+    message = f"attempts: {made}, lastly: the server's name is not known here: is it right, and"
     with pytest.raises(DownloadError, match=message):
-        download.download("http://nowhere.invalid/set.tar", target, attempts=1)
+        download.download("http://nowhere.invalid/set.tar", target, attempts=attempts)
+    assert len(pauses) == made - 1
+
+
+def test_a_name_that_led_to_bytes_is_asked_for_as_often_as_any_break_is(
+    site: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A network that goes away for a while ends no download of days."""
+    known = socket.getaddrinfo
+    failed: list[object] = []
+
+    def lookup(*arguments: object, **more: object) -> object:
+        if target.with_name(f"{NAME}.part").exists() and len(failed) < 4:
+            failed.append(arguments)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known(*arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    result = fetch(site, target, Fault(drop_after=300_000))
+    assert_whole(result, target)
+    assert len(failed) == 4
 
 
 def test_a_server_that_always_starts_over_does_not_go_on_for_ever(
@@ -135,6 +162,7 @@ def test_bytes_that_are_thrown_away_are_announced(
 
 DOWNLOAD_THAT_IS_KILLED = """
 import os, signal, sys
+import socket
 from pathlib import Path
 from imnetlib.download import download, transfer
 steps_to_live = int(sys.argv[3])

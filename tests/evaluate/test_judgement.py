@@ -166,3 +166,13 @@ def test_what_would_give_other_figures_is_refused(call, error: type[Exception], 
 def test_classes_from_any_ordered_iterable():
     wnids = {"b": 1, "a": 2}
     assert evaluate.align(iter("ab"), wnids.keys()).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_of_likeliest_columns_that_tie_the_true_one_is_not_chosen(logits: bool):
+    scores = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.4, 0.2, 0.4], [0.5, 0.3, 0.2]])
+    labels = [0, 1, 2, 0]
+    found = evaluate.judge(scores, labels, logits=logits)
+    assert found.chosen.tolist() == [1, 0, 0, 0]
+    assert (found.chosen == labels).tolist() == (found.ranks[0] == 0).tolist()
+    assert evaluate.judge(scores, [-1] * 4, logits=logits).chosen.tolist() == [0] * 4

@@ -107,10 +107,11 @@ def test_bad_files_and_columns_are_named(files: list[Path], tmp_path: Path):
         pack.open_parquet([tmp_path / "cut.parquet"])
     parquet.write_table(pa.table({"img": [b""], "y": [1]}), tmp_path / "other.parquet")
     with pytest.raises(
-        ValueError, match=r"other\.parquet has the columns img, y; expected are image"
+        ValueError,
+        match=r"other\.parquet has the columns img \(binary\), y \(int64\); expected are image",
     ):
         pack.open_parquet([tmp_path / "other.parquet"])
-    image = [{"bytes": b"", "path": "a"}]
+    image = [{"bytes": b"a", "path": "a"}]
     parquet.write_table(pa.table({"image": image}), tmp_path / "test.parquet")
     with pytest.raises(ValueError, match=r"test\.parquet has no column label: is it of the test"):
         pack.open_parquet([tmp_path / "test.parquet"])
@@ -145,3 +146,60 @@ def test_labels_and_names_that_disagree_are_refused(
     images = pack.open_parquet([write(tmp_path / "a.parquet", content)])
     with pytest.raises(ValueError, match=message):
         pack.list_parquet(images)
+
+
+IMAGE = {"bytes": b"a", "path": "a_n00000001.JPEG"}
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "there"),
+    [
+        (IMAGE, "cat", r"image \(struct<bytes: binary, path: string>\), label \(string\)"),
+        (IMAGE, 0.0, r"label \(double\)"),
+        (IMAGE, True, r"label \(bool\)"),
+        (b"a", 0, r"image \(binary\), label \(int64\)"),
+        ("a", 0, r"image \(string\), label \(int64\)"),
+        ({**IMAGE, "bytes": "a"}, 0, r"image \(struct<bytes: string, path: string>\)"),
+        ({**IMAGE, "bytes": [1, 2]}, 0, r"image \(struct<bytes: list<.*>, path: string>\)"),
+        ({**IMAGE, "path": 7}, 0, r"image \(struct<bytes: binary, path: int64>\)"),
+        ({"bytes": b"a"}, 0, r"image \(struct<bytes: binary>\)"),
+    ],
+)
+def test_columns_of_other_types_are_named_with_those_wanted(
+    image: object, label: object, there: str, tmp_path: Path
+):
+    parquet.write_table(pa.table({"image": [image], "label": [label]}), tmp_path / "a.parquet")
+    wanted = r"expected are image \(struct<bytes: binary, path: string>\) and label \(int64\)"
+    with pytest.raises(ValueError, match=rf"a\.parquet has the columns .*{there}.*; {wanted}"):
+        pack.open_parquet([tmp_path / "a.parquet"])
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32()])
+@pytest.mark.parametrize("large", [False, True])
+def test_other_widths_of_the_same_types_are_read(kind: pa.DataType, large: bool, tmp_path: Path):
+    binary, string = (pa.large_binary(), pa.large_string()) if large else (pa.binary(), pa.string())
+    image = pa.array([IMAGE], pa.struct([("bytes", binary), ("path", string)]))
+    table = pa.table({"image": image, "label": pa.array([0], kind)})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    images = pack.open_parquet([tmp_path / "a.parquet"])
+    assert (images.names.tolist(), images.labels.tolist()) == ([b"a_n00000001.JPEG"], [0])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        ([IMAGE, IMAGE], [0, None], "1 of 2 images have no label"),
+        ([IMAGE, None], [0, 0], r"1 of 2 images have no name \(image\.path\)"),
+        ([IMAGE, {**IMAGE, "path": ""}], [0, 0], r"1 of 2 images have no name \(image\.path\)"),
+        ([], [], "holds no image, 0 rows: fetch it again"),
+    ],
+)
+def test_rows_without_name_or_label_and_files_without_rows_are_named(
+    images: list[object], labels: list[object], message: str, tmp_path: Path
+):
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": pa.array(images, kind), "label": pa.array(labels, pa.int64())}
+    parquet.write_table(pa.table(columns), tmp_path / "b.parquet")
+    whole = write(tmp_path / "a.parquet", rows()[:3])
+    with pytest.raises(ValueError, match=rf"b\.parquet:? {message}"):
+        pack.open_parquet([whole, tmp_path / "b.parquet"])
