@@ -7,6 +7,7 @@ waited for: a job can be killed at any moment and goes on from there.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -71,7 +72,8 @@ class StopSignals:
             self.end(number)
         if not self.received:
             self.received = number
-            # What threads and half-made objects make of it is of no interest.
+            # What threads, half-made objects and event loops make of it is of no interest.
+            logging.disable()
             threading.excepthook = lambda _: None
             sys.unraisablehook = lambda _: None
             raise KeyboardInterrupt

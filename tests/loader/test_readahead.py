@@ -1,5 +1,6 @@
 """Reading ahead: in large pieces, each byte once, and only what this reader needs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,5 +66,8 @@ def test_a_reader_of_several_reads_its_next_window_ahead(
         Loader(shards, 4, TRAIN, shuffle=False, shard_index=1, shard_count=3, prefetch=1)
     )
     next(batches)
+    deadline = time.monotonic() + 10
+    while len(asked) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
     batches.close()
     assert asked == [1, 4, 7]
