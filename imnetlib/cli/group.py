@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imnetlib.cli import archives, course, predictions, records, storage
+from imnetlib.cli import archives, course, explaining, predictions, records, storage
 from imnetlib.cli.common import OneSentenceErrors
 
 
@@ -24,7 +24,7 @@ for _verb in (
     *(course.run, course.doctor, course.sample),
     *(archives.download, archives.verify_archives, archives.index, archives.organize),
     *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
-    *(predictions.evaluate,),
+    *(predictions.evaluate, explaining.explain),
     *(storage.probe, storage.backup, storage.restore),
 ):
     main.add_command(_verb)

@@ -16,6 +16,7 @@ from imnetlib.cli.common import EXISTING_FILE, LEFT_OUT
 if TYPE_CHECKING:
     from imnetlib.arguments import Integers
     from imnetlib.evaluate import Judgement, Outputs
+    from imnetlib.wordnet import Hierarchy
 
 KS = (1, 5, 20)
 _ROWS_TRIED = 1000
@@ -280,12 +281,31 @@ def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> N
             click.echo(
                 f"relation of {len(predicted):,} wrong answers to the truth: {', '.join(related)}"
             )
+        if (labels >= 0).any():
+            _echo_hierarchical(hierarchy, judged, labels)
     right = judged.ranks[0] == 0
     table = evaluate.calibration(judged.confidence, right)
     gap = np.nansum(table[:, 0] * np.abs(table[:, 1] - table[:, 2])) / len(labels)
     click.echo(
         f"confidence {judged.confidence.mean():.1%}, right {right.mean():.1%}: expected "
         f"calibration error {gap:.1%} in {len(table)} bins"
+    )
+
+
+def _echo_hierarchical(hierarchy: Hierarchy, judged: Judgement, labels: Integers) -> None:
+    """How much of what is said holds, and how far off wrong answers are."""
+    from imnetlib import wordnet
+
+    known = labels >= 0
+    predicted = hierarchy.classes[judged.chosen[known]]
+    truth = hierarchy.classes[labels[known]]
+    scores = wordnet.hierarchical_scores(hierarchy, predicted, truth)
+    off = wordnet.severity(hierarchy, predicted, truth)
+    wrong = predicted != truth
+    severity = f", severity of a wrong answer {off[wrong].mean():.2f}" if wrong.any() else ""
+    click.echo(
+        f"over all that is above the classes: precision {scores.precision:.1%}, recall "
+        f"{scores.recall:.1%}, F {scores.f:.1%}{severity}"
     )
 
 

@@ -8,13 +8,14 @@ from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.exercises import check
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
-from imnetlib.course.readings import most_instructive
+from imnetlib.course.readings import Compared, mean_told, several_peaks, told_in_words
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
 from imnetlib.course.shared import (
     claims_of,
     class_names,
     class_titles,
+    hierarchy_of,
     mxnet,
     nouns,
     scratch_folder,
@@ -32,10 +33,11 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Part", "Root", "adopt", "check", "claims_of", "class_names", "class_titles",
-    "copy_as_kaggle", "disk_needs", "index_training", "lesson_archives", "most_instructive",
-    "mxnet", "nouns", "open_cloud", "open_root", "predict", "predicted", "prepare", "psnr",
-    "publication", "record", "repeat", "resident_bytes", "scratch_folder", "shard_folder", "shards",
-    "site", "surveys", "table", "to_fetch", "trained", "training_and_validation",
-    "validation_images", "verdicts",
+    "Cloud", "Compared", "Part", "Root", "adopt", "check", "claims_of", "class_names",
+    "class_titles", "copy_as_kaggle", "disk_needs", "hierarchy_of", "index_training",
+    "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
+    "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
+    "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "surveys", "table",
+    "to_fetch", "told_in_words", "trained", "training_and_validation", "validation_images",
+    "verdicts",
 ]  # fmt: skip

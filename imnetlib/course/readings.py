@@ -1,36 +1,144 @@
-"""Which picture to show when a prediction is read with WordNet (chapter 9)."""
+"""Readings of pictures held against their labels, and told in a sentence (chapter 9)."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
+
+from imnetlib import wordnet
 from imnetlib.evaluate import Predictions
-from imnetlib.wordnet import Hierarchy
+from imnetlib.wordnet import Hierarchy, Reading
+
+# Two nodes that share no more, in bits, are different things.
+DIFFERENT = 1.0
+# The least mass of a second peak.
+SECOND = 0.1
 
 
-def most_instructive(
-    hierarchy: Hierarchy,
-    predictions: Predictions,
-    rows: Iterable[int],
-    reading: Callable[[int], list[int]],
-) -> int:
-    """The one of ``rows`` whose ``reading``, the nodes that explain it, shows most.
+class Named(NamedTuple):
+    """Nodes that are said to be in a picture.
 
-    Its three heaviest nodes share at most one bit, the third is not too light, and some node
-    gathers what the classes under it split among them. The first row where none is like that.
+    ``alone``: where one is said of the class itself, not of those under it. ``held``: the one that
+    tells most of the label, or -1, and ``bits``: how much, or 0. ``things``: how many of them are
+    different, with no class and at most one bit in common with those before.
     """
-    return max(rows, key=lambda row: _shows(hierarchy, predictions, row, reading(row)))
+
+    nodes: list[int]
+    alone: list[bool]
+    held: int
+    bits: float
+    things: int
 
 
-def _shows(hierarchy: Hierarchy, predictions: Predictions, row: int, nodes: list[int]) -> float:
-    probabilities = predictions.probabilities[row]
-    mass = hierarchy.mass(probabilities)
-    heaviest = sorted(nodes, key=lambda node: -mass[node])[:3]
-    if len(heaviest) < 3:
-        return 0.0
-    for pair in itertools.combinations(heaviest, 2):
-        if hierarchy.information[hierarchy.lowest_common_ancestor(pair)] > 1:
-            return 0.0
-    likeliest = [probabilities[hierarchy.members[[node]].indices].max() for node in heaviest]
-    return float(mass[heaviest[2]] * max(mass[heaviest] - likeliest))
+class Compared(NamedTuple):
+    """The ``reading`` of the picture in a ``row``: what it names, and as many likeliest classes."""
+
+    row: int
+    reading: Reading
+    named: Named
+    listed: Named
+
+
+def several_peaks(
+    hierarchy: Hierarchy, predictions: Predictions, rows: Iterable[int], k: int, cap: float
+) -> list[Compared]:
+    """The pictures of ``rows`` with no class above ``cap`` and different things in the reading.
+
+    The two heaviest nodes are, with a tenth of the mass each. Rows without a label are left out.
+    """
+    found = []
+    for row in rows:
+        label = int(predictions.labels[row])
+        probabilities = predictions.probabilities[row]
+        if label < 0 or probabilities.max() > cap:
+            continue
+        reading = wordnet.explain(hierarchy, probabilities, k)
+        nodes = reading.nodes.tolist()
+        if _things(hierarchy, nodes[:2]) == 2 and reading.mass[1] >= SECOND:
+            listed = np.argsort(-probabilities, kind="stable")[: len(nodes)]
+            alone = reading.unspecified.tolist()
+            classes = hierarchy.classes[listed].tolist()
+            named = _named(hierarchy, nodes, alone, label)
+            as_many = _named(hierarchy, classes, [True] * len(classes), label)
+            found.append(Compared(int(row), reading, named, as_many))
+    return found
+
+
+def _named(hierarchy: Hierarchy, nodes: list[int], alone: list[bool], label: int) -> Named:
+    truth = int(hierarchy.classes[label])
+    most = float(np.log2(len(hierarchy.classes)))
+    held = -1
+    bits = 0.0
+    for node, own in zip(nodes, alone, strict=True):
+        told = most if own else float(hierarchy.information[node])
+        if told > bits and (node == truth if own else hierarchy.above(node, truth)):
+            held = node
+            bits = told
+    return Named(nodes, alone, held, bits, _things(hierarchy, nodes))
+
+
+def _things(hierarchy: Hierarchy, nodes: list[int]) -> int:
+    different: list[int] = []
+    for node in nodes:
+        if all(_differ(hierarchy, node, other) for other in different):
+            different.append(node)
+    return len(different)
+
+
+def _differ(hierarchy: Hierarchy, node: int, other: int) -> bool:
+    """Whether two nodes have neither a class nor more than a bit in common."""
+    classes = hierarchy.members[[node, other]].indices
+    shared = hierarchy.lowest_common_ancestor([node, other])
+    apart = len(np.unique(classes)) == len(classes)
+    return apart and bool(hierarchy.information[shared] <= DIFFERENT)
+
+
+def mean_told(peaks: Sequence[Compared]) -> list[dict[str, str | float]]:
+    """What readings and lists name of such pictures on average, as rows of a table."""
+    ways = {"reading": [one.named for one in peaks], "list": [one.listed for one in peaks]}
+    return [
+        {
+            "by the": way,
+            "different things": float(np.mean([named.things for named in found])),
+            "has the label": f"{np.mean([named.bits > 0 for named in found]):.0%}",
+            "bits of the label": float(np.mean([named.bits for named in found])),
+        }
+        for way, found in ways.items()
+        if found
+    ]
+
+
+def told_in_words(hierarchy: Hierarchy, one: Compared, label: int) -> str:
+    """What is named of a picture whose true column is ``label``, and whether that holds."""
+    classes = wordnet.class_names(hierarchy)
+    as_classes = dict(zip(hierarchy.classes.tolist(), classes, strict=True))
+    names = dict(enumerate(wordnet.unique_names(hierarchy)))
+    own = itertools.compress(one.named.nodes, one.named.alone)
+    names |= {node: as_classes[node] for node in own}
+    read = [f"{names[n]} ({m:.2f})" for n, m in zip(one.named.nodes, one.reading.mass, strict=True)]
+    rest = f"{max(0.0, 1 - one.reading.covered):.2f} for anything else"
+    listed = _joined([as_classes[node] for node in one.listed.nodes])
+    return "\n".join(
+        [
+            f"Label: {classes[label]}.",
+            f"Reading: {_joined(read)}; {rest}.",
+            f"  {_judged(one.named, names)}",
+            f"List: {listed}.",
+            f"  {_judged(one.listed, as_classes)}",
+        ]
+    )
+
+
+def _judged(named: Named, names: Mapping[int, str]) -> str:
+    things = "one thing" if named.things == 1 else f"{named.things} different things"
+    if named.held < 0:
+        return f"That is {things}, and not the label."
+    return f"That is {things}; {names[named.held]} tells {named.bits:.1f} bits of the label."
+
+
+def _joined(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

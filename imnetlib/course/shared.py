@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,18 @@ def _first_name(name: str) -> str:
 
 def _is_wnid(name: str) -> bool:
     return bool(catalog.WNID.fullmatch(name))
+
+
+def hierarchy_of(classes: Sequence[str]) -> wordnet.Hierarchy | None:
+    """WordNet's hierarchy above classes; where one is no noun of it, None and a line that says so.
+
+    Chapter 9 takes names of your own, with ``nouns``.
+    """
+    try:
+        return wordnet.load(classes)
+    except KeyError as error:
+        print(f"No hierarchy: {error.args[0]}")
+        return None
 
 
 def nouns(root: Root, meanings: str = "", network: str = "", outputs: str = "") -> tuple[str, ...]:

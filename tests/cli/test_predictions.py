@@ -71,6 +71,10 @@ def test_figures_of_both_label_spaces(folder: Path):
     assert re.search(
         rf"relation of {wrong} wrong answers to the truth: ancestor .*sibling .*other", done.output
     )
+    line = (
+        r"over all .*: precision [\d.]+%, recall [\d.]+%, F [\d.]+%, severity of a wrong .* [\d.]+"
+    )
+    assert re.search(line, done.output)
     confidence = f"confidence {p.max(axis=1).mean():.1%}, right {np.mean(p.argmax(1) == truth):.1%}"
     assert f"{confidence}: expected calibration error " in done.output
     assert "Warning" not in done.output

@@ -13,7 +13,6 @@ from PIL import Image
 
 from imnetlib import catalog, course, engines, throughput, wordnet
 from imnetlib.course import charts, plots
-from imnetlib.evaluate import Predictions
 
 
 def drawn(figure: Figure) -> bytes:
@@ -64,16 +63,6 @@ def test_without_mxnet_a_line_says_so(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert course.mxnet() is None
     assert capsys.readouterr().out == "MXNet has no wheel for this platform\n"
-
-
-def test_the_most_instructive_picture_has_three_peaks_that_share_little():
-    edges = [*((c, "AB"[i > 1]) for i, c in enumerate("wxyz")), ("A", "R"), ("B", "R"), ("v", "R")]
-    tree = wordnet.build(list("vwxyz"), edges)
-    shares = np.array([[1, 0, 0, 0, 0], [0.3, 0.2, 0.2, 0.15, 0.15]], np.float32)
-    predictions = Predictions(shares, np.zeros(2, np.int64), np.arange(2), tuple("vwxyz"))
-    readings = [tree.nodes(["v"]).tolist(), tree.nodes(["v", "A", "B"]).tolist()]
-    assert course.most_instructive(tree, predictions, [0, 1], readings.__getitem__) == 1
-    assert course.most_instructive(tree, predictions, [0], readings.__getitem__) == 0
 
 
 class TestNouns:
@@ -140,16 +129,17 @@ class TestCharts:
         longest = max(catalog.wnids_21k(), key=lambda wnid: len(wordnet.name(wnid)))
         own = wordnet.load(["n02012849", "n03126707", longest])
         shares = np.array([0.5, 0.3, 0.2])
-        figure = charts.reading(np.zeros((9, 9, 3), np.uint8), "", own, shares, own.classes)
+        read = wordnet.Reading(own.classes, shares, own.information[own.classes], 1.0, shares < 0)
+        figure = charts.reading(own, shares, read, np.zeros((9, 9, 3), np.uint8), "a title")
         assert drawn(figure)
         _, five, tree = figure.axes
         assert [bar.get_width() for bar in five.patches] == [0.5, 0.3, 0.2]
-        assert [text.get_text() for text in five.get_yticklabels()][:2] == ["crane", "crane"]
-        shown = [text for text in tree.texts if text.get_text().startswith("└")]
-        assert len(shown) == 4
-        assert (
-            max(text.get_window_extent().x1 for text in shown) < tree.transData.transform((0, 0))[0]
-        )
+        labels = [text.get_text() for text in five.get_yticklabels()][:2]
+        assert labels == ["crane (wading bird)", "crane (lifting device)"]
+        left = tree.transData.transform((0, 0))[0]
+        names = [text for text in tree.texts if text.get_position()[0] < 0]
+        assert len(names) == 4
+        assert max(text.get_window_extent().x1 for text in names) < left
 
     def test_long_titles_of_pictures_are_wrapped(self):
         pixels = [np.zeros((9, 9, 3), np.uint8)] * 2

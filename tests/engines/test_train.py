@@ -64,6 +64,18 @@ def test_it_learns_what_is_easy(shards: list[Path], tmp_path: Path):
     assert done.history[-1].loss < done.history[0].loss
 
 
+def test_a_constant_network_is_right_of_nothing(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """All classes tie: in training as in validation that is no hit."""
+    zeros = lambda name, shape, random: mx.nd.zeros(shape)  # noqa: E731
+    monkeypatch.setattr(train, "_initial_values", zeros)
+    still = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-30)
+    (epoch,) = run(still, shards, tmp_path).history
+    assert (epoch.train_top1, epoch.validation_top1) == (0, 0)
+    assert epoch.loss == pytest.approx(np.log(len(WNIDS)))
+
+
 def test_a_second_run_and_a_resumed_one_give_the_same_bits(
     shards: list[Path],
     trained: tuple[checkpoint.Checkpoint, Path],

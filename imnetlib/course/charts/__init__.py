@@ -11,8 +11,8 @@ from imnetlib.course.charts.data import (
     size_and_quality,
     until_loaded,
 )
+from imnetlib.course.charts.hierarchy import icicle, neighbourhood, operating_curve, reading, splits
 from imnetlib.course.charts.networks import (
-    accuracy_against_bits,
     buffers,
     calibration,
     confusions,
@@ -20,15 +20,13 @@ from imnetlib.course.charts.networks import (
     memory_in_use,
     parameters,
     plans,
-    reading,
-    relations,
     step_memory,
     top_k,
 )
 
 __all__ = [
-    "accuracy_against_bits", "buffers", "calibration", "confusions", "disk_steps",
-    "download_hours", "hours_per_epoch", "image_sizes", "images_per_class", "learning_curve",
-    "memory_in_use", "orders", "parameters", "plans", "reading", "relations", "roofline",
-    "size_and_quality", "step_memory", "top_k", "until_loaded",
+    "buffers", "calibration", "confusions", "disk_steps", "download_hours", "hours_per_epoch",
+    "icicle", "image_sizes", "images_per_class", "learning_curve", "memory_in_use", "neighbourhood",
+    "operating_curve", "orders", "parameters", "plans", "reading", "roofline", "size_and_quality",
+    "splits", "step_memory", "top_k", "until_loaded",
 ]  # fmt: skip

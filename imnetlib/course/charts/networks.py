@@ -1,8 +1,7 @@
-"""Figures about networks, their memory and their predictions (chapters 6 to 9)."""
+"""Figures about networks, their memory and their predictions (chapters 6 to 8)."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,15 +10,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imnetlib import wordnet
 from imnetlib.course import plots
 from imnetlib.engines import Plan, Step, lifetimes
 from imnetlib.evaluate import wilson
-from imnetlib.wordnet import Hierarchy
 
 Floats = npt.NDArray[np.floating[Any]]
-# Of a noun's name, which may have 48, in the panels of a reading.
-LETTERS = 20
 PARTS = (plots.BLUE, plots.SKY, plots.YELLOW, plots.ORANGE)
 
 
@@ -153,95 +148,18 @@ def confusions(percent: Floats, names: Sequence[str]) -> Figure:
     return figure
 
 
-def calibration(bins: Floats) -> Figure:
+def calibration(bins: Mapping[str, Floats]) -> Figure:
     """Share that is right against mean confidence, from ``evaluate.calibration`` (chapter 8)."""
-    count, confidence, right = bins.T
-    limits = [wilson(round(r * c), int(c)) for r, c in zip(right, count, strict=True)]
-    bars = np.abs(np.array(limits).T - right)
-    figure, axis = plots.axes(7.5, 4.5)
-    axis.plot([0, 1], [0, 1], "--", color=plots.GRAY, label="calibrated")
-    axis.errorbar(confidence, right, bars, fmt="o", capsize=3, label="measured, 95 % interval")
-    for x, number in zip(confidence, count, strict=True):
-        axis.text(x, -0.1, f"{number:,.0f}", ha="center", fontsize=8)
-    axis.set(xlabel="mean confidence", ylabel="share that is right", ylim=(-0.13, 1.05))
-    axis.set_title("Confidence against accuracy; below, the images per bin")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    return figure
-
-
-def reading(
-    picture: plots.Pixels, truth: str, hierarchy: Hierarchy, probabilities: Floats, nodes: list[int]
-) -> Figure:
-    """A picture, its five likeliest classes, and its reading: ``nodes`` as a tree (chapter 9)."""
-    five = np.argsort(-probabilities, kind="stable")[:5]
-    wnids = [hierarchy.wnids[node] for node in hierarchy.classes[five]]
-    names = [textwrap.fill(wordnet.name(wnid), LETTERS) for wnid in wnids]
-    figure, (left, middle, right) = plots.axes(12, 4.4, columns=3)
-    left.imshow(picture)
-    left.set_axis_off()
-    left.set_title(f"Truth: {truth}")
-    # By place: two classes of one name are two bars.
-    middle.barh(range(len(five)), probabilities[five], tick_label=names, color=plots.BLUE)
-    middle.invert_yaxis()
-    middle.set(xlabel="probability", title="The raw top five")
-    _draw_tree(right, hierarchy, probabilities, nodes)
-    right.set_title(f"Read with WordNet: {len(nodes)} nodes")
-    return figure
-
-
-def _draw_tree(axis: Any, hierarchy: Hierarchy, probabilities: Floats, nodes: list[int]) -> None:
-    """The root, ``nodes`` in orange, and under each its three likeliest classes, masses as bars."""
-    mass = hierarchy.mass(probabilities)
-    lines = [(0, 0)]
-    for node in sorted(nodes, key=lambda node: -mass[node]):
-        under = hierarchy.members[[node]].indices
-        likeliest = hierarchy.classes[under[np.argsort(-probabilities[under], kind="stable")]]
-        others = [each for each in likeliest.tolist() if each != node]
-        lines += [(1, node), *((2, each) for each in others[:3])]
-    for line, (depth, node) in enumerate(lines):
-        color = plots.ORANGE if depth == 1 else plots.SKY
-        axis.barh(line, mass[node], color=color, edgecolor=plots.BLACK, linewidth=0.5)
-        name = wordnet.name(hierarchy.wnids[node])
-        # A longer name would run into the bars.
-        shown = name if len(name) <= LETTERS else f"{name[: LETTERS - 1].rstrip()}…"
-        axis.text(0.12 * depth - 1.8, line, f"└ {shown}", va="center")
-        axis.text(mass[node] + 0.03, line, f"{mass[node]:.2f}", va="center")
-    axis.set(xlim=(-1.8, 1.15), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
-    axis.spines["left"].set_visible(False)
-    axis.invert_yaxis()
-
-
-def relations(counted: Mapping[str, Mapping[str, float]]) -> Figure:
-    """How errors divide among ``wordnet.RELATIONS``, a bar for each way to count (chapter 9)."""
-    names = list(counted)
-    figure, axis = plots.axes(8, 2.6)
-    left = np.zeros(len(names))
-    colors = (plots.BLUE, plots.SKY, plots.ORANGE, "#dddddd")
-    for kind, color in zip(wordnet.RELATIONS[1:], colors, strict=True):
-        percent = np.array([100 * shares[kind] for shares in counted.values()])
-        axis.barh(names, percent, left=left, color=color, edgecolor="white", label=kind)
-        left += percent
-    axis.invert_yaxis()
-    axis.set(xlabel="share of the errors, %", xlim=(0, 100))
-    axis.set_title("What the wrong answer is to the truth")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22), ncols=4)
-    return figure
-
-
-def accuracy_against_bits(
-    thetas: Floats, right: Floats, bits: Floats, guess: tuple[float, float]
-) -> Figure:
-    """Share of right answers against their bits, for each θ and the ``guess`` (chapter 9)."""
-    figure, axis = plots.axes(7, 4)
-    axis.plot(bits, 100 * right, color=plots.BLUE, label="climbing, θ from 0.05 to 1")
-    guessed, most = 100 * guess[0], guess[1]
-    axis.plot([0, most], [100, guessed], "--", color=plots.GRAY, label="guess or say nothing")
-    axis.plot(most, guessed, "D", color=plots.BLACK, label="always the first guess")
-    for theta in (0.3, 0.5, 0.8, 0.95):
-        at = int(np.argmin(abs(thetas - theta)))
-        axis.plot(bits[at], 100 * right[at], "o", color=plots.BLUE)
-        axis.text(bits[at], 100 * right[at], f"θ = {theta} ", ha="right", va="top")
-    axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are right, %")
-    axis.set_title("Being right against saying much")
-    axis.legend()
+    figure, panels = plots.axes(4.2 * len(bins), 4.2, columns=len(bins))
+    for axis, (name, table) in zip(np.atleast_1d(panels), bins.items(), strict=True):
+        count, confidence, right = table.T
+        limits = [wilson(round(r * c), int(c)) for r, c in zip(right, count, strict=True)]
+        bars = np.abs(np.array(limits).T - right)
+        axis.plot([0, 1], [0, 1], "--", color=plots.GRAY, label="calibrated")
+        axis.errorbar(confidence, right, bars, fmt="o", capsize=3, label="95 % interval")
+        for x, number in zip(confidence, count, strict=True):
+            axis.text(x, -0.1, f"{number:,.0f}", ha="center", fontsize=8)
+        axis.set(xlabel="mean confidence", ylabel="share that is right", title=name)
+        axis.set(xlim=(0, 1.05), ylim=(-0.13, 1.05))
+    np.atleast_1d(panels)[0].legend(loc="upper left")
     return figure

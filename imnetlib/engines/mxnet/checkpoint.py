@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from imnetlib import engines
+import numpy as np
+
+from imnetlib import engines, image
 from imnetlib.arguments import Floats, Integers, PathLike, whole_numbers
 from imnetlib.engines import Recipe
 from imnetlib.engines.mxnet import mx
@@ -203,3 +205,28 @@ def predict(
     images = network.images_per_device
     with Loader(shards, images, network.transform, shuffle=False, threads=threads) as batches:
         yield from predict_batches(network, batches)
+
+
+def image_predictor(network: Predictor) -> Callable[[bytes], Floats]:
+    """A function from the bytes of an image to its probabilities, (classes,) (chapter 9).
+
+    The network is bound once, on one device, for one image at a time. The function raises
+    ImageError for what cannot be decoded.
+    """
+    transform = network.transform
+    executor = network.symbol.simple_bind(
+        devices(1)[0], data=(1, *transform.shape), grad_req="null"
+    )
+    set_parameters(executor, network.parameters)
+    table = image.normalization_table(transform)
+    pixels = np.empty((transform.size, transform.size, 3), np.uint8)
+    batch = np.empty((1, *transform.shape), transform.dtype)
+
+    def predict_one(data: bytes) -> Floats:
+        image.decode_into(data, transform, (0.5,) * image.RANDOM_COLUMNS, pixels)
+        image.write_layout(pixels, table, transform.layout, batch[0])
+        executor.arg_dict["data"][:] = batch
+        probabilities: Floats = executor.forward(is_train=False)[0].asnumpy()[0]
+        return probabilities
+
+    return predict_one

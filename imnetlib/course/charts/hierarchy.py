@@ -1,0 +1,347 @@
+"""Figures about WordNet's hierarchy and what may be said with it (chapter 9)."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from imnetlib import wordnet
+from imnetlib.course import plots
+from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
+
+Floats = npt.NDArray[np.floating[Any]]
+# Of a noun's name, which may have 48, where it stands beside bars.
+LETTERS = 24
+# Classes under a node that have a bar of their own, and the least probability of one.
+PARTS = 4
+LEAST = 0.005
+# The least probability of a class that an icicle shows: the height of its name.
+LEAST_SHOWN = 0.02
+# Of an icicle: what is left of the reading is pale, what is right of it blue.
+PALE = "#e6e6e6"
+
+
+class _Line(NamedTuple):
+    """A line of a tree with bars."""
+
+    depth: int
+    name: str
+    share: float
+    color: str
+
+
+def reading(
+    hierarchy: Hierarchy,
+    probabilities: Floats,
+    read: Reading,
+    picture: plots.Pixels | None = None,
+    title: str = "",
+) -> Figure:
+    """The five likeliest classes, and a reading as a tree with bars; a picture before them."""
+    figure, panels = plots.axes(9 if picture is None else 12, 4.4, columns=3 - (picture is None))
+    if picture is not None:
+        panels[0].imshow(picture)
+        panels[0].set_axis_off()
+        panels[0].set_title(title)
+    raw, tree = panels[-2:]
+    names = wordnet.class_names(hierarchy)
+    five = np.argsort(-probabilities, kind="stable")[:5].tolist()
+    # By place: two classes of one name are two bars.
+    labels = [textwrap.fill(names[column], LETTERS) for column in five]
+    raw.barh(range(len(five)), probabilities[five], tick_label=labels, color=plots.BLUE)
+    raw.invert_yaxis()
+    raw.set(xlabel="probability", title="The raw top five", xlim=(0, 1))
+    _draw_tree(tree, _tree_lines(hierarchy, probabilities, read))
+    tree.set_title("Read with WordNet")
+    return figure
+
+
+def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> list[_Line]:
+    """Each node of a reading, and under it the classes whose probabilities add up to its mass."""
+    nodes = wordnet.unique_names(hierarchy)
+    classes = wordnet.class_names(hierarchy)
+    lines = []
+    said = zip(read.nodes.tolist(), read.mass.tolist(), read.unspecified.tolist(), strict=True)
+    for node, mass, unspecified in said:
+        name = f"{nodes[node]}, unspecified" if unspecified else nodes[node]
+        lines.append(_Line(0, name, mass, plots.ORANGE))
+        under = hierarchy.members[[node]].indices
+        if unspecified or len(under) == 1:
+            continue
+        under = under[np.argsort(-probabilities[under], kind="stable")]
+        shown = [each for each in under[:PARTS].tolist() if probabilities[each] >= LEAST]
+        parts = [_Line(1, classes[each], float(probabilities[each]), plots.SKY) for each in shown]
+        others = mass - sum(part.share for part in parts)
+        if others >= LEAST:
+            parts.append(_Line(1, f"{len(under) - len(shown):,} more", others, plots.SKY))
+        lines += parts
+    return [*lines, _Line(0, "anything else", max(0.0, 1 - read.covered), PALE)]
+
+
+def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
+    for place, line in enumerate(lines):
+        axis.barh(place, line.share, color=line.color, edgecolor=plots.BLACK, linewidth=0.5)
+        # A longer name would run into the bars.
+        text = f"{'└ ' if line.depth else ''}{_short(line.name, LETTERS)}"
+        weight = "normal" if line.depth else "bold"
+        axis.text(0.1 * line.depth - 1.8, place, text, va="center", fontsize=9, fontweight=weight)
+        axis.text(line.share + 0.03, place, f"{line.share:.2f}", va="center", fontsize=9)
+    axis.set(xlim=(-1.8, 1.2), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
+    axis.spines["left"].set_visible(False)
+    axis.invert_yaxis()
+
+
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
+
+
+def icicle(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> Figure:
+    """All probability from the root on the left to the likeliest classes on the right.
+
+    A cell is as high as its mass, and the cells right of it fill it. Only nodes that tell these
+    classes apart are there. A node with several parents is drawn under one of them, and hatched.
+    """
+    shown = np.flatnonzero(probabilities >= LEAST_SHOWN)
+    shown = shown if len(shown) else np.array([np.argmax(probabilities)])
+    own = probabilities[shown].astype(np.float64)
+    small = wordnet.contract(
+        wordnet.load([hierarchy.wnids[node] for node in hierarchy.classes[shown]])
+    )
+    cells = _Cells(small, own)
+    names = wordnet.unique_names(hierarchy)
+    number = {wnid: node for node, wnid in enumerate(hierarchy.wnids)}
+    as_read = _drawn_as(hierarchy, small, shown, read)
+    labels = [names[as_read.get(n, number[wnid])] for n, wnid in enumerate(small.wnids)]
+    classes = np.array(wordnet.class_names(hierarchy))[shown]
+    as_classes = dict(zip(small.classes.tolist(), classes.tolist(), strict=True))
+    # Said of the class alone, "fir, unspecified".
+    alone = {hierarchy.wnids[node] for node in read.nodes[read.unspecified].tolist()}
+    figure, axis = plots.axes(11, 4.6)
+    axis.barh(0.5, 1, 1, left=0, color=PALE, edgecolor="white", linewidth=1.5)
+    axis.text(0.5, 0.5, "everything", ha="center", va="center", fontsize=8)
+    for cell in cells.all():
+        whole = not cell.residual and cell.node in as_read
+        named = whole or (cell.leaf and small.wnids[cell.node] in alone)
+        _draw_cell(axis, cell, named=named, hatched=len(small.parents[[cell.node]].indices) > 1)
+        label = as_classes[cell.node] if cell.leaf and not whole else labels[cell.node]
+        # What is drawn elsewhere, under another parent, is missing here.
+        mass = float(own[small.members[[cell.node]].indices].sum())
+        _write_in(axis, cell, label, cell.height if cell.residual else mass)
+    axis.set(xlim=(0, cells.deepest + 2.2), ylim=(1, 0), xticks=(), ylabel="probability")
+    axis.set_title("One whole, divided: named (orange), above it (gray), classes (blue)")
+    axis.spines["bottom"].set_visible(False)
+    _explain_rest(axis, 1 - cells.total)
+    _explain_hatches(axis, small, labels)
+    return figure
+
+
+def _explain_rest(axis: Any, rest: float) -> None:
+    if rest >= LEAST:
+        axis.text(1.05, 1 - rest / 2, f"{rest:.2f} in other classes", va="center", fontsize=8)
+
+
+def _draw_cell(axis: Any, cell: _Cell, *, named: bool, hatched: bool) -> None:
+    color = plots.SKY if cell.leaf else PALE
+    axis.barh(
+        cell.start + cell.height / 2,
+        1,
+        cell.height,
+        left=cell.depth,
+        color=plots.ORANGE if named else color,
+        edgecolor="white",
+        linewidth=1.5,
+        hatch="////" if hatched and not cell.residual else None,
+    )
+
+
+def _explain_hatches(axis: Any, small: Hierarchy, labels: Sequence[str]) -> None:
+    """Say under the picture which nodes have a place under other parents, too."""
+    marks = []
+    for node, label in enumerate(labels):
+        # It is drawn under the last.
+        others = np.sort(small.parents[[node]].indices)[:-1].tolist()
+        if others:
+            marks.append(f"{label}: also under {', '.join(labels[each] for each in others)}")
+    if marks:
+        found = Patch(facecolor=PALE, edgecolor="white", hatch="////", label="; ".join(marks))
+        axis.legend(handles=[found], loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=8)
+
+
+def _drawn_as(
+    hierarchy: Hierarchy, small: Hierarchy, shown: npt.NDArray[np.int64], read: Reading
+) -> dict[int, int]:
+    """Which node of a reading each node of a small hierarchy, over the columns shown, is."""
+    columns = {tuple(small.members[[node]].indices): node for node in range(len(small))}
+    found = {}
+    for node in read.nodes[~read.unspecified].tolist():
+        under = np.flatnonzero(np.isin(shown, hierarchy.members[[node]].indices))
+        if tuple(under) in columns:
+            found[columns[tuple(under)]] = node
+    return found
+
+
+class _Cell(NamedTuple):
+    """A cell of an icicle: a node of a small hierarchy, or what its own class has (residual)."""
+
+    node: int
+    depth: int
+    start: float
+    height: float
+    leaf: bool
+    residual: bool
+
+
+class _Cells:
+    """Where each node of a hierarchy is drawn, under the last of its parents."""
+
+    def __init__(self, hierarchy: Hierarchy, probabilities: Floats) -> None:
+        self.own = np.zeros(len(hierarchy))
+        self.own[hierarchy.classes] = probabilities
+        self.children: list[list[int]] = [[] for _ in range(len(hierarchy))]
+        self.height = self.own.copy()
+        for node in range(len(hierarchy) - 1, 0, -1):
+            parent = int(hierarchy.parents[[node]].indices.max())
+            self.children[parent].append(node)
+            self.height[parent] += self.height[node]
+        self.total = float(self.height[0])
+        self.deepest = 0
+
+    def all(self) -> list[_Cell]:
+        """The cells, each after the one that it divides."""
+        return self._under(0, 1, 0.0)
+
+    def _under(self, node: int, depth: int, start: float) -> list[_Cell]:
+        self.deepest = max(self.deepest, depth)
+        drawn = [each for each in self.children[node] if self.height[each] > 0]
+        children = sorted(drawn, key=lambda each: -self.height[each])
+        height = float(self.height[node])
+        cells = [_Cell(node, depth, start, height, not children, residual=False)]
+        if children and self.own[node] > 0:
+            self.deepest = max(self.deepest, depth + 1)
+            own = float(self.own[node])
+            cells.append(_Cell(node, depth + 1, start, own, leaf=True, residual=True))
+            start += own
+        for child in children:
+            cells += self._under(child, depth + 1, start)
+            start += self.height[child]
+        return cells
+
+
+def _write_in(axis: Any, cell: _Cell, label: str, whole: float) -> None:
+    """The name of a cell, and its part of its whole mass: beside a leaf, inside another."""
+    middle = cell.start + cell.height / 2
+    share = f"{cell.height:.2f}"
+    if f"{whole:.2f}" != share:
+        share += f" of {whole:.2f}"
+    if cell.leaf:
+        text = f"{_short(label, 34)} {share}"
+        axis.text(cell.depth + 1.04, middle, text, va="center", fontsize=8)
+        return
+    # A line of text takes about 0.04 of the height.
+    lines = textwrap.wrap(f"{label} {share}", 15)[: int(cell.height / 0.04)]
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+    text = "\n".join(lines)
+    if text:
+        axis.text(cell.depth + 0.5, middle, text, va="center", ha="center", fontsize=8, bbox=box)
+
+
+def neighbourhood(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats]) -> Figure:
+    """A node with several parents, and all above it up to where the ways meet, with two sums."""
+    names = wordnet.unique_names(hierarchy)
+    meet = hierarchy.lowest_common_ancestor(hierarchy.parents[[node]].indices)
+    above = hierarchy.ancestors[[node]].indices
+    between = np.sort(above[hierarchy.above(np.full(len(above), meet), above)])[::-1]
+    steps = {node: 0}
+    for each in between.tolist():
+        for parent in hierarchy.parents[[each]].indices.tolist():
+            if each in steps:
+                steps[parent] = max(steps.get(parent, 0), steps[each] + 1)
+    figure, axis = plots.axes(1.35 * steps[meet] + 1, 2.4)
+    # Nodes of the longest way are in the first row: none of them leads far up at once.
+    place: dict[int, tuple[float, float]] = {}
+    rows = [0] * (steps[meet] + 1)
+    parents = {each: hierarchy.parents[[each]].indices.tolist() for each in between.tolist()}
+    jump = {
+        each: max((steps.get(parent, 0) - steps[each] for parent in parents[each]), default=0)
+        for each in parents
+    }
+    for each in sorted(parents, key=lambda each: 0 if each == node else jump[each]):
+        place[each] = (steps[each], rows[steps[each]])
+        rows[steps[each]] += 1
+    for each in parents:
+        for parent in parents[each]:
+            if parent in place:
+                _arrow(axis, place[each], place[parent])
+    for each, (x, y) in place.items():
+        shares = [f"{total[each]:.2f}" for total in sums.values()]
+        color = plots.ORANGE if len({*shares}) > 1 else plots.SKY
+        text = "\n".join([textwrap.fill(names[each], 11), " / ".join(shares)])
+        box = {"boxstyle": "round", "facecolor": color, "edgecolor": "none"}
+        axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=box)
+    axis.set(xlim=(-0.5, steps[meet] + 0.5), ylim=(-0.6, max(rows) - 0.4))
+    axis.set_axis_off()
+    axis.set_title(f"From {names[node]} up to {names[meet]}: {' / '.join(sums)}")
+    return figure
+
+
+def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An arrow between two boxes, bent where it would cross those between them."""
+    style: dict[str, Any] = {"arrowstyle": "->", "color": plots.BLACK, "shrinkA": 34, "shrinkB": 34}
+    bend = -0.12 if end[0] > start[0] + 1 else 0
+    style["connectionstyle"] = f"arc3,rad={bend}"
+    axis.annotate("", end, start, arrowprops=style)
+
+
+def operating_curve(
+    curve: OperatingCurve, guess: tuple[float, float], thetas: Mapping[str, float]
+) -> Figure:
+    """The share of wrong answers against what they tell, for each θ and the first guess."""
+    wrong = 100 * (1 - curve.right)
+    bits = curve.information
+    figure, axis = plots.axes(7.5, 4)
+    axis.plot(bits, wrong, color=plots.BLUE, label="climbing, every θ")
+    share, most = guess
+    guessed = 100 * (1 - share)
+    axis.plot([0, most], [0, guessed], "--", color=plots.GRAY, label="guess or say nothing")
+    axis.plot(most, guessed, "D", color=plots.BLACK, label="always the first guess")
+    marks = itertools.cycle("os^")
+    for (name, theta), marker in zip(thetas.items(), marks, strict=False):
+        at = int(np.searchsorted(curve.theta, theta))
+        at = min(at, len(bits) - 1)
+        axis.plot(
+            bits[at], wrong[at], marker, color=plots.ORANGE, markeredgecolor=plots.BLACK,
+            markersize=9, label=f"{name}: θ = {theta:.3f}",
+        )  # fmt: skip
+    axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are wrong, %")
+    axis.set(xlim=(0, None), ylim=(0, None), title="Being wrong against saying much")
+    axis.legend(loc="upper left")
+    return figure
+
+
+def splits(errors: Mapping[str, Floats], promised: float, expected: tuple[float, float]) -> Figure:
+    """How errors on the other pictures spread over random splits, for each kind of answer.
+
+    ``expected``: the binomial interval for one split.
+    """
+    figure, axis = plots.axes(7.5, 0.9 + 0.75 * len(errors))
+    axis.axvspan(100 * expected[0], 100 * expected[1], color=PALE, label="binomial, 95 % of splits")
+    axis.axvline(100 * promised, color=plots.BLACK, linestyle="--", label="promised at most")
+    for place, values in enumerate(errors.values()):
+        low, mean, high = (
+            100 * np.quantile(values, 0.025), 100 * values.mean(), 100 * np.quantile(values, 0.975)
+        )  # fmt: skip
+        axis.plot([low, high], [place, place], color=plots.BLUE)
+        axis.plot(mean, place, "o", color=plots.BLUE)
+    axis.plot([], [], "o-", color=plots.BLUE, label="mean, and 95 % of splits here")
+    axis.set_yticks(range(len(errors)), list(errors))
+    axis.set(xlabel="errors on the other half, %", ylim=(-0.6, len(errors) - 0.4))
+    axis.invert_yaxis()
+    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, fontsize=8)
+    return figure

@@ -1,0 +1,160 @@
+"""What a network sees, told from its predictions or from images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import encoded, imnet, photo, write_shard
+from publishing import as_of_2015, publish, random_arrays, tiny
+
+from imnetlib import evaluate
+from imnetlib.engines import Recipe
+from imnetlib.engines.mxnet import checkpoint, published
+from imnetlib.engines.mxnet.train import untrained
+
+# Fir, amabilis fir, spruce, valley, bridge; of 12 classes, so that a node tells something.
+WNIDS = (
+    "n11620673", "n11621281", "n11624531", "n09468604", "n02898711", "n02510455", "n02084071",
+    "n02110185", "n01443537", "n07695965", "n03126707", "n02012849",
+)  # fmt: skip
+BRIDGE_VALLEY_FIR = ("n02898711", "n09468604", "n11620673")
+P = np.array([0.25, 0.15, 0.2, 0.2, 0.18, *[0.02 / 7] * 7])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "synset.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS))
+    np.save(tmp_path / "p.npy", np.stack([P, np.roll(P, 3), np.full(12, 1 / 12)]))
+    return tmp_path
+
+
+def told(folder: Path, name: str, *options: object):
+    return imnet("explain", folder / name, "--classes", folder / "synset.txt", *options)
+
+
+def test_a_tree_with_bars(folder: Path):
+    done = told(folder, "p.npy", "--first", 1, "--theta", 0.5, "--k", 3)
+    assert done.exit_code == 0, done.output
+    lines = [line.rstrip() for line in done.output.splitlines()]
+    shown = [" ".join(line.replace("█", "").split()) for line in lines]
+    assert shown == [
+        f"{folder}/p.npy row 0",
+        "conifer 0.60 2.0 bits",
+        "├ fir, unspecified 0.25",
+        "├ spruce 0.20",
+        "└ amabilis fir 0.15",
+        "valley 0.20 3.6 bits",
+        "bridge 0.18 3.6 bits",
+        "anything else 0.02",
+        "one answer of mass 0.5: conifer (0.60)",
+        f"{folder}/p.npy: 2 more rows (--first)",
+    ]
+    assert [line.count("█") for line in lines[1:8]] == [18, 8, 6, 4, 6, 5, 1]
+
+
+def test_json_holds_the_same(folder: Path):
+    np.savez(folder / "l.npz", logits=np.log(P)[None])
+    for name in ("p.npy", "l.npz"):
+        done = told(folder, name, "--json", "--first", 1, "-k", 3)
+        (line,) = done.stdout.splitlines()
+        found = json.loads(line)
+        assert found["image"] == f"{folder / name} row 0"
+        assert [node["wnid"] for node in found["nodes"]] == ["n13108841", "n09468604", "n02898711"]
+        assert [part["name"] for part in found["nodes"][0]["of"]] == [
+            "fir, unspecified",
+            "spruce",
+            "amabilis fir",
+        ]
+        assert found["rest"] == pytest.approx(0.02)
+        assert "answer" not in found
+
+
+def test_where_nothing_stands_out(folder: Path):
+    done = told(folder, "p.npy")
+    assert done.output.splitlines()[-2].strip() == "nothing stands out"
+
+
+def test_what_chapter_8_wrote_names_its_own_classes(folder: Path):
+    batch = (P[None].astype(np.float32), [0], [1])
+    evaluate.save_predictions(folder / "kept", WNIDS, [batch], 1)
+    done = imnet("explain", folder / "kept", "-k", 1)
+    assert done.exit_code == 0
+    assert "conifer" in done.output
+    assert "valley" not in done.output
+
+
+def test_images_are_told_by_a_network(folder: Path):
+    checkpoint.save(untrained(Recipe(), WNIDS), folder / "network")
+    (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
+    (folder / "b.jpg").write_bytes(b"no image")
+    done = imnet("explain", folder / "a.jpg", folder / "b.jpg", "--network", folder / "network")
+    assert done.exit_code == 3
+    assert f"{folder}/a.jpg\n" in done.stdout
+    assert f"{folder}/b.jpg: it is no image" in done.stderr
+    assert "1 of 2 images cannot be read" in done.stderr
+
+
+def test_a_class_alone_is_told_as_unspecified(folder: Path):
+    p = np.full(12, 0.01)
+    p[0] = 0.89
+    np.save(folder / "fir.npy", p[None])
+    done = told(folder, "fir.npy")
+    assert done.output.splitlines()[1].split()[:3] == ["fir,", "unspecified", "0.89"]
+    (node,) = json.loads(told(folder, "fir.npy", "--json").stdout)["nodes"]
+    assert (node["wnid"], node["unspecified"], node["of"]) == (WNIDS[0], True, [])
+
+
+def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
+    network = folder / "published"
+    network.mkdir()
+    net = tiny(pooling_convention="full")
+    arrays = random_arrays(net, 224)
+    publish(network, as_of_2015(net), arrays, BRIDGE_VALLEY_FIR)
+    data = [encoded(photo(280, 260, seed)) for seed in (0, 1)]
+    for name, image in zip(("a.jpg", "b.JPEG"), data, strict=True):
+        (folder / name).write_bytes(image)
+    shard = write_shard(folder / "a.rec", [0, 1], data)
+    ((probabilities, _, _),) = checkpoint.predict(published.load(network), [shard])
+    done = imnet(
+        "explain", folder / "a.jpg", folder / "b.JPEG", "--network", network, "--json", "--theta", 0
+    )
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["image"] for each in found] == [f"{folder}/a.jpg", f"{folder}/b.JPEG"]
+    for each, row in zip(found, probabilities, strict=True):
+        told_of = dict(zip(BRIDGE_VALLEY_FIR, row.tolist(), strict=True))
+        assert each["nodes"]
+        for node in each["nodes"]:
+            assert node["mass"] == pytest.approx(told_of[node["wnid"]], rel=1e-4)
+        assert each["rest"] == pytest.approx(
+            1 - sum(told_of[node["wnid"]] for node in each["nodes"]), abs=1e-5
+        )
+        assert each["answer"]["mass"] == pytest.approx(row.max(), rel=1e-4)
+    assert found[0]["nodes"] != found[1]["nodes"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["p.npy"], "p.npy: give --classes, the wnid of each column"),
+        (["a.jpg"], "a.jpg: for images give --network, the folder of a network"),
+        (["a.jpg", "--network", "."], "--network takes a folder of one network; there: none"),
+        (["p.npy", "--classes", "two.txt"], "p.npy has 12 columns and two.txt 2 classes: give the"),
+        (["bad.npy", "--classes", "synset.txt"], "bad.npy row 0: row 0: the outputs sum to 12"),
+        (["p.npy", "--classes", "names.txt"], "'name0' is no noun of WordNet 3.0"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+):
+    monkeypatch.chdir(folder)
+    (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
+    (folder / "two.txt").write_text("n11620673\nn11621281\n")
+    (folder / "names.txt").write_text("".join(f"name{number}\n" for number in range(12)))
+    np.save(folder / "bad.npy", np.ones((1, 12)))
+    done = imnet("explain", *options)
+    assert done.exit_code in (1, 2)
+    assert message in done.output
