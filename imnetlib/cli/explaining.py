@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, LEFT_OUT, POSITIVE
+from imnetlib.cli.predictions import verify_columns
 
 if TYPE_CHECKING:
     from imnetlib.arguments import Floats
@@ -42,12 +43,12 @@ def explain(files: Sequence[Path], network: Path | None, classes: Path | None, *
     teller = _Teller(how["k"], how["theta"], as_json=how["as_json"])
     predictions = [path for path in files if path.is_dir() or path.suffix in _ARRAYS]
     for path in predictions:
-        wnids, rows = _rows(path, classes, logits=how["logits"])
+        wnids, rows, more = _rows(path, classes, how["first"], logits=how["logits"])
         teller.load(wnids)
-        for row in range(min(how["first"], len(rows))):
-            teller.tell(f"{path} row {row}", rows[row])
-        if len(rows) > how["first"] and not how["as_json"]:
-            click.echo(f"{path}: {len(rows) - how['first']:,} more rows (--first)")
+        for row, probabilities in enumerate(rows):
+            teller.tell(f"{path} row {row}", probabilities)
+        if more and not how["as_json"]:
+            click.echo(f"{path}: {more:,} more rows (--first)")
     images = [path for path in files if path not in predictions]
     if images and network is None:
         raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
@@ -58,24 +59,24 @@ def explain(files: Sequence[Path], network: Path | None, classes: Path | None, *
         sys.exit(LEFT_OUT)
 
 
-def _rows(path: Path, classes: Path | None, *, logits: bool) -> tuple[Sequence[str], Any]:
-    """The classes of predictions, and their rows of probabilities."""
+def _rows(
+    path: Path, classes: Path | None, first: int, *, logits: bool
+) -> tuple[Sequence[str], Any, int]:
+    """The classes of predictions, their ``first`` rows of probabilities, and how many follow."""
     from imnetlib import catalog, evaluate
 
     if path.is_dir():
         predictions = evaluate.Predictions.load(path)
-        return predictions.wnids, predictions.probabilities
+        rows = predictions.probabilities[:first]
+        return predictions.wnids, rows, len(predictions.probabilities) - len(rows)
     if classes is None:
         raise click.UsageError(f"{path}: give --classes, the wnid of each column")
     outputs = evaluate.read_outputs(path)
     wnids = catalog.read_classes(classes)
-    scores = outputs.scores
-    if len(wnids) != scores.shape[1]:
-        raise ValueError(
-            f"{path} has {scores.shape[1]:,} columns and {classes} {len(wnids):,} classes: give "
-            "the list that came with the network"
-        )
-    return wnids, evaluate.softmax(scores) if logits or outputs.logits else scores
+    verify_columns(path, outputs, wnids, classes)
+    rows = outputs.scores[:first]
+    more = len(outputs.scores) - len(rows)
+    return wnids, evaluate.softmax(rows) if logits or outputs.logits else rows, more
 
 
 def _tell_images(teller: _Teller, images: Sequence[Path], folder: Path) -> int:

@@ -100,13 +100,20 @@ def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...
             f"{classes}: classes are compared by wnid, like n02510455, and these are none: "
             f"{listed_names(others)}"
         )
+    verify_columns(predictions, outputs, wnids, classes)
+    return wnids
+
+
+def verify_columns(
+    predictions: Path, outputs: Outputs, wnids: Sequence[str], classes: Path
+) -> None:
+    """ValueError where the list ``classes`` is not as long as the outputs have columns."""
     columns = outputs.scores.shape[1]
     if len(wnids) != columns:
         raise ValueError(
             f"{predictions} has {columns:,} columns and {classes} {len(wnids):,} classes: "
             "give the list that came with the network"
         )
-    return wnids
 
 
 def _truth(
