@@ -68,7 +68,10 @@ def test_a_constant_network_is_right_of_nothing(
     shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """All classes tie: in training as in validation that is no hit."""
-    zeros = lambda name, shape, random: mx.nd.zeros(shape)  # noqa: E731
+
+    def zeros(name: str, shape: tuple[int, ...], random: np.random.Generator) -> mx.nd.NDArray:
+        return mx.nd.zeros(shape)
+
     monkeypatch.setattr(train, "_initial_values", zeros)
     still = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-30)
     (epoch,) = run(still, shards, tmp_path).history
