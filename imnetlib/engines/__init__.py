@@ -1,10 +1,21 @@
 """What the training frameworks share; each has a folder of its own here (chapters 6 and 7)."""
 
-from imnetlib.engines.inception import Block, Network, Stem, network
-from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, in_use, lifetimes, plan
+from imnetlib.engines.graph import (
+    PICTURES,
+    Layer,
+    infer_shapes,
+    operation_count,
+    parameter_count,
+    read_layers,
+)
+from imnetlib.engines.inception import Block, Network, Stem, layers, network
+from imnetlib.engines.offsets import Layout, plan_offsets
+from imnetlib.engines.planner import MATCH_RANGE, Chain, Plan, Step, in_use, lifetimes, plan
 from imnetlib.engines.recipe import Recipe
+from imnetlib.engines.training import CHEAP, training_steps
 
 __all__ = [
-    "MATCH_RANGE", "Block", "Network", "Plan", "Recipe", "Stem", "Step", "in_use",
-    "lifetimes", "network", "plan",
+    "CHEAP", "MATCH_RANGE", "PICTURES", "Block", "Chain", "Layer", "Layout", "Network", "Plan",
+    "Recipe", "Stem", "Step", "in_use", "infer_shapes", "layers", "lifetimes", "network",
+    "operation_count", "parameter_count", "plan", "plan_offsets", "read_layers", "training_steps",
 ]  # fmt: skip

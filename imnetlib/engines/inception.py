@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from imnetlib.arguments import require, whole_number
 from imnetlib.catalog import data_file
+from imnetlib.engines.graph import PICTURES, Layer
 
 Pool = Literal["avg", "max", "none"]
 
@@ -94,3 +95,64 @@ def _block(row: dict[str, str]) -> Block:
     return Block(
         row["layer"], single, triple_reduce, triple, double_reduce, double, projection, pool
     )
+
+
+def layers(network: Network) -> list[Layer]:
+    """The operations of ``network`` in order, from the pictures to a softmax (chapter 6).
+
+    Layers are named after the table: ``3a_single``, for instance.
+    """
+    builder = _Builder()
+    x = PICTURES
+    for layer, stride in zip(network.stem, (2, 1), strict=True):
+        x = builder.stem(x, layer, stride)
+    for block in network.blocks:
+        x = builder.block(x, block)
+    whole = {"kernel": (1, 1), "global_pool": True, "pool_type": "avg"}
+    x = builder.add("global_pool", "Pooling", x, **whole)
+    x = builder.add("fc1", "FullyConnected", x, num_hidden=network.classes)
+    builder.add("softmax", "SoftmaxOutput", x)
+    return builder.layers
+
+
+class _Builder:
+    """Lists layers; each method takes the name of the layer before and returns that of the last."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+
+    def add(self, name: str, kind: str, *inputs: str, **options: Any) -> str:
+        self.layers.append(Layer(name, kind, inputs, options))
+        return name
+
+    def conv(self, x: str, name: str, filters: int, kernel: int = 1, stride: int = 1) -> str:
+        """Convolution, BatchNorm, ReLU; only the stride changes height and width."""
+        sides = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "pad": (kernel // 2,) * 2}
+        x = self.add(name, "Convolution", x, num_filter=filters, **sides)
+        x = self.add(f"{name}_bn", "BatchNorm", x, eps=1e-3, momentum=0.9, fix_gamma=True)
+        return self.add(f"{name}_relu", "Activation", x, act_type="relu")
+
+    def pool(self, x: str, name: str, kind: Pool, stride: int) -> str:
+        """A 3x3 pool; at stride 2 it keeps an odd row at the edge, as MXNet first did (112, 56)."""
+        sides = {"kernel": (3, 3), "stride": (stride,) * 2, "pad": (2 - stride,) * 2}
+        return self.add(name, "Pooling", x, pool_type=kind, pooling_convention="full", **sides)
+
+    def stem(self, x: str, layer: Stem, stride: int) -> str:
+        if layer.reduce:
+            x = self.conv(x, f"{layer.name}_reduce", layer.reduce)
+        x = self.conv(x, layer.name, layer.filters, layer.kernel, stride)
+        return x if layer.pool == "none" else self.pool(x, f"{layer.name}_pool", layer.pool, 2)
+
+    def block(self, x: str, block: Block) -> str:
+        name = block.name
+        stride = 2 if block.halves else 1
+        branches = [] if block.halves else [self.conv(x, f"{name}_single", block.single)]
+        triple = self.conv(x, f"{name}_triple_reduce", block.triple_reduce)
+        branches.append(self.conv(triple, f"{name}_triple", block.triple, 3, stride))
+        double = self.conv(x, f"{name}_double_reduce", block.double_reduce)
+        double = self.conv(double, f"{name}_double1", block.double, 3)
+        branches.append(self.conv(double, f"{name}_double2", block.double, 3, stride))
+        pooled = self.pool(x, f"{name}_pool", block.pool, stride)
+        if not block.halves:
+            pooled = self.conv(pooled, f"{name}_projection", block.projection)
+        return self.add(name, "Concat", *branches, pooled)
