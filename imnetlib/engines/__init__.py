@@ -4,7 +4,8 @@ from imnetlib.engines.graph import (
     PICTURES,
     Layer,
     infer_shapes,
-    operation_count,
+    multiply_adds,
+    numbers_moved,
     parameter_count,
     read_layers,
 )
@@ -12,10 +13,12 @@ from imnetlib.engines.inception import Block, Network, Stem, layers, network
 from imnetlib.engines.offsets import Layout, plan_offsets
 from imnetlib.engines.planner import MATCH_RANGE, Chain, Plan, Step, in_use, lifetimes, plan
 from imnetlib.engines.recipe import Recipe
+from imnetlib.engines.recomputation import PER_NUMBER, Choice, Recomputation
 from imnetlib.engines.training import CHEAP, training_steps
 
 __all__ = [
-    "CHEAP", "MATCH_RANGE", "PICTURES", "Block", "Chain", "Layer", "Layout", "Network", "Plan",
-    "Recipe", "Stem", "Step", "in_use", "infer_shapes", "layers", "lifetimes", "network",
-    "operation_count", "parameter_count", "plan", "plan_offsets", "read_layers", "training_steps",
+    "CHEAP", "MATCH_RANGE", "PER_NUMBER", "PICTURES", "Block", "Chain", "Choice", "Layer", "Layout",
+    "Network", "Plan", "Recipe", "Recomputation", "Stem", "Step", "in_use", "infer_shapes",
+    "layers", "lifetimes", "multiply_adds", "network", "numbers_moved", "parameter_count", "plan",
+    "plan_offsets", "read_layers", "training_steps",
 ]  # fmt: skip

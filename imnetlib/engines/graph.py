@@ -168,14 +168,16 @@ def parameter_count(layer: Layer, shapes: Mapping[str, Shape]) -> int:
     return outputs * (_filter_size(layer, shapes) + (not layer.options.get("no_bias", False)))
 
 
-def operation_count(layer: Layer, shapes: Mapping[str, Shape]) -> int:
-    """Operations for one picture: multiply-adds of filters, and else one a number that is read."""
-    numbers = math.prod(shapes[layer.name])
-    if layer.kind in ("Convolution", "FullyConnected"):
-        return numbers * _filter_size(layer, shapes)
-    if layer.kind == "Pooling" and not layer.options.get("global_pool", False):
-        return numbers * int(math.prod(layer.options["kernel"]))
-    return sum(math.prod(shapes[name]) for name in layer.inputs)
+def multiply_adds(layer: Layer, shapes: Mapping[str, Shape]) -> int:
+    """Multiply-adds of a layer's filters for one picture; 0 for layers that have none."""
+    if layer.kind not in ("Convolution", "FullyConnected"):
+        return 0
+    return math.prod(shapes[layer.name]) * _filter_size(layer, shapes)
+
+
+def numbers_moved(layer: Layer, shapes: Mapping[str, Shape]) -> int:
+    """How many numbers a layer reads and writes for one picture, its weights left out."""
+    return sum(math.prod(shapes[name]) for name in (*layer.inputs, layer.name))
 
 
 def _filter_size(layer: Layer, shapes: Mapping[str, Shape]) -> int:
