@@ -1,5 +1,6 @@
 """What the training frameworks share; each has a folder of its own here (chapters 6 and 7)."""
 
+from imnetlib.engines.capacity import compare_plans, largest_batch, picture_bytes, standing_bytes
 from imnetlib.engines.graph import (
     PICTURES,
     Layer,
@@ -18,7 +19,8 @@ from imnetlib.engines.training import CHEAP, training_steps
 
 __all__ = [
     "CHEAP", "MATCH_RANGE", "PER_NUMBER", "PICTURES", "Block", "Chain", "Choice", "Layer", "Layout",
-    "Network", "Plan", "Recipe", "Recomputation", "Stem", "Step", "in_use", "infer_shapes",
-    "layers", "lifetimes", "multiply_adds", "network", "numbers_moved", "parameter_count", "plan",
-    "plan_offsets", "read_layers", "training_steps",
+    "Network", "Plan", "Recipe", "Recomputation", "Stem", "Step", "compare_plans", "in_use",
+    "infer_shapes", "largest_batch", "layers", "lifetimes", "multiply_adds", "network",
+    "numbers_moved", "parameter_count", "picture_bytes", "plan", "plan_offsets", "read_layers",
+    "standing_bytes", "training_steps",
 ]  # fmt: skip
