@@ -97,19 +97,17 @@ class Recomputation:
         ValueError for a budget that none keeps; it names the least that one keeps.
         """
         budget = whole_number("budget", budget)
-        chosen = _best(self._stretches, budget)
-        if chosen is None:
+        least = _least_peak(self._stretches)
+        if budget < least:
             raise ValueError(
                 f"{self._batch} pictures do not fit {budget:,} bytes, whatever is computed again: "
-                f"the least is {self.least_memory().peak:,}"
+                f"the least is {least:,}"
             )
-        return self.evaluate(chosen)
+        return self.evaluate(_cheapest(self._stretches, budget))
 
     def least_memory(self) -> Choice:
         """The choice with the fewest bytes in use, and of several the one that costs least."""
-        chosen = _best(self._stretches, None)
-        assert chosen is not None, "everything kept is a choice"
-        return self.least_time(self.evaluate(chosen).peak)
+        return self.least_time(_least_peak(self._stretches))
 
     def evenly(self, count: int) -> Choice:
         """``count`` stretches of equally many parts, all computed again but their last results.
@@ -201,17 +199,29 @@ def _parts(layers: Sequence[Layer], costs: Mapping[str, int]) -> list[Sequence[L
     return [layers[start:stop] for start, stop in itertools.pairwise([0, *cuts])]
 
 
-def _best(stretches: Sequence[_Stretch], budget: int | None) -> frozenset[str] | None:
-    """What the cheapest choice for a budget computes again; for None, that of least memory.
+def _least_peak(stretches: Sequence[_Stretch]) -> int:
+    """The fewest bytes that any way from the first cut to the last has in use at most."""
+    count = max(stretch.stop for stretch in stretches)
+    # From each cut on, with all before it kept: what a stretch saves, all behind it have less.
+    least = [0] * (count + 1)
+    for start in reversed(range(count)):
+        least[start] = min(
+            max(stretch.peak, least[stretch.stop] - stretch.saved)
+            for stretch in stretches
+            if stretch.start == start
+        )
+    return least[0]
 
-    Its stretches lead from the first cut to the last. While one of them is at work, its peak is in
-    use, less what those before it save. None where no choice keeps the budget.
+
+def _cheapest(stretches: Sequence[_Stretch], budget: int) -> frozenset[str]:
+    """What the way that costs least computes again, with at most ``budget`` bytes in use.
+
+    Each stretch is taken or not. Those taken lead from the first cut to the last; while one is at
+    work its peak is in use, less what those before it save.
     """
     count = max(stretch.stop for stretch in stretches)
-    # A variable for each stretch, 0 or 1, and at last one for the memory.
-    leads = np.zeros((count + 1, len(stretches) + 1))
-    in_use = np.zeros((count + 1, len(stretches) + 1))
-    in_use[:, -1] = -1
+    leads = np.zeros((count + 1, len(stretches)))
+    in_use = np.zeros((count, len(stretches)))
     for column, stretch in enumerate(stretches):
         leads[stretch.start, column] = 1
         leads[stretch.stop, column] = -1
@@ -220,20 +230,16 @@ def _best(stretches: Sequence[_Stretch], budget: int | None) -> frozenset[str] |
     ends = np.zeros(count + 1)
     ends[0] = 1
     ends[-1] = -1
-    aim = np.array([stretch.cost for stretch in stretches] + [0]) / COST_UNIT
-    upper = np.ones_like(aim)
-    upper[-1] = np.inf if budget is None else budget / UNIT
-    if budget is None:
-        aim = np.zeros_like(aim)
-        aim[-1] = 1
+    # Half a byte is room for rounding, and for nothing else.
+    room = LinearConstraint(in_use, -np.inf, (budget + 0.5) / UNIT)
     found = milp(
-        aim,
-        integrality=np.array([1] * len(stretches) + [0]),
-        bounds=Bounds(0, upper),
-        constraints=[LinearConstraint(leads, ends, ends), LinearConstraint(in_use, -np.inf, 0)],
-        options={"mip_rel_gap": 0},
+        np.array([stretch.cost / COST_UNIT for stretch in stretches]),
+        integrality=np.ones(len(stretches), np.int64),
+        bounds=Bounds(0, 1),
+        constraints=[LinearConstraint(leads, ends, ends), room],
+        # What it repairs after a presolve, HiGHS would tell on the terminal.
+        options={"mip_rel_gap": 0, "presolve": False},
     )
-    if found.x is None:
-        return None
-    chosen = [stretch for stretch, part in zip(stretches, found.x, strict=False) if part > 0.5]
+    assert found.x is not None, "there is a way: the budget is not below the least peak"
+    chosen = [stretch for stretch, part in zip(stretches, found.x, strict=True) if part > 0.5]
     return frozenset().union(*(stretch.recomputed for stretch in chosen))

@@ -2,22 +2,21 @@
 
 python tests/benchmarks/bench_memory.py [--batch 32] [--measured 8] [--repeat 3]
 
-Beside MXNet's own plans; steps of training are timed on this machine's processor, with PyTorch's
-checkpoints of activations beside MXNet's where torch is installed.
+Beside MXNet's own plans. Steps of training run on this machine's processor, with PyTorch's
+checkpoints of activations beside MXNet's where torch is installed. Times are of the processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from imnetlib import engines
 from imnetlib.engines import Layer
-from imnetlib.engines.mxnet import memory, mx
+from imnetlib.engines.mxnet import memory
 from imnetlib.engines.mxnet.network import symbol
 
 NETWORKS = {"inception-bn": 1000, "inception-21k": 21_841}
@@ -27,14 +26,14 @@ MIB = 2**20
 
 
 def timed(action: Callable[[], object], repeat: int) -> float:
-    """Median of the seconds that ``action`` takes, after one call that does not count."""
+    """Least seconds of the processor that ``action`` takes, after one call that does not count."""
     action()
     seconds = []
     for _ in range(repeat):
-        started = time.perf_counter()
+        started = time.process_time()
         action()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+        seconds.append(time.process_time() - started)
+    return min(seconds)
 
 
 def plans(name: str, layers: list[Layer], batch: int, repeat: int) -> None:
@@ -52,8 +51,8 @@ def plans(name: str, layers: list[Layer], batch: int, repeat: int) -> None:
     print(f"offsets / bound {sizes['by offsets'] / sizes['at least']:.4f}")
 
 
-def frontier(layers: list[Layer], batch: int) -> engines.Choice:
-    """Print the frontier; the choice that takes as much memory as segments chosen by hand."""
+def frontier(layers: list[Layer], batch: int) -> engines.Recomputation:
+    """Print the frontier, and other choices beside it."""
     started = time.perf_counter()
     made = engines.Recomputation(layers, batch, SIZE)
     points = made.frontier(13)
@@ -65,44 +64,34 @@ def frontier(layers: list[Layer], batch: int) -> engines.Choice:
     best = made.least_time(hand.peak)
     for what, choice in (("by hand", hand), ("best", best), ("√n", made.evenly(5))):
         print(f"{what}: {choice.peak / MIB:,.0f} MiB for {choice.cost / step:.2%} more")
-    return best
+    return made
 
 
 def not_kept(layers: Sequence[Layer]) -> list[str]:
     return [layer.name for layer in layers if layer.name not in KEPT]
 
 
-def mxnet_seconds(net: Any, batch: int, repeat: int) -> float:
-    bound = net.simple_bind(mx.cpu(), data=(batch, 3, SIZE, SIZE))
-    for array in (*bound.arg_arrays, *bound.aux_arrays):
-        array[:] = 0.01
-
-    def step() -> None:
-        bound.forward(is_train=True)
-        bound.backward()
-        mx.nd.waitall()
-
-    return timed(step, repeat)
-
-
 def steps_of_mxnet(
-    name: str, layers: list[Layer], best: engines.Choice, batch: int, repeat: int
+    name: str, layers: list[Layer], made: engines.Recomputation, batch: int, repeat: int
 ) -> None:
     net = symbol(engines.network(name, NETWORKS[name]))
+    hand = made.evaluate(not_kept(layers), like_mxnet=True)
     names = {layer.name for layer in layers}
     ways: dict[str, Collection[str]] = {
         "all kept": (),
         "mirror": [layer.name for layer in layers if layer.kind in engines.CHEAP],
         "by hand": not_kept(layers),
-        "best": best.recomputed,
+        "best": made.least_time(hand.peak).recomputed,
     }
-    made = engines.Recomputation(layers, 1, SIZE)
     kept = 0.0
     for way, again in ways.items():
-        seconds = mxnet_seconds(memory.recomputing(net, names - set(again)), batch, repeat)
+        seconds = memory.step_seconds(
+            memory.recomputing(net, names - set(again)), batch, SIZE, repeat
+        )
         kept = kept or seconds
         counted = made.evaluate(again, like_mxnet=True).cost / made.forward_cost / 3
-        print(f"{name}, MXNet, {way}: {seconds:.2f} s, {seconds / kept - 1:+.0%}, {counted:+.0%}")
+        print(f"{name}, MXNet, {way}: {seconds:.2f} s, {seconds / kept - 1:+.0%}", end=" ")
+        print(f"(counted {counted:+.0%})")
 
 
 def steps_of_torch(name: str, layers: list[Layer], batch: int, repeat: int) -> None:
@@ -171,8 +160,8 @@ def main() -> None:
     for name, classes in NETWORKS.items():
         layers = engines.layers(engines.network(name, classes))
         plans(name, layers, arguments.batch, arguments.repeat)
-        best = frontier(layers, arguments.batch)
-        steps_of_mxnet(name, layers, best, arguments.measured, arguments.repeat)
+        made = frontier(layers, arguments.batch)
+        steps_of_mxnet(name, layers, made, arguments.measured, arguments.repeat)
         if importlib.util.find_spec("torch"):
             steps_of_torch(name, layers, arguments.measured, arguments.repeat)
 

@@ -58,6 +58,15 @@ def test_computing_again_leaves_the_gradients_as_they_are():
     assert gradients[1] == pytest.approx(gradients[0], rel=1e-4, abs=1e-6)
 
 
+def test_steps_are_timed():
+    net = built("inception-64px")
+    assert 0 < memory.step_seconds(net, 2, 64, repeat=np.int64(1)) < 60
+    with pytest.raises(ValueError, match="takes no pictures of 5 pixels"):
+        memory.step_seconds(net, 2, 5)
+    with pytest.raises(ValueError, match="repeat is 1 or more, not 0"):
+        memory.step_seconds(net, 2, 64, repeat=0)
+
+
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch):
     net = built("inception-64px")
     monkeypatch.setenv("NNVM_EXEC_MATCH_RANGE", "4")

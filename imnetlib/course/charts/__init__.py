@@ -12,21 +12,21 @@ from imnetlib.course.charts.data import (
     until_loaded,
 )
 from imnetlib.course.charts.hierarchy import icicle, neighbourhood, operating_curve, reading, splits
-from imnetlib.course.charts.networks import (
+from imnetlib.course.charts.memory import (
     buffers,
-    calibration,
-    confusions,
-    learning_curve,
-    memory_in_use,
+    by_batch,
+    frontier,
+    network,
     parameters,
     plans,
     step_memory,
-    top_k,
+    timeline,
 )
+from imnetlib.course.charts.networks import calibration, confusions, learning_curve, top_k
 
 __all__ = [
-    "buffers", "calibration", "confusions", "disk_steps", "download_hours", "hours_per_epoch",
-    "icicle", "image_sizes", "images_per_class", "learning_curve", "memory_in_use", "neighbourhood",
-    "operating_curve", "orders", "parameters", "plans", "reading", "roofline", "size_and_quality",
-    "splits", "step_memory", "top_k", "until_loaded",
+    "buffers", "by_batch", "calibration", "confusions", "disk_steps", "download_hours", "frontier",
+    "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve",
+    "neighbourhood", "network", "operating_curve", "orders", "parameters", "plans", "reading",
+    "roofline", "size_and_quality", "splits", "step_memory", "timeline", "top_k", "until_loaded",
 ]  # fmt: skip
