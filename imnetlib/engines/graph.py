@@ -50,7 +50,8 @@ def read_layers(symbol: str) -> list[Layer]:
     """The layers of a network that MXNet saved: ``symbol`` is the text of its JSON (chapter 6).
 
     ``net.tojson()`` of an MXNet symbol, or what stands in a file like Inception-symbol.json.
-    ValueError for a text that is none, and for an operation that is not in ``KNOWN``.
+    ValueError for a text that is none, for an operation that is not in ``KNOWN``, for a layer that
+    reads another's second result, and for outputs that other layers read.
     """
     require_type(symbol, str, "symbol is the text of a network's JSON (net.tojson())")
     try:
@@ -66,6 +67,10 @@ def read_layers(symbol: str) -> list[Layer]:
         raise ValueError(f"symbol is not the JSON of an MXNet network: {error!r}") from error
     if not layers:
         raise ValueError("symbol has no operation: nothing is computed")
+    read = {name for layer in layers for name in layer.inputs}
+    inner = read & {nodes[head[0]]["name"] for head in graph.get("heads", [])}
+    if inner:
+        raise ValueError(f"outputs that other layers read cannot be planned: {min(inner)}")
     return layers
 
 
@@ -85,6 +90,8 @@ def _read_layer(
     inputs = [
         source["name"] for source in sources if source["op"] != "null" or source["name"] == PICTURES
     ]
+    if any(number for _, number, *_ in node["inputs"]):
+        raise ValueError(f"cannot plan {node['name']}: it reads the second result of another")
     if not inputs:
         raise ValueError(
             f"cannot plan {node['name']}: it reads neither a layer nor the pictures, which are "
@@ -104,14 +111,21 @@ def _value(text: str) -> Any:
 def infer_shapes(layers: Sequence[Layer], size: int) -> dict[str, Shape]:
     """The shape of what each layer makes of a picture of ``size`` pixels a side, by its name.
 
-    ValueError for a size below 1 and for one that the network does not take.
+    Pictures have three channels. ValueError for a size below 1, for one that the network does not
+    take, for a layer that lacks an input or an option, and for one name of two layers.
     """
     size = whole_number("size", size)
     require(size >= 1, "size is 1 or more", size)
     shapes: dict[str, Shape] = {PICTURES: (3, size, size)}
     for layer in layers:
+        if layer.name in shapes:
+            raise ValueError(f"two layers are called {layer.name}")
         try:
             shapes[layer.name] = _shape(layer, [shapes[name] for name in layer.inputs])
+        except KeyError as missing:
+            raise ValueError(
+                f"layer {layer.name} lacks {missing}: a layer before it, or an option"
+            ) from missing
         except ValueError as error:
             raise ValueError(
                 f"the network takes no pictures of {size} pixels ({layer.name}: {error}): most "

@@ -103,6 +103,31 @@ def test_what_is_no_known_network_is_refused(text: str, problem: str):
         engines.read_layers(text)
 
 
+def test_results_that_no_plan_here_knows_are_refused():
+    x = mx.sym.Pooling(mx.sym.Variable("data"), kernel=(2, 2), name="pool")
+    conv = mx.sym.Convolution(x, kernel=(2, 2), num_filter=2, name="conv")
+    with pytest.raises(ValueError, match="outputs that other layers read cannot be planned: pool"):
+        engines.read_layers(mx.sym.Group([conv, x]).tojson())
+    assert [layer.name for layer in engines.read_layers(conv.tojson())] == ["pool", "conv"]
+    second = json.loads(conv.tojson())
+    second["nodes"][-1]["inputs"][0][1] = 1
+    with pytest.raises(ValueError, match="cannot plan conv: it reads the second result of another"):
+        engines.read_layers(json.dumps(second))
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        ([Layer("a", "Flatten", ("b",))], "layer a lacks 'b': a layer before it, or an option"),
+        ([Layer("a", "Convolution", ("data",), {"kernel": (3, 3)})], "layer a lacks 'num_filter'"),
+        ([Layer("a", "Flatten", ("data",))] * 2, "two layers are called a"),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_refused(layers: list[Layer], problem: str):
+    with pytest.raises(ValueError, match=problem):
+        engines.infer_shapes(layers, 8)
+
+
 def test_a_symbol_in_place_of_its_text_is_refused():
     with pytest.raises(TypeError, match=r"symbol is the text of a network's JSON \(net.tojson"):
         engines.read_layers(mx.sym.Variable("data"))
