@@ -15,7 +15,7 @@ from imnetlib.engines.offsets import Layout, plan_offsets
 from imnetlib.engines.planner import MATCH_RANGE, Chain, Plan, Step, in_use, lifetimes, plan
 from imnetlib.engines.recipe import Recipe
 from imnetlib.engines.recomputation import PER_NUMBER, Choice, Recomputation
-from imnetlib.engines.training import CHEAP, training_steps
+from imnetlib.engines.operations import CHEAP, training_steps
 
 __all__ = [
     "CHEAP", "MATCH_RANGE", "PER_NUMBER", "PICTURES", "Block", "Chain", "Choice", "Layer", "Layout",

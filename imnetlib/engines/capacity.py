@@ -9,7 +9,7 @@ from imnetlib.arguments import require, whole_number
 from imnetlib.engines.graph import Layer, infer_shapes, parameter_count, read_layers
 from imnetlib.engines.offsets import plan_offsets
 from imnetlib.engines.planner import in_use, plan
-from imnetlib.engines.training import CHEAP, training_steps
+from imnetlib.engines.operations import CHEAP, training_steps
 
 # Value, gradient, momentum and the copy in the store of parameters, four bytes each. With results
 # of two bytes it is as much: value and gradient have two, but there is a second value of four.
