@@ -1,10 +1,53 @@
-"""What the training frameworks share; each has a folder of its own here (chapters 6 and 7)."""
+"""What the training frameworks share; each has a folder of its own here (chapters 6, 7 and 10)."""
 
-from imnetlib.engines.inception import Block, Network, Stem, network
+from imnetlib.engines.checkpoint import Checkpoint, Epoch
+from imnetlib.engines.checkpoint import describe as describe_checkpoint
+from imnetlib.engines.checkpoint import load as load_checkpoint
+from imnetlib.engines.checkpoint import networks as networks_in
+from imnetlib.engines.checkpoint import save as save_checkpoint
+from imnetlib.engines.inception import (
+    Block,
+    Convolution,
+    Network,
+    Stem,
+    convolutions,
+    network,
+    parameter_count,
+    parameter_shapes,
+    require_size,
+)
+from imnetlib.engines.params import read_params, write_params
 from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, in_use, lifetimes, plan
 from imnetlib.engines.recipe import Recipe
+from imnetlib.engines.training import DivergedError, fine_tuned, read_log, untrained
 
 __all__ = [
-    "MATCH_RANGE", "Block", "Network", "Plan", "Recipe", "Stem", "Step", "in_use",
-    "lifetimes", "network", "plan",
+    "MATCH_RANGE",
+    "Block",
+    "Checkpoint",
+    "Convolution",
+    "DivergedError",
+    "Epoch",
+    "Network",
+    "Plan",
+    "Recipe",
+    "Stem",
+    "Step",
+    "convolutions",
+    "describe_checkpoint",
+    "fine_tuned",
+    "in_use",
+    "lifetimes",
+    "load_checkpoint",
+    "network",
+    "networks_in",
+    "parameter_count",
+    "parameter_shapes",
+    "plan",
+    "read_log",
+    "read_params",
+    "require_size",
+    "save_checkpoint",
+    "untrained",
+    "write_params",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from imnetlib.arguments import require, whole_number
-from imnetlib.engines import Block, Network, Stem
+from imnetlib.engines import Block, Checkpoint, Network, Stem, network
 from imnetlib.engines.mxnet import mx
 
 # MXNet has no types.
@@ -15,10 +15,11 @@ Symbol = Any
 Shape = tuple[int, ...]
 
 
-def symbol(network: Network) -> Symbol:
+def symbol(network: Network, label_smoothing: float = 0.0) -> Symbol:
     """``network`` from "data" (n, 3, height, width) to a softmax, trained on "softmax_label" (n,).
 
-    Layers and parameters are named after the table: ``3a_single_weight``, for instance.
+    Layers and parameters are named after the table: ``3a_single_weight``, for instance. With
+    ``label_smoothing`` all classes get that share of the truth alike.
     """
     x = mx.sym.Variable("data")
     for layer, stride in zip(network.stem, (2, 1), strict=True):
@@ -27,7 +28,17 @@ def symbol(network: Network) -> Symbol:
         x = _block(x, block)
     x = mx.sym.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg", name="global_pool")
     x = mx.sym.FullyConnected(x, num_hidden=network.classes, name="fc1")
-    return mx.sym.SoftmaxOutput(x, name="softmax")
+    # MXNet shares out among the other classes alone.
+    smooth = label_smoothing * (1 - 1 / network.classes)
+    return mx.sym.SoftmaxOutput(x, smooth_alpha=smooth, name="softmax")
+
+
+def symbol_of(trained: Any) -> Symbol:
+    """The network of a checkpoint, or a published one."""
+    if not isinstance(trained, Checkpoint):
+        return trained.symbol
+    recipe = trained.recipe
+    return symbol(network(recipe.network, len(trained.wnids)), recipe.label_smoothing)
 
 
 def pictures(batch: int, size: int) -> Shape:

@@ -1,0 +1,39 @@
+"""The engines, and a small set that each of them learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from trainings import ENGINES, WNIDS, engine_of
+
+from imnetlib import image, pack
+
+collect_ignore = [] if "torch" in ENGINES else ["test_torch.py"]
+COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """Each engine that is installed, by its modules."""
+    return engine_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """42 noisy pictures of three colours, a class each, in two shards; no multiple of the batch."""
+    folder = tmp_path_factory.mktemp("colours")
+    random = np.random.default_rng(5)
+    for wnid, color in zip(WNIDS, COLORS, strict=True):
+        (folder / "images" / wnid).mkdir(parents=True)
+        for number in range(14):
+            noise = random.integers(-30, 31, (72, 80, 3))
+            pixels = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
+            (folder / "images" / wnid / f"{wnid}_{number}.JPEG").write_bytes(
+                image.encode(pixels, ".jpg", 90)
+            )
+    images = pack.shuffle(pack.list_folder(folder / "images"), 1)
+    pack.pack(images, pack.Folder(folder / "images"), folder / "records", "train", shards=2)
+    return sorted((folder / "records").glob("*.rec"))

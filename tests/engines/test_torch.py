@@ -1,0 +1,283 @@
+"""What PyTorch's engine has in common with MXNet's, and what is its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from trainings import SMALL, WNIDS, bits
+
+from imnetlib import engines, recordio
+from imnetlib.engines import Checkpoint, Recipe
+from imnetlib.engines.mxnet import checkpoint as mxnet_checkpoint
+from imnetlib.engines.mxnet import train as mxnet_train
+from imnetlib.engines.torch import checkpoint, memory, network, train
+
+
+def living(recipe: Recipe, classes: int, seed: int = 1) -> Checkpoint:
+    """A network whose every array makes a difference."""
+    random = np.random.default_rng(seed)
+    begun = engines.untrained(recipe, [f"n{i:08}" for i in range(classes)])
+    arrays = {}
+    for name, array in begun.parameters.items():
+        if name.endswith(("gamma", "var")):
+            arrays[name] = random.uniform(0.5, 1.5, array.shape).astype(np.float32)
+        elif name.endswith("weight"):
+            arrays[name] = array
+        else:
+            arrays[name] = random.normal(0, 0.1, array.shape).astype(np.float32)
+    return dataclasses.replace(begun, parameters=arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "classes"),
+    [("inception-64px", 64, 36), ("inception-64px", 80, 5), ("inception-bn", 96, 10),
+     ("inception-21k", 64, 21_841)],
+)  # fmt: skip
+def test_outputs_are_those_of_mxnet(name: str, size: int, classes: int):
+    recipe = Recipe(network=name, size=size, batch_size=4, devices=1)
+    start = living(recipe, classes)
+    images = np.random.default_rng(2).normal(size=(4, 3, size, size)).astype(np.float32)
+    symbol = mxnet_checkpoint.symbol_of(start)
+    executor = symbol.simple_bind(
+        mxnet_checkpoint.devices(1)[0], data=images.shape, grad_req="null"
+    )
+    mxnet_checkpoint.set_parameters(executor, start.parameters)
+    executor.arg_dict["data"][:] = images
+    expected = executor.forward(is_train=False)[0].asnumpy()
+    with torch.no_grad():
+        found = network.module_of(start)(torch.from_numpy(images)).softmax(1).numpy()
+    assert np.abs(found - expected).max() < 1e-5
+    assert expected.std() > 0
+
+
+def test_weights_go_over_and_back():
+    start = living(SMALL, 36)
+    back = network.arrays_of(network.module_of(start))
+    assert list(back) == list(start.parameters)
+    for name, array in start.parameters.items():
+        # A gamma that MXNet ignores is 1.
+        expected = np.ones_like(array) if name.endswith("gamma") else array
+        assert np.array_equal(back[name], expected), name
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_curves_of_both_engines_are_one(shards: list[Path], tmp_path: Path, devices: int):
+    recipe = dataclasses.replace(
+        SMALL, devices=devices, accumulate=2, label_smoothing=0.1, crop="random_resized", warmup=0.5
+    )
+    logs = []
+    for name, engine in (("mxnet", mxnet_train), ("torch", train)):
+        engine.train(recipe, WNIDS, shards, shards, tmp_path / name)
+        logs.append(engines.read_log(tmp_path / name, recipe.network))
+    for one, other in zip(*logs, strict=True):
+        assert one.get("rate") == other.get("rate")
+        # Rounding grows from step to step.
+        assert one["loss"] == pytest.approx(other["loss"], abs=0.1)
+    for one, other in list(zip(*logs, strict=True))[:2]:
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("first", "second"), [(mxnet_train, train), (train, mxnet_train)])
+def test_one_engine_goes_on_with_what_the_other_began(
+    shards: list[Path], tmp_path: Path, first: object, second: object
+):
+    longer = dataclasses.replace(SMALL, epochs=3)
+    whole = second.train(longer, WNIDS, shards, shards, tmp_path / "whole")
+    first.train(dataclasses.replace(longer, epochs=1), WNIDS, shards, shards, tmp_path / "both")
+    shorter = engines.load_checkpoint(tmp_path / "both", SMALL.network)
+    assert shorter.history[0].loss == pytest.approx(whole.history[0].loss, abs=0.3)
+    both = second.train(longer, WNIDS, shards, shards, tmp_path / "both")
+    assert len(both.history) == 3
+
+
+def test_predictions_are_those_of_mxnet(shards: list[Path], tmp_path: Path):
+    done = mxnet_train.train(SMALL, WNIDS, shards, shards, tmp_path)
+    pairs = zip(
+        mxnet_checkpoint.predict(done, shards), checkpoint.predict(done, shards), strict=True
+    )
+    for theirs, ours in pairs:
+        assert np.abs(theirs[0] - ours[0]).max() < 1e-5
+        assert [a.tolist() for a in theirs[1:]] == [a.tolist() for a in ours[1:]]
+    with recordio.RecordReader(shards[0]) as records:
+        _, jpeg = recordio.unpack(records.read_at(0))
+    one = checkpoint.image_predictor(done)(bytes(jpeg))
+    assert np.abs(one - mxnet_checkpoint.image_predictor(done)(bytes(jpeg))).max() < 1e-5
+
+
+def test_recomputing_blocks_changes_no_step_and_no_statistic():
+    table = engines.network("inception-64px", 3)
+    start = engines.untrained(dataclasses.replace(SMALL, devices=1), WNIDS)
+    found = []
+    for recompute in (False, True):
+        net = network.Inception(table, recompute=recompute)
+        network.set_arrays(net, start.parameters)
+        net.train()
+        images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        nn.functional.cross_entropy(net(images), torch.tensor([0, 1, 2, 0])).backward()
+        gradients = {name: weight.grad for name, weight in net.named_parameters()}
+        found.append((gradients, network.named_statistics(net)))
+    for plain, again in zip(*found, strict=True):
+        for name, value in plain.items():
+            assert (value is None and again[name] is None) or torch.equal(value, again[name]), name
+
+
+def test_recomputing_keeps_less():
+    table = engines.network("inception-21k", 1000)
+    with torch.device("meta"):
+        plain, again = (network.Inception(table, recompute=r).train() for r in (False, True))
+    kept = [memory.kept_bytes(net, 8, 224) for net in (plain, again)]
+    assert kept[1] < kept[0] / 3
+    half = memory.kept_bytes(plain.bfloat16(), 8, 224)
+    assert 0.4 < half / kept[0] < 0.7
+
+
+def test_what_is_kept_is_what_a_step_really_keeps():
+    """Against the tensors of a pass that computes, each piece of memory once."""
+    table = engines.network("inception-64px", 36)
+    net = network.Inception(table).train()
+    kept = {}
+    weights = {weight.data_ptr() for weight in net.parameters()}
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        nn.functional.cross_entropy(net(torch.zeros(4, 3, 64, 64)), torch.zeros(4).long())
+    real = sum(storage.nbytes() for storage in kept.values())
+    with torch.device("meta"):
+        planned = memory.kept_bytes(network.Inception(table).train(), 4, 64)
+    assert planned == pytest.approx(real, rel=0.02)
+
+
+def small_net(num_classes: int) -> nn.Module:
+    """Any module: convolution, BatchNorm, dropout."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, num_classes),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> str:
+    module = type(sys)("my_networks")
+    module.small = small_net
+    module.wrong = lambda num_classes: nn.Flatten()
+    module.number = lambda num_classes: 3
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    return "my_networks:small"
+
+
+def test_any_module_trains_and_stops_and_goes_on_to_the_same_bits(
+    shards: list[Path], tmp_path: Path, own_module: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Its dropout too: the random numbers are part of a checkpoint."""
+    recipe = dataclasses.replace(SMALL, network=own_module)
+    monkeypatch.setattr("imnetlib.engines.training._LOOK", 1)
+    whole = train.train(recipe, WNIDS, shards, shards, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        seen = []
+        step = train.Replicas.step
+
+        def stopped(self: object, *arguments: object) -> object:
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+            seen.append(1)
+            return step(self, *arguments)
+
+        patch.setattr(train.Replicas, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe, WNIDS, shards, shards, tmp_path / "stopped", minutes=0)
+    resumed = train.train(recipe, WNIDS, shards, shards, tmp_path / "stopped")
+    assert bits(whole) == bits(resumed)
+    assert (tmp_path / "whole" / "my_networks-small-0002.params").exists()
+    loaded = engines.load_checkpoint(tmp_path / "whole", own_module)
+    assert [a.shape for a, *_ in checkpoint.predict(loaded, shards)] == [(8, 3)] * 5 + [(2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("my_networks:none", ValueError, "my_networks has no none"),
+        ("my_networks:wrong", ValueError, r"gives \(1, 12288\) for one picture, not \(1, 3\)"),
+        ("my_networks:number", TypeError, "makes a torch.nn.Module, not 3"),
+        ("no_such_package:x", ImportError, "no_such_package"),
+        ("resnet", ValueError, "there is no network 'resnet'"),
+    ],
+)
+def test_modules_that_do_not_fit_are_refused(
+    own_module: str, name: str, error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        network.module(name, 3, 64)
+
+
+def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
+    recipe = dataclasses.replace(SMALL, epochs=5, precision="bfloat16")
+    done = train.train(recipe, WNIDS, shards, shards, tmp_path)
+    assert done.history[-1].validation_top1 == 1.0
+    assert {array.dtype.name for array in done.parameters.values()} == {"float32"}
+
+
+PROGRAM = f"""
+import sys
+from pathlib import Path
+from imnetlib.engines import Recipe
+from imnetlib.engines.torch import train
+
+shards = sorted(Path(sys.argv[1]).glob("*.rec"))
+recipe = {SMALL!r}
+if len(sys.argv) > 3:
+    import os, itertools
+    step, count = train.Replicas.step, itertools.count(1)
+    def dying(self, *arguments):
+        if self.rank == 1 and next(count) == 2:
+            os._exit(3)
+        return step(self, *arguments)
+    train.Replicas.step = dying
+train.train(recipe, {WNIDS!r}, shards, shards, sys.argv[2], threads=1)
+"""
+
+
+def torchrun(folder: Path, shards: list[Path], *more: str) -> subprocess.CompletedProcess[str]:
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    local = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    command = [*launcher, *local, str(program), str(shards[0].parent), str(folder / "out"), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_two_processes_learn_what_one_does(shards: list[Path], tmp_path: Path):
+    alone = train.train(SMALL, WNIDS, shards, shards, tmp_path / "alone")
+    done = torchrun(tmp_path, shards)
+    assert done.returncode == 0, done.stderr
+    both = engines.load_checkpoint(tmp_path / "out", SMALL.network)
+    for one, two in zip(alone.history, both.history, strict=True):
+        assert two.loss == pytest.approx(one.loss, abs=0.02)
+    assert both.state["statistics:conv1_bn_moving_mean"].shape == (2, 16)
+    assert len(engines.read_log(tmp_path / "out", SMALL.network)) == 8
+    # One process goes on with what two began.
+    longer = dataclasses.replace(SMALL, epochs=3)
+    assert train.train(longer, WNIDS, shards, shards, tmp_path / "out").finished
+
+
+def test_when_a_process_dies_the_others_end_within_a_minute(shards: list[Path], tmp_path: Path):
+    began = time.monotonic()
+    done = torchrun(tmp_path, shards, "die")
+    assert done.returncode != 0
+    assert time.monotonic() - began < 60
