@@ -5,6 +5,7 @@ never meets this package.
 """
 
 from imnetlib.course.aws import Cloud, open_cloud
+from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
@@ -33,8 +34,8 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Compared", "Part", "Root", "adopt", "check", "claims_of", "class_names",
-    "class_titles", "copy_as_kaggle", "disk_needs", "hierarchy_of", "index_training",
+    "Cloud", "Compared", "Engine", "Part", "Root", "adopt", "check", "claims_of", "class_names",
+    "class_titles", "copy_as_kaggle", "disk_needs", "engine", "hierarchy_of", "index_training",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
     "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "surveys", "table",

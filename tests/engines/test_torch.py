@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -13,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from trainings import SMALL, WNIDS, bits
 
 from imnetlib import engines, recordio
 from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.engines.mxnet import checkpoint as mxnet_checkpoint
 from imnetlib.engines.mxnet import train as mxnet_train
-from imnetlib.engines.torch import checkpoint, memory, network, train
+from imnetlib.engines.torch import checkpoint, feed, memory, network, train
+from imnetlib.image import Transform
+from imnetlib.loader import Loader
 
 
 def living(recipe: Recipe, classes: int, seed: int = 1) -> Checkpoint:
@@ -281,3 +285,34 @@ def test_when_a_process_dies_the_others_end_within_a_minute(shards: list[Path], 
     done = torchrun(tmp_path, shards, "die")
     assert done.returncode != 0
     assert time.monotonic() - began < 60
+
+
+CROP = Transform(28, "random_resized", mirror=True)
+
+
+def test_pytorch_gets_the_batches_without_a_copy(shards: list[Path]):
+    loader = Loader(shards, 8, CROP, seed=3)
+    batches = DataLoader(feed.Batches(loader), batch_size=None)
+    assert len(batches) == 6
+    for found, batch in itertools.zip_longest(batches, Loader(shards, 8, CROP, seed=3)):
+        for name in ("images", "labels", "ids"):
+            assert np.array_equal(found[name].numpy(), getattr(batch, name))
+        assert found["padding"] == batch.padding
+    one = next(iter(loader))
+    tensor = torch.from_numpy(one.images)
+    assert tensor.data_ptr() == one.images.ctypes.data
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"batch_size": None, "num_workers": 1}, RuntimeError, "num_workers=0 and batch_size=None"),
+        ({"batch_size": 2}, ValueError, "give batch_size=None: the batches are made already"),
+    ],
+)
+def test_a_dataloader_that_would_spoil_the_batches_is_refused(
+    shards: list[Path], settings: dict, error: type[Exception], message: str
+):
+    batches = DataLoader(feed.Batches(Loader(shards, 8, CROP)), **settings)
+    with pytest.raises(error, match=message):
+        next(iter(batches))
