@@ -6,7 +6,7 @@ For each network at 224 pixels in bfloat16, by PyTorch: images/s and peak memory
 on one batch that stays on the GPU ("cached"), as written and by torch.compile; the share of what
 the GPU reaches in a product of 8192 x 8192 matrices; then the same steps fed from records on the
 disk, random-resized crops of photos of 256 pixels, once by a loader whose threads are in the
-training process and once by one in a process of its own. Headspace is the fed rate by the cached
+training process and once by one in processes of its own. Headspace is the fed rate by the cached
 one. "Idle" is the share of the time in which the GPU had no step to do, by its own clock. Before
 them the loader alone, by threads. The rounds alternate between the ways, and the median counts.
 
@@ -35,7 +35,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from imnetlib import catalog
 from imnetlib.engines import Recipe
 from imnetlib.engines.torch import network, train
-from imnetlib.loader import Batch, Loader
+from imnetlib.image import Transform
+from imnetlib.loader import Batch, Loader, ProcessLoader
 
 NETWORKS = {"inception-21k": catalog.IMAGENET21K.classes, "torchvision.models:resnet50": 1000}
 QUALITY = 73
@@ -111,17 +112,37 @@ def in_this_process(replicas: train.Replicas, loader: Loader) -> Iterator[Batch]
         yield replace(batch, images=images)
 
 
-def loading(shards: list[Path], recipe: Recipe, threads: int, seconds: float) -> float:
+def loading(loader: Loader | ProcessLoader, seconds: float) -> float:
     """Images/s of the loader alone."""
-    transform = replace(recipe.transform(training=True), layout="NHWC", mean=None, std=(1, 1, 1))
-    with Loader(shards, recipe.batch_size, transform, threads=threads) as loader:
+    with loader:
         batches = endlessly(loader)
-        next(batches)
+        for _ in range(5):
+            next(batches)
         images = 0
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
             images += len(next(batches).ids)
         return images / (time.perf_counter() - began)
+
+
+def loaders(shard: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Images/s of the loader by threads and processes, printed."""
+    transform = Transform(options.size, "random_resized", mirror=True)
+    settings = {"shards": [shard], "batch_size": options.batch, "transform": transform}
+    counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= options.threads]
+    found = {}
+    for threads in counts:
+        loader = Loader(**settings, threads=threads)
+        found[f"{threads} threads here"] = loading(loader, options.seconds / 6)
+    for threads in (1, 2, 4, 8):
+        processes = options.threads // threads
+        if processes and threads in counts:
+            loader = ProcessLoader(processes=processes, **settings, threads=options.threads)
+            name = f"{processes} processes of {threads} threads"
+            found[name] = loading(loader, options.seconds / 6)
+    for name, speed in found.items():
+        print(f"  loader alone, {name}: {speed:,.0f} images/s", flush=True)
+    return found
 
 
 def benchmark(options: argparse.Namespace, name: str, shard: Path) -> dict[str, object]:
@@ -153,7 +174,7 @@ def benchmark(options: argparse.Namespace, name: str, shard: Path) -> dict[str, 
             wait(device)
             kind = "compiled" if compiled else "as written"
             print(f"{name}, {kind}: ready after {time.perf_counter() - began:.0f} s", flush=True)
-            ways = {"cached": itertools.repeat(cached), "own process": endlessly(feed)}
+            ways = {"cached": itertools.repeat(cached), "processes": endlessly(feed)}
             transform = feed.loader.transform
             with Loader(
                 [shard], options.batch, transform, seed=1, threads=options.threads
@@ -199,7 +220,7 @@ def show(
     share = cached * row["operations"] / options.limit
     memory = found.get("peak_memory", 0) / 1e9
     print(f"  cached {cached:,.0f} images/s, {share:.0%} of the limit, {memory:.1f} GB", flush=True)
-    for way in ("own process", "threads here"):
+    for way in ("processes", "threads here"):
         speed = found[way]["images_per_s"]
         low, high = found[way]["spread"]
         hours = 9 * catalog.IMAGENET21K.train / speed / 3600
@@ -238,13 +259,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shard = make_records(Path(folder) / "set", options.records, QUALITY)
         size = shard.stat().st_size / options.records / 1e3
-        crop = Recipe(size=options.size, crop="random_resized", batch_size=options.batch, devices=1)
-        loader = {}
-        for threads in (1, 2, 4, 8, 16):
-            if threads <= options.threads:
-                loader[threads] = loading([shard], crop, threads, options.seconds / 5)
-        listed = ", ".join(f"{n} threads {speed:,.0f}" for n, speed in loader.items())
-        print(f"loader alone, records of {size:.0f} KB, images/s: {listed}", flush=True)
+        print(f"records of {size:.0f} KB", flush=True)
+        loader = loaders(shard, options)
         rows = [benchmark(options, name, shard) for name in options.networks]
     if options.json:
         report = {"machine": describe(device), "limit": options.limit, "loader": loader}
