@@ -81,16 +81,18 @@ def _rows(
 
 def _tell_images(teller: _Teller, images: Sequence[Path], folder: Path) -> int:
     """Tell each image by the network in ``folder``; the number of those that cannot be read."""
+    from imnetlib import engines
     from imnetlib.engines.mxnet import checkpoint, published
     from imnetlib.image import ImageError
 
-    trained = [path.stem for path in folder.glob("*.json") if not path.stem.endswith("-symbol")]
-    graphs = [path.stem.removesuffix("-symbol") for path in folder.glob("*-symbol.json")]
-    if not graphs or len(trained) > 1 or (not trained and len(graphs) > 1):
-        names = ", ".join(sorted(trained or graphs)) or "none"
-        raise ValueError(f"{folder}: --network takes a folder of one network; there: {names}")
-    load = checkpoint.load if trained else published.load
-    network: checkpoint.Checkpoint | published.Published = load(folder, (trained or graphs)[0])
+    graphs = {path.name.removesuffix("-symbol.json") for path in folder.glob("*-symbol.json")}
+    trained = engines.networks_in(folder)
+    names = set(trained or graphs)
+    if len(names) != 1:
+        there = ", ".join(sorted(names)) or "none"
+        raise ValueError(f"{folder}: --network takes a folder of one network; there: {there}")
+    load = engines.load_checkpoint if trained else published.load
+    network: engines.Checkpoint | published.Published = load(folder, names.pop())
     teller.load(network.wnids)
     predict = checkpoint.image_predictor(network)
     failed = 0

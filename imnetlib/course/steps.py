@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from imnetlib import catalog, evaluate, image, pack, recordio
+from imnetlib import catalog, engines, evaluate, image, pack, recordio
 from imnetlib.arguments import Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.root import Root, open_root
 from imnetlib.course.ways import PARTS, Part, training_and_validation
-from imnetlib.engines import Recipe
+from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.evaluate import Predictions
 from imnetlib.files import file_crc32, listed_names, write_atomically
 from imnetlib.pack import ImageList
 
 # MXNet is not installed everywhere: its engine is imported where it is called.
 if TYPE_CHECKING:
-    from imnetlib.engines.mxnet.checkpoint import Checkpoint
     from imnetlib.engines.mxnet.published import Published
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
@@ -80,12 +78,13 @@ def _require_network(root: Root, network: str, needs: Step) -> None:
         _require(root.predictions / network / pack.CLASSES, chapter=8)
         return
     _require(root.checkpoints, chapter=7)
-    endings = (".json", "-symbol.json")
-    if not any((root.checkpoints / f"{network}{ending}").exists() for ending in endings):
-        there = [path.stem.removesuffix("-symbol") for path in root.checkpoints.glob("*.json")]
+    graphs = root.checkpoints.glob("*-symbol.json")
+    there = {path.name.removesuffix("-symbol.json") for path in graphs}
+    there |= engines.networks_in(root.checkpoints)
+    if network not in there:
         raise FileNotFoundError(
             f"{root.checkpoints} has no network {network!r} (there are "
-            f"{listed_names({*there}) or 'none'}): train it by chapter 7, or put the files of a "
+            f"{listed_names(there) or 'none'}): train it by chapter 7, or put the files of a "
             "published one there"
         )
 
@@ -199,23 +198,9 @@ def shard_folder(root: Root, records: str = "") -> Path:
     return classes.parent
 
 
-def _read_description(root: Root, network: str) -> dict[str, Any]:
-    """The .json of a checkpoint, read without MXNet; empty where there is none."""
-    path = root.checkpoints / f"{network}.json"
-    if not path.exists():
-        return {}
-    try:
-        description: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no sound checkpoint ({error}): remove it and train again"
-        ) from error
-    return description
-
-
 def _is_trained(root: Root) -> bool:
     """Whether the network is finished, or its recipe is the reader's own, who may finish it."""
-    description = _read_description(root, RECIPE.network)
+    description = engines.describe_checkpoint(root.checkpoints, RECIPE.network)
     if not description:
         return False
     recipe: dict[str, Any] = description["recipe"]
@@ -237,14 +222,13 @@ def trained(root: Root, network: str = RECIPE.network) -> Checkpoint | Published
     ValueError if it is not finished, or not of this root's classes. A published network, three
     files such as Inception-symbol.json, Inception-0009.params and synset.txt, has its own classes.
     """
-    from imnetlib.engines.mxnet import checkpoint, published
+    from imnetlib.engines.mxnet import published
 
-    files = (root.checkpoints / f"{network}{ending}" for ending in (".json", "-symbol.json"))
-    own, graph = (path.exists() for path in files)
-    if graph and not own:
+    own = network in engines.networks_in(root.checkpoints)
+    if not own and (root.checkpoints / f"{network}-symbol.json").exists():
         return published.load(root.checkpoints, network)
-    loaded = checkpoint.load(root.checkpoints, network)
-    path = root.checkpoints / f"{network}.json"
+    loaded = engines.load_checkpoint(root.checkpoints, network)
+    path = root.checkpoints / network
     catalog.verify_classes(loaded.wnids, root.wnids, path)
     if not loaded.finished:
         epochs = f"{len(loaded.history)} of {loaded.recipe.epochs} epochs"
@@ -261,7 +245,7 @@ def prediction_folder(root: Root, network: str = "", outputs: PathLike = "") -> 
     if outputs or network:
         return root.predictions / (f"outputs-{Path(outputs).name}" if outputs else network)
     kept = {path.parent.name for path in root.predictions.glob(f"*/{pack.CLASSES}")}
-    own = {name for name in kept if (root.checkpoints / f"{name}.json").exists()}
+    own = kept & engines.networks_in(root.checkpoints)
     if RECIPE.network in own or not kept:
         return root.predictions / RECIPE.network
     left = own or kept
@@ -351,7 +335,7 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
 
 def _network_source(root: Root, network: str) -> str:
     """A network's name and the checksum of its weights; the name alone where there are none."""
-    files: dict[str, int] = _read_description(root, network).get("files", {})
+    files: dict[str, int] = engines.describe_checkpoint(root.checkpoints, network).get("files", {})
     checksums = [f"{crc:08x}" for name, crc in files.items() if name.endswith(".params")]
     return " ".join([network, *checksums])
 
@@ -369,7 +353,7 @@ def predicted(root: Root, network: str = "", outputs: PathLike = "") -> Predicti
         raise ValueError(f"{folder} has no class of this root: make the predictions again")
     if predictions.labels.max() < 0:
         raise ValueError(f"{folder} has no image of one of its classes: nothing to judge")
-    is_here = bool(_read_description(root, folder.name))
+    is_here = bool(engines.describe_checkpoint(root.checkpoints, folder.name))
     if is_here and not predictions.source.startswith(_network_source(root, folder.name)):
         raise ValueError(f"{folder} is of an earlier {folder.name}: run chapter 8 again")
     path = root.lists / "validation.lst"

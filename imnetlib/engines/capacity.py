@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from imnetlib.arguments import require, whole_number
-from imnetlib.engines.graph import Layer, infer_shapes, parameter_count, read_layers
+from imnetlib.engines.graph import Layer, infer_shapes, layer_parameters, read_layers
 from imnetlib.engines.offsets import plan_offsets
-from imnetlib.engines.planner import in_use, plan
 from imnetlib.engines.operations import CHEAP, training_steps
+from imnetlib.engines.planner import in_use, plan
 
 # Value, gradient, momentum and the copy in the store of parameters, four bytes each. With results
 # of two bytes it is as much: value and gradient have two, but there is a second value of four.
@@ -52,7 +52,7 @@ def standing_bytes(layers: Sequence[Layer], size: int) -> int:
     """Bytes on a card whatever the batch: parameters and what training keeps for them."""
     shapes = infer_shapes(layers, size)
     channels = sum(shapes[layer.name][0] for layer in layers if layer.kind == "BatchNorm")
-    parameters = sum(parameter_count(layer, shapes) for layer in layers)
+    parameters = sum(layer_parameters(layer, shapes) for layer in layers)
     return parameters * BYTES_A_PARAMETER + channels * BYTES_OF_STATISTICS
 
 

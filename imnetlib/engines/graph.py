@@ -172,7 +172,7 @@ def _along(layer: Layer, option: str, axis: int) -> int:
     return int(values[axis]) if values else int(option != "pad")
 
 
-def parameter_count(layer: Layer, shapes: Mapping[str, Shape]) -> int:
+def layer_parameters(layer: Layer, shapes: Mapping[str, Shape]) -> int:
     """How many numbers a layer learns; BatchNorm's gammas count, also where they stay 1."""
     if layer.kind == "BatchNorm":
         return 2 * shapes[layer.name][0]

@@ -8,12 +8,13 @@ on 14 Million Images by Using A Single Machine*, and a small one, a quarter as w
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from imnetlib.arguments import require, whole_number
 from imnetlib.catalog import data_file
-from imnetlib.engines.graph import PICTURES, Layer
+from imnetlib.engines.graph import PICTURES, Layer, Shape, infer_shapes
 
 Pool = Literal["avg", "max", "none"]
 
@@ -64,6 +65,20 @@ class Network:
     stem: tuple[Stem, Stem]
     blocks: tuple[Block, ...]
     classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """``inputs`` to ``filters`` channels; BatchNorm and ReLU follow. It keeps the edge: pad k // 2.
+
+    Parameters are called NAME_weight, NAME_bias, NAME_bn_gamma and so on.
+    """
+
+    name: str
+    inputs: int
+    filters: int
+    kernel: int = 1
+    stride: int = 1
 
 
 def network(name: str, classes: int) -> Network:
@@ -156,3 +171,72 @@ class _Builder:
         if not block.halves:
             pooled = self.conv(pooled, f"{name}_projection", block.projection)
         return self.add(name, "Concat", *branches, pooled)
+
+
+# A size that every network of the table takes: the shapes of weights do not depend on it.
+_SIZE = 224
+
+
+def convolutions(network: Network) -> list[Convolution]:
+    """The convolutions of a network in the order of its parameters."""
+    found = layers(network)
+    shapes = infer_shapes(found, _SIZE)
+    return [
+        Convolution(
+            layer.name,
+            shapes[layer.inputs[0]][0],
+            layer.options["num_filter"],
+            layer.options["kernel"][0],
+            layer.options["stride"][0],
+        )
+        for layer in found
+        if layer.kind == "Convolution"
+    ]
+
+
+def parameter_shapes(network: Network) -> dict[str, Shape]:
+    """The shape of each array of ``network`` by its name, in MXNet's order (chapter 6).
+
+    The names are those of MXNet's files: "arg:NAME" for what it learns, "aux:NAME" for BatchNorm's
+    running statistics. BatchNorm's gammas are among the former, though they stay 1.
+    """
+    arguments: dict[str, Shape] = {}
+    statistics: dict[str, Shape] = {}
+    for layer in convolutions(network):
+        filters = (layer.filters,)
+        arguments[f"arg:{layer.name}_weight"] = (*filters, layer.inputs, *(layer.kernel,) * 2)
+        for kind in ("bias", "bn_gamma", "bn_beta"):
+            arguments[f"arg:{layer.name}_{kind}"] = filters
+        for kind in ("bn_moving_mean", "bn_moving_var"):
+            statistics[f"aux:{layer.name}_{kind}"] = filters
+    width, *_ = infer_shapes(layers(network), _SIZE)["global_pool"]
+    arguments["arg:fc1_weight"] = (network.classes, width)
+    arguments["arg:fc1_bias"] = (network.classes,)
+    return arguments | statistics
+
+
+def parameter_count(network: Network) -> int:
+    """How many numbers ``network`` learns (chapter 6)."""
+    shapes = parameter_shapes(network)
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))
+
+
+def require_size(network: Network, size: int) -> None:
+    """ValueError for pictures of ``size`` pixels a side that a network can't take; names others."""
+    size = whole_number("size", size)
+    if not _takes(network, size):
+        multiples = range(16, 2 * max(size, 64), 16)
+        near = sorted(multiples, key=lambda other: abs(other - size))
+        smaller, larger = sorted([other for other in near if _takes(network, other)][:2])
+        raise ValueError(
+            f"{network.name} takes no pictures of {size} pixels; it takes {smaller} or {larger}, "
+            "for instance"
+        )
+
+
+def _takes(network: Network, size: int) -> bool:
+    try:
+        infer_shapes(layers(network), size)
+    except ValueError:
+        return False
+    return True

@@ -16,8 +16,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from imnetlib.arguments import Integers, require, whole_number
 from imnetlib.engines.graph import PICTURES, Layer, infer_shapes, multiply_adds, numbers_moved
-from imnetlib.engines.planner import in_use
 from imnetlib.engines.operations import training_steps
+from imnetlib.engines.planner import in_use
 
 # Multiply-adds in the time that one number takes to or from memory: a GTX 980 does 2.3 T a second
 # and moves 224 GB, 56 G numbers of four bytes.

@@ -11,9 +11,8 @@ from making import encoded, imnet, photo, write_shard
 from publishing import as_of_2015, publish, random_arrays, tiny
 
 from imnetlib import evaluate
-from imnetlib.engines import Recipe
+from imnetlib.engines import Recipe, save_checkpoint, untrained
 from imnetlib.engines.mxnet import checkpoint, published
-from imnetlib.engines.mxnet.train import untrained
 
 # Fir, amabilis fir, spruce, valley, bridge; of 12 classes, so that a node tells something.
 WNIDS = (
@@ -87,7 +86,7 @@ def test_what_chapter_8_wrote_names_its_own_classes(folder: Path):
 
 
 def test_images_are_told_by_a_network(folder: Path):
-    checkpoint.save(untrained(Recipe(), WNIDS), folder / "network")
+    save_checkpoint(untrained(Recipe(), WNIDS), folder / "network")
     (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
     (folder / "b.jpg").write_bytes(b"no image")
     done = imnet("explain", folder / "a.jpg", folder / "b.jpg", "--network", folder / "network")

@@ -13,8 +13,7 @@ from making import put
 from imnetlib import course, evaluate
 from imnetlib.course import steps
 from imnetlib.course.root import Root
-from imnetlib.engines import Recipe
-from imnetlib.engines.mxnet import checkpoint, mx
+from imnetlib.engines import Checkpoint, Epoch, Recipe, save_checkpoint
 
 
 @pytest.fixture
@@ -112,10 +111,9 @@ def save_network(
     root: Root, wnids: tuple[str, ...], recipe: Recipe, epochs: int, bias: float = 0.0
 ) -> None:
     """A checkpoint after so many epochs, with next to nothing in it."""
-    history = (checkpoint.Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
-    parameters = {"arg:fc1_bias": mx.nd.full(len(wnids), bias)}
-    found = checkpoint.Checkpoint(recipe, wnids, 0, history, {}, parameters, parameters)
-    checkpoint.save(found, root.checkpoints)
+    history = (Epoch(1.0, 0.5, 0.5, 0.9, 1.0),) * epochs
+    parameters = {"arg:fc1_bias": np.full(len(wnids), bias, np.float32)}
+    save_checkpoint(Checkpoint(recipe, wnids, 0, history, {}, parameters, {}), root.checkpoints)
 
 
 class TestNetwork:
@@ -128,16 +126,16 @@ class TestNetwork:
 
     def test_one_with_fewer_classes_is_named(self, root: Root):
         self.save(root, root.wnids[:36], epochs=2)
-        with pytest.raises(ValueError, match=r"inception-64px\.json has 36 classes, not 1,000"):
+        with pytest.raises(ValueError, match="inception-64px has 36 classes, not 1,000"):
             course.trained(root)
 
     def test_a_damaged_one_is_named(self, root: Root):
         self.save(root, root.wnids, epochs=2)
-        path = root.checkpoints / "inception-64px.json"
+        path = root.checkpoints / "inception-64px-0002.json"
         path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
+        with pytest.raises(ValueError, match=r"64px-0002\.json is no sound checkpoint \("):
             course.trained(root)
-        with pytest.raises(ValueError, match=r"inception-64px\.json is no sound checkpoint \("):
+        with pytest.raises(ValueError, match=r"64px-0002\.json is no sound checkpoint \("):
             steps._network_source(root, "inception-64px")
 
     def test_one_that_is_not_finished_is_named(self, root: Root):
@@ -242,7 +240,7 @@ def test_whose_predictions_are_chosen(
     for name in kept:
         put(root.predictions / name, {"synset.txt": b"n01440764\n"})
     for name in own:
-        put(root.checkpoints, {f"{name}.json": b"{}"})
+        put(root.checkpoints, {f"{name}-0001.json": b"{}"})
     if ":" in chosen:
         with pytest.raises(ValueError, match=chosen):
             steps.prediction_folder(root, **asked)
@@ -257,7 +255,7 @@ def test_a_network_that_is_not_there_is_named_before_anything_is_painted(
     opened = course.open_root(str(tmp_path / "root"), "sample")
     with pytest.raises(FileNotFoundError, match="checkpoints is missing: run chapter 7"):
         course.prepare(str(opened.root), "checkpoint", network)
-    put(opened.checkpoints, {"inception-64px.json": b"{}", "inception-64px-symbol.json": b"{}"})
+    put(opened.checkpoints, {"inception-64px-0002.json": b"{}"})
     there = rf"has no network '{network}' \(there are inception-64px\): train it by chapter 7, or"
     with pytest.raises(FileNotFoundError, match=there):
         course.prepare(str(opened.root), "checkpoint", network)

@@ -1,10 +1,7 @@
-"""The loader's batches in MXNet and in torch; its pixels beside those of MXNet's own iterator."""
+"""The loader's batches in MXNet; its pixels beside those of MXNet's own iterator."""
 
-import importlib
 import itertools
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +12,6 @@ from imnetlib.image import Transform
 from imnetlib.loader import Loader
 
 N = 37
-TRAIN = Transform(28, "random_resized", mirror=True)
 
 
 @pytest.fixture(scope="module")
@@ -77,34 +73,3 @@ def test_an_mxnet_module_predicts_every_record_once(shards: list[Path]):
         iterator.next()
         found = module.predict(iterator).asnumpy()
         np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4)
-
-
-def test_torch_gets_the_batches_without_a_copy(shards: list[Path], monkeypatch: pytest.MonkeyPatch):
-    """With stand-ins for what the feed uses of torch, which is not in the lock (see README)."""
-    names = ("torch", "torch.utils", "torch.utils.data", "torch.utils.data._utils")
-    modules = [ModuleType(name) for name in (*names, "torch.utils.data._utils.collate")]
-    torch, _, data, _, collate = modules
-    monkeypatch.delitem(sys.modules, "imnetlib.engines.torch.feed", raising=False)
-    torch.from_numpy = lambda array: ("tensor", array)
-    data.IterableDataset = object
-    data.get_worker_info = lambda: None
-    collate.default_collate_fn_map = {}
-    for module in modules:
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    batches = importlib.import_module("imnetlib.engines.torch.feed").Batches(
-        Loader(shards, 8, TRAIN, seed=3)
-    )
-    assert len(batches) == 5
-    for found, batch in itertools.zip_longest(batches, Loader(shards, 8, TRAIN, seed=3)):
-        assert {kind for kind, _ in (found["images"], found["labels"], found["ids"])} == {"tensor"}
-        for name in ("images", "labels", "ids"):
-            assert np.array_equal(found[name][1], getattr(batch, name))
-        assert found["padding"] == batch.padding
-    monkeypatch.setattr(sys.modules["imnetlib.engines.torch.feed"], "get_worker_info", object)
-    with pytest.raises(RuntimeError, match="give DataLoader num_workers=0 and batch_size=None"):
-        next(iter(batches))
-    # DataLoader looks a type up here before it takes a dict apart.
-    ((kind, refuse),) = collate.default_collate_fn_map.items()
-    assert type(found) is kind
-    with pytest.raises(ValueError, match="give batch_size=None: the batches are made already"):
-        refuse([found], collate_fn_map=collate.default_collate_fn_map)

@@ -29,7 +29,7 @@ def test_shapes_and_parameters_are_mxnets(name: str):
     _, theirs, _ = network.infer_shapes(internals, (1, 3, size, size))
     named = dict(zip(internals.list_outputs(), theirs, strict=True))
     assert all(shapes[layer.name] == named[f"{layer.name}_output"][1:] for layer in layers)
-    counted = sum(engines.parameter_count(layer, shapes) for layer in layers)
+    counted = sum(engines.layer_parameters(layer, shapes) for layer in layers)
     assert counted == network.parameter_count(net, size)
     # What MXNet saves is read back as it was.
     assert engines.read_layers(net.tojson()) == layers
@@ -65,7 +65,7 @@ def test_groups_biases_and_flattened_layers():
     layers = engines.read_layers(x.tojson())
     shapes = engines.infer_shapes(layers, 5)
     assert [shapes[name] for name in ("c", "flat", "fc")] == [(6, 3, 3), (54,), (4,)]
-    assert [engines.parameter_count(layer, shapes) for layer in layers] == [54, 0, 220]
+    assert [engines.layer_parameters(layer, shapes) for layer in layers] == [54, 0, 220]
     assert [engines.multiply_adds(layer, shapes) for layer in layers] == [486, 0, 216]
     assert [engines.numbers_moved(layer, shapes) for layer in layers] == [129, 108, 58]
 

@@ -1,321 +1,307 @@
-"""Training: what it learns, that stops and repeats change no bit, what it refuses to go on with."""
+"""Training by each engine: what it learns, that stops change no bit, what it refuses."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from trainings import SMALL, WNIDS, bits
 
-from imnetlib import image, pack
-from imnetlib.engines import Recipe
-from imnetlib.engines.mxnet import checkpoint, mx, train
-from imnetlib.loader import Batch, Loader
+from imnetlib import engines
+from imnetlib.engines import Checkpoint, DivergedError, Recipe
 
-WNIDS = ("n00000001", "n00000002", "n00000003")
-COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
-SMALL = Recipe(batch_size=16, epochs=2, size=64, learning_rate=0.02)
+Engine = SimpleNamespace
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """42 noisy pictures of three colours, a class each, in two shards; no multiple of the batch."""
-    folder = tmp_path_factory.mktemp("colours")
-    random = np.random.default_rng(5)
-    for wnid, color in zip(WNIDS, COLORS, strict=True):
-        (folder / "images" / wnid).mkdir(parents=True)
-        for number in range(14):
-            noise = random.integers(-30, 31, (72, 80, 3))
-            pixels = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
-            (folder / "images" / wnid / f"{wnid}_{number}.JPEG").write_bytes(
-                image.encode(pixels, ".jpg", 90)
-            )
-    images = pack.shuffle(pack.list_folder(folder / "images"), 1)
-    pack.pack(images, pack.Folder(folder / "images"), folder / "records", "train", shards=2)
-    return sorted((folder / "records").glob("*.rec"))
-
-
-def run(recipe: Recipe, shards: list[Path], folder: Path) -> checkpoint.Checkpoint:
-    return train.train(recipe, WNIDS, shards, shards, folder)
+def run(
+    engine: Engine, recipe: Recipe, shards: list[Path], folder: Path, **options: object
+) -> Checkpoint:
+    return engine.train.train(recipe, WNIDS, shards, shards, folder, **options)
 
 
 @pytest.fixture(scope="module")
 def trained(
-    shards: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[checkpoint.Checkpoint, Path]:
-    """The small recipe's network, and the folder of its checkpoint."""
+    engine: Engine, shards: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Checkpoint, Path]:
+    """The small recipe's network, and the folder of its checkpoints."""
     folder = tmp_path_factory.mktemp("trained")
-    return run(SMALL, shards, folder), folder
+    return run(engine, SMALL, shards, folder), folder
 
 
-def weights(network: checkpoint.Checkpoint) -> dict[str, bytes]:
-    return {name: array.asnumpy().tobytes() for name, array in network.parameters.items()}
-
-
-def test_it_learns_what_is_easy(shards: list[Path], tmp_path: Path):
-    done = run(dataclasses.replace(SMALL, epochs=5), shards, tmp_path)
+def test_it_learns_what_is_easy(engine: Engine, shards: list[Path], tmp_path: Path):
+    done = run(engine, dataclasses.replace(SMALL, epochs=5), shards, tmp_path)
     assert done.finished
     assert done.history[-1].validation_top1 == 1.0
     assert done.history[-1].loss < done.history[0].loss
 
 
-def test_a_constant_network_is_right_of_nothing(
-    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def zeros(recipe: Recipe) -> Checkpoint:
+    begun = engines.untrained(recipe, WNIDS)
+    return dataclasses.replace(
+        begun, parameters={name: np.zeros_like(a) for name, a in begun.parameters.items()}
+    )
+
+
+def test_a_constant_network_is_right_of_nothing(engine: Engine, shards: list[Path], tmp_path: Path):
     """All classes tie: in training as in validation that is no hit."""
-
-    def zeros(name: str, shape: tuple[int, ...], random: np.random.Generator) -> mx.nd.NDArray:
-        return mx.nd.zeros(shape)
-
-    monkeypatch.setattr(train, "_initial_values", zeros)
     still = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-30)
-    (epoch,) = run(still, shards, tmp_path).history
+    (epoch,) = run(engine, still, shards, tmp_path, start=zeros(still)).history
     assert (epoch.train_top1, epoch.validation_top1) == (0, 0)
     assert epoch.loss == pytest.approx(np.log(len(WNIDS)))
 
 
-def test_a_second_run_and_a_resumed_one_give_the_same_bits(
+class Killed(BaseException):
+    """The end of a process, as far as a test can have it without one."""
+
+
+def stopping(engine: Engine, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Have the training end after so many steps."""
+    step = engine.train.Replicas.step
+    count = itertools.count(1)
+
+    def stopped(self: object, *arguments: object) -> object:
+        if next(count) > steps:
+            raise Killed
+        return step(self, *arguments)
+
+    monkeypatch.setattr(engine.train.Replicas, "step", stopped)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4, 5])
+def test_a_training_stopped_at_any_step_goes_on_to_the_same_bits(
+    engine: Engine,
     shards: list[Path],
-    trained: tuple[checkpoint.Checkpoint, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    devices: int,
 ):
-    whole, _ = trained
-    again = run(SMALL, shards, tmp_path / "again")
-    train_epoch = train._train_epoch
-
-    def stopped(replicas, batches, epoch, advance):
-        if epoch == 1:
-            raise KeyboardInterrupt
-        return train_epoch(replicas, batches, epoch, advance)
-
+    """With a checkpoint after each step; 3 steps an epoch."""
+    recipe = dataclasses.replace(SMALL, devices=devices)
+    monkeypatch.setattr("imnetlib.engines.training._LOOK", 1)
+    whole = run(engine, recipe, shards, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_train_epoch", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(SMALL, shards, tmp_path / "stopped")
-    assert len(checkpoint.load(tmp_path / "stopped", SMALL.network).history) == 1
-    resumed = run(SMALL, shards, tmp_path / "stopped")
-    assert weights(whole) == weights(again) == weights(resumed)
-    losses = [[epoch.loss for epoch in done.history] for done in (whole, again, resumed)]
-    assert losses[0] == losses[1] == losses[2]
+        stopping(engine, patch, steps)
+        with pytest.raises(Killed):
+            run(engine, recipe, shards, tmp_path / "stopped", minutes=0)
+    if steps:
+        left = engines.load_checkpoint(tmp_path / "stopped", recipe.network)
+        assert 3 * len(left.history) + left.steps == steps
+    resumed = run(engine, recipe, shards, tmp_path / "stopped")
+    assert bits(whole) == bits(resumed)
+    assert [without_times(epoch) for epoch in whole.history] == [
+        without_times(epoch) for epoch in resumed.history
+    ]
+    logs = [engines.read_log(tmp_path / name, recipe.network) for name in ("whole", "stopped")]
+    assert [without_times(line) for line in logs[0]] == [without_times(line) for line in logs[1]]
+
+
+def without_times(result: object) -> dict[str, float]:
+    values = result if isinstance(result, dict) else dataclasses.asdict(result)
+    return {k: v for k, v in values.items() if k not in ("seconds", "images_per_s", "waiting")}
+
+
+def test_the_log_has_a_line_a_step_and_an_epoch(trained: tuple[Checkpoint, Path]):
+    done, folder = trained
+    lines = engines.read_log(folder, SMALL.network)
+    assert [(line["epoch"], line.get("step")) for line in lines] == [
+        *((1, 1), (1, 2), (1, 3), (1, None)),
+        *((2, 1), (2, 2), (2, 3), (2, None)),
+    ]
+    assert lines[3] == {"epoch": 1} | dataclasses.asdict(done.history[0])
+    # The last batch of 16 has 10 images.
+    mean = sum(line["loss"] * n for line, n in zip(lines, (16, 16, 10), strict=False)) / 42
+    assert mean == pytest.approx(done.history[0].loss)
+    assert lines[0]["rate"] == SMALL.learning_rate
+    assert all(0 <= line["waiting"] <= 1 and line["images_per_s"] > 0 for line in lines[:3])
 
 
 def test_a_finished_training_is_left_alone(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path]
 ):
     first, folder = trained
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    second = run(SMALL, shards, folder)
-    assert weights(first) == weights(second)
+    second = run(engine, SMALL, shards, folder)
+    assert bits(first) == bits(second)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert sorted(path.name for path in before) == [
-        "inception-64px-0002.momentum",
-        "inception-64px-0002.params",
-        "inception-64px-symbol.json",
-        "inception-64px.json",
+    names = {path.name for path in before} - {"inception-64px-symbol.json"}
+    assert sorted(names) == [
+        *(f"inception-64px-0001.{kind}" for kind in ("json", "params", "state")),
+        *(f"inception-64px-0002.{kind}" for kind in ("json", "params", "state")),
+        "inception-64px.log",
     ]
 
 
-def test_all_devices_hold_the_same_weights_after_a_step(shards: list[Path]):
-    replicas = train.Replicas(train.untrained(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
-    with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
-        for batch in batches:
-            probabilities = replicas.step(batch, 0.05)
-    assert [array.shape for array in probabilities] == [(2, 8), (2, 8)]
-    first, second = (
-        {n: e.arg_dict[n].asnumpy() for n in replicas.names} for e in replicas.executors
-    )
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert not np.array_equal(
-        first["fc1_weight"], train.untrained(SMALL, WNIDS).parameters["arg:fc1_weight"]
-    )
-
-
-def test_mxnet_alone_reads_a_checkpoint_and_predicts_the_same(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
+def test_more_epochs_go_on_by_the_longer_plan(
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path], tmp_path: Path
 ):
-    done, folder = trained
-    net, arguments, statistics = mx.model.load_checkpoint(str(folder / SMALL.network), 2)
-    module = mx.mod.Module(net)
-    module.bind([("data", (8, 3, 64, 64))], [("softmax_label", (8,))], for_training=False)
-    module.set_params(arguments, statistics)
-    with Loader(
-        shards, SMALL.images_per_device, SMALL.transform(training=False), shuffle=False
-    ) as batches:
-        batch = next(iter(batches))
-        module.forward(mx.io.DataBatch([mx.nd.array(batch.images)]), is_train=False)
-        expected = module.get_outputs()[0].asnumpy()
-    ours, labels, ids = next(checkpoint.predict(done, shards))
-    assert np.allclose(ours, expected, atol=1e-6)
-    assert labels.tolist() == batch.labels.tolist()
-    assert ids.tolist() == batch.ids.tolist()
+    shutil.copytree(trained[1], tmp_path, dirs_exist_ok=True)
+    longer = dataclasses.replace(SMALL, epochs=4)
+    done = run(engine, longer, shards, tmp_path)
+    assert [*map(without_times, done.history[:2])] == [*map(without_times, trained[0].history)]
+    rates = [line["rate"] for line in engines.read_log(tmp_path, SMALL.network) if "rate" in line]
+    assert rates[6:] == [longer.rate(step / 12) for step in range(6, 12)]
+    with pytest.raises(ValueError, match="was trained with epochs=4, not 3: remove it"):
+        run(engine, dataclasses.replace(SMALL, epochs=3), shards, tmp_path)
 
 
-def test_labels_that_are_no_classes_are_refused_before_they_teach_anything(
-    shards: list[Path], tmp_path: Path
+def test_a_network_is_fine_tuned_to_other_classes(
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path], tmp_path: Path
 ):
-    with pytest.raises(ValueError, match=r"its label is 2; classes are 0 to 1$"):
-        train.train(SMALL, WNIDS[:2], shards, shards, str(tmp_path))
+    others = ("n00000004", "n00000005", "n00000006", "n00000007")
+    recipe = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-30)
+    start = engine.train.fine_tuned(trained[0], engine.train.untrained(recipe, others))
+    done = engine.train.train(recipe, others, shards, shards, tmp_path, start=start)
+    for name, array in trained[0].parameters.items():
+        if name.startswith("arg:fc1"):
+            assert done.parameters[name].shape[0] == 4
+        elif name.startswith("arg:"):
+            assert np.array_equal(done.parameters[name], array), name
+    with pytest.raises(ValueError, match="the network to start from has 4 classes, not 3"):
+        run(engine, recipe, shards, tmp_path / "new", start=start)
 
 
-def test_predictions_leave_the_padding_out(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
+@pytest.mark.parametrize("kept", [True, False])
+def test_labels_that_are_no_classes_are_refused_before_the_first_step(
+    engine: Engine, shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ):
-    batches = [ids for _, _, ids in checkpoint.predict(trained[0], shards)]
-    assert [len(ids) for ids in batches] == [8, 8, 8, 8, 8, 2]
-    assert sorted(np.concatenate(batches).tolist()) == list(range(42))
+    """Where classes are kept beside the shards, and where the records alone can tell."""
+    monkeypatch.setattr(engine.train.Replicas, "step", None)
+    for path in shards[0].parent.iterdir():
+        if kept or path.name != "synset.txt":
+            shutil.copy(path, tmp_path)
+    copies = sorted(tmp_path.glob("*.rec"))
+    message = r"synset\.txt has 3 classes, not 2" if kept else r"label is 2; classes are 0 to 1$"
+    with pytest.raises(ValueError, match=message):
+        engine.train.train(SMALL, WNIDS[:2], copies, copies, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_the_network_cant_take_is_refused_with_others_that_it_can(
+    engine: Engine, shards: list[Path], tmp_path: Path
+):
+    for network, size, near in (
+        ("inception-bn", 240, "224 or 256"),
+        ("inception-21k", 16, "64 or 96"),
+        ("inception-64px", 72, "64 or 80"),
+    ):
+        recipe = dataclasses.replace(SMALL, network=network, size=size)
+        with pytest.raises(
+            ValueError, match=f"{network} takes no pictures of {size} pixels; it takes {near}, for"
+        ):
+            run(engine, recipe, shards, tmp_path)
 
 
 def test_a_network_trained_otherwise_is_not_gone_on_with(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path]
 ):
     _, folder = trained
     with pytest.raises(
         ValueError, match=r"was trained with seed=0, not 1: remove it, or train in another"
     ):
-        run(dataclasses.replace(SMALL, seed=1), shards, folder)
+        run(engine, dataclasses.replace(SMALL, seed=1), shards, folder)
     other = (WNIDS[1], WNIDS[0], WNIDS[2])
-    with pytest.raises(
-        ValueError, match=r"inception-64px\.json: class 0 is n00000001 there, n00000002 here"
-    ):
-        train.train(SMALL, other, shards, shards, folder)
+    with pytest.raises(ValueError, match=r"64px.*: class 0 is n00000001 there, n00000002 here"):
+        engine.train.train(SMALL, other, shards, shards, folder)
+    with pytest.raises(ValueError, match=r"64px.* was trained from other shards: remove it, or"):
+        run(engine, SMALL, shards[:1], folder)
 
 
-def test_other_shards_are_neither_gone_on_with_nor_taken_for_these(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
-):
-    with pytest.raises(
-        ValueError, match=r"64px\.json was trained from other shards: remove it, or"
-    ):
-        run(SMALL, shards[:1], trained[1])
-
-
-def test_two_devices_make_one_step_with_the_sum_of_their_gradients(shards: list[Path]):
-    """Against each part's own gradients and two steps in NumPy, which show the momentum."""
-    # Large enough to make a difference.
-    recipe = dataclasses.replace(SMALL, weight_decay=0.1)
-    start = train.untrained(recipe, WNIDS)
-    replicas = train.Replicas(start, [mx.cpu(0), mx.cpu(1)])
-    with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
-        first_two = list(batches)[:2]
-    weights = {name: start.parameters[f"arg:{name}"].asnumpy() for name in replicas.names}
-    speed = {name: np.zeros_like(weight) for name, weight in weights.items()}
-    for batch in first_two:
-        alone = [
-            gradients(start, weights, batch, slice(0, 8)),
-            gradients(start, weights, batch, slice(8, 16)),
-        ]
-        replicas.step(batch, 0.05)
-        for name, weight in weights.items():
-            decay = recipe.weight_decay if name.endswith("weight") else 0.0
-            mean = (alone[0][name] + alone[1][name]) / 16
-            speed[name] = recipe.momentum * speed[name] - 0.05 * (mean + decay * weight)
-            weights[name] = weight + speed[name]
-    for executor in replicas.executors:
-        for name, weight in weights.items():
-            moved = np.linalg.norm(weight - start.parameters[f"arg:{name}"].asnumpy())
-            apart = np.linalg.norm(weight - executor.arg_dict[name].asnumpy())
-            assert apart <= 0.01 * moved + 1e-5 * weight.size**0.5, name
-
-
-def gradients(start: checkpoint.Checkpoint, weights: dict, batch: Batch, rows: slice) -> dict:
-    """The sum of the gradients over the images in ``rows``, from a network of its own."""
-    bound = start.symbol.simple_bind(mx.cpu(), data=batch.images[rows].shape)
-    checkpoint.set_parameters(bound, start.parameters)
-    for name, weight in weights.items():
-        bound.arg_dict[name][:] = weight
-    bound.arg_dict["data"][:] = batch.images[rows]
-    bound.arg_dict["softmax_label"][:] = batch.labels[rows]
-    bound.forward(is_train=True)
-    bound.backward()
-    return {name: bound.grad_dict[name].asnumpy() for name in weights}
-
-
-def test_the_statistics_are_the_mean_over_the_devices(shards: list[Path]):
-    replicas = train.Replicas(train.untrained(SMALL, WNIDS), [mx.cpu(0), mx.cpu(1)])
-    with Loader(shards, SMALL.batch_size, SMALL.transform(training=True)) as batches:
-        replicas.step(next(iter(batches)), 0.05)
-    mx.nd.waitall()
-    name = "conv1_bn_moving_mean"
-    apart = [executor.aux_dict[name].asnumpy() for executor in replicas.executors]
-    assert not np.allclose(*apart, atol=1e-6)
-    assert np.array_equal(replicas.parameters()[f"aux:{name}"].asnumpy(), np.mean(apart, axis=0))
-    assert np.array_equal(*(executor.aux_dict[name].asnumpy() for executor in replicas.executors))
-
-
-def test_a_training_that_diverges_says_so(shards: list[Path], tmp_path: Path):
+def test_a_training_that_diverges_says_so(engine: Engine, shards: list[Path], tmp_path: Path):
     wild = dataclasses.replace(SMALL, learning_rate=1e30)
     with pytest.raises(
-        train.DivergedError, match=r"diverged in epoch 1, at a learning rate of .*: lower"
+        DivergedError, match=r"diverged in epoch 1, at a learning rate of .*: lower"
     ):
-        run(wild, shards, tmp_path)
-    assert not list(tmp_path.iterdir())
+        run(engine, wild, shards, tmp_path)
+    assert not list(tmp_path.glob("*.params"))
 
 
-@pytest.mark.parametrize(
-    ("gpus", "found"), [(0, ["cpu", "cpu"]), (2, ["gpu", "gpu"]), (4, ["gpu", "gpu"])]
-)
-def test_devices_are_all_of_one_kind(monkeypatch: pytest.MonkeyPatch, gpus: int, found: list[str]):
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: gpus)
-    assert [device.device_type for device in checkpoint.devices(2)] == found
-
-
-def test_too_few_gpus_are_not_filled_up_with_cpus(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: 2)
-    with pytest.raises(ValueError, match="there are 2 GPUs, not 4: set devices to 2"):
-        checkpoint.devices(4)
-
-
-def test_damage_is_named(trained: tuple[checkpoint.Checkpoint, Path], tmp_path: Path):
-    shutil.copytree(trained[1], tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "inception-64px-0002.params"
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"0002\.params is not as it was written\): remove it and train again"
-    ):
-        checkpoint.load(tmp_path, SMALL.network)
-    (tmp_path / "inception-64px.json").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"inception-64px\.json is missing: chapter 7 trains"
-    ):
-        checkpoint.load(tmp_path, SMALL.network)
-
-
-def test_one_string_for_several_is_refused(shards: list[Path], tmp_path: Path):
-    with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000001'"):
-        train.untrained(SMALL, "n00000001")
-    for sets in ((str(shards[0]), shards), (shards, shards[0])):
-        with pytest.raises(TypeError, match=r"(train|validation)_shards are several"):
-            train.train(SMALL, WNIDS, *sets, tmp_path)
+def test_predictions_leave_the_padding_out(
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path]
+):
+    batches = list(engine.checkpoint.predict(trained[0], shards))
+    assert [len(ids) for _, _, ids in batches] == [8, 8, 8, 8, 8, 2]
+    assert sorted(np.concatenate([ids for _, _, ids in batches]).tolist()) == list(range(42))
+    assert np.allclose([p.sum() for rows, _, _ in batches for p in rows], 1)
 
 
 def test_the_accuracy_on_the_way_is_that_of_the_saved_network(
-    shards: list[Path], trained: tuple[checkpoint.Checkpoint, Path]
+    engine: Engine, shards: list[Path], trained: tuple[Checkpoint, Path]
 ):
     """MXNet goes on with the BatchNorm of the first epoch unless the network is bound again."""
     done, _ = trained
     hits = [
         labels == probabilities.argmax(axis=1)
-        for probabilities, labels, _ in checkpoint.predict(done, shards)
+        for probabilities, labels, _ in engine.checkpoint.predict(done, shards)
     ]
     assert float(np.concatenate(hits).mean()) == done.history[-1].validation_top1
 
 
+def test_one_string_for_several_is_refused(engine: Engine, shards: list[Path], tmp_path: Path):
+    with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000001'"):
+        engine.train.untrained(SMALL, "n00000001")
+    for sets in ((str(shards[0]), shards), (shards, shards[0])):
+        with pytest.raises(TypeError, match=r"(train|validation)_shards are several"):
+            engine.train.train(SMALL, WNIDS, *sets, tmp_path)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_steps_are_those_of_the_formula(
+    engine: Engine, shards: list[Path], smoothing: float, accumulate: int, decay_all: bool
+):
+    """On the last layer alone, whose inputs stay the same: momentum, decay and smoothing."""
+    recipe = dataclasses.replace(
+        SMALL,
+        devices=1,
+        accumulate=accumulate,
+        weight_decay=0.1,
+        decay_all=decay_all,
+        label_smoothing=smoothing,
+    )
+    start = engine.train.untrained(recipe, WNIDS)
+    # Nothing reaches the last layer, so its gradient is that of the bias alone.
+    dead = {name: np.zeros_like(a) for name, a in start.parameters.items() if "bn_" not in name}
+    start = dataclasses.replace(start, parameters={**start.parameters, **dead})
+    replicas = engine.train.Replicas(start, only_device(engine))
+    with replicas.feed(shards, training=True, threads=1) as batches:
+        first_two = [(batch, batch.labels.copy()) for batch in batches][:2]
+        bias = np.zeros(3)
+        speed = np.zeros(3)
+        for batch, labels in first_two:
+            replicas.step(batch, 0.05)
+            truth = np.eye(3)[labels.astype(int)] * (1 - smoothing) + smoothing / 3
+            raised = np.exp(bias)
+            gradient = (raised / raised.sum() - truth).mean(axis=0)
+            speed = 0.9 * speed - 0.05 * (gradient + 0.1 * decay_all * bias)
+            bias = bias + speed
+    assert replicas.parameters()["arg:fc1_bias"] == pytest.approx(bias, abs=1e-6)
+
+
+def only_device(engine: Engine) -> object:
+    (device,) = engine.checkpoint.devices(1)
+    return [device] if engine.name == "mxnet" else device
+
+
 @pytest.mark.slow
-def test_kills_at_random_moments_change_no_bit(shards: list[Path], tmp_path: Path):
+def test_kills_at_random_moments_change_no_bit(engine: Engine, shards: list[Path], tmp_path: Path):
     recipe = dataclasses.replace(SMALL, epochs=12)
     code = (
-        "import sys; from pathlib import Path; from imnetlib.engines.mxnet import train\n"
-        "from imnetlib.engines import Recipe\n"
+        f"import sys; from pathlib import Path; from imnetlib.engines.{engine.name} import train\n"
+        "from imnetlib.engines import Recipe, training\n"
+        "training._LOOK = 1\n"
         f"shards = sorted(Path(sys.argv[1]).glob('*.rec')); recipe = {recipe!r}\n"
-        f"train.train(recipe, {WNIDS!r}, shards, shards, Path(sys.argv[2]))\n"
+        f"train.train(recipe, {WNIDS!r}, shards, shards, Path(sys.argv[2]), minutes=0)\n"
     )
 
     def command(out: str, source: str = code) -> list[str]:
@@ -326,7 +312,7 @@ def test_kills_at_random_moments_change_no_bit(shards: list[Path], tmp_path: Pat
         subprocess.run(command(out, source), stderr=subprocess.DEVNULL, check=True)
         return time.perf_counter() - began
 
-    starting = seconds("nothing", "from imnetlib.engines.mxnet import train")
+    starting = seconds("nothing", f"from imnetlib.engines.{engine.name} import train")
     training = seconds("whole") - starting
     random = np.random.default_rng(3)
     # As shares of the training: three kills leave some of it to do.

@@ -11,7 +11,14 @@ from imnetlib.course.charts.data import (
     size_and_quality,
     until_loaded,
 )
-from imnetlib.course.charts.hierarchy import icicle, neighbourhood, operating_curve, reading, splits
+from imnetlib.course.charts.hierarchy import (
+    compared,
+    icicle,
+    neighbourhood,
+    operating_curve,
+    reading,
+    splits,
+)
 from imnetlib.course.charts.memory import (
     buffers,
     by_batch,
@@ -25,8 +32,9 @@ from imnetlib.course.charts.memory import (
 from imnetlib.course.charts.networks import calibration, confusions, learning_curve, top_k
 
 __all__ = [
-    "buffers", "by_batch", "calibration", "confusions", "disk_steps", "download_hours", "frontier",
-    "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve",
-    "neighbourhood", "network", "operating_curve", "orders", "parameters", "plans", "reading",
-    "roofline", "size_and_quality", "splits", "step_memory", "timeline", "top_k", "until_loaded",
+    "buffers", "by_batch", "calibration", "compared", "confusions", "disk_steps",
+    "download_hours", "frontier", "hours_per_epoch", "icicle", "image_sizes", "images_per_class",
+    "learning_curve", "neighbourhood", "network", "operating_curve", "orders", "parameters",
+    "plans", "reading", "roofline", "size_and_quality", "splits", "step_memory", "timeline",
+    "top_k", "until_loaded",
 ]  # fmt: skip

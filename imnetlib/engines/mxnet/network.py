@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from imnetlib.arguments import require, whole_number
-from imnetlib.engines import PICTURES, Network, layers
+from imnetlib.engines import PICTURES, Checkpoint, Network, layers, network
 from imnetlib.engines.mxnet import mx
 
 # MXNet has no types.
@@ -15,17 +15,30 @@ Symbol = Any
 Shape = tuple[int, ...]
 
 
-def symbol(network: Network) -> Symbol:
+def symbol(network: Network, label_smoothing: float = 0.0) -> Symbol:
     """``network`` from "data" (n, 3, height, width) to a softmax, trained on "softmax_label" (n,).
 
-    Layers and parameters are named after the table: ``3a_single_weight``, for instance.
+    Layers and parameters are named after the table: ``3a_single_weight``, for instance. With
+    ``label_smoothing`` all classes get that share of the truth alike.
     """
     made = {PICTURES: mx.sym.Variable(PICTURES)}
     for layer in layers(network):
         operation = getattr(mx.sym, layer.kind)
         inputs = [made[name] for name in layer.inputs]
-        made[layer.name] = operation(*inputs, name=layer.name, **layer.options)
+        options = dict(layer.options)
+        if layer.kind == "SoftmaxOutput" and label_smoothing:
+            # MXNet shares out among the other classes alone.
+            options["smooth_alpha"] = label_smoothing * (1 - 1 / network.classes)
+        made[layer.name] = operation(*inputs, name=layer.name, **options)
     return made["softmax"]
+
+
+def symbol_of(trained: Any) -> Symbol:
+    """The network of a checkpoint, or a published one."""
+    if not isinstance(trained, Checkpoint):
+        return trained.symbol
+    recipe = trained.recipe
+    return symbol(network(recipe.network, len(trained.wnids)), recipe.label_smoothing)
 
 
 def pictures(batch: int, size: int) -> Shape:

@@ -19,8 +19,9 @@ import numpy as np
 from imnetlib import catalog
 from imnetlib.arguments import PathLike, require, require_several, whole_number
 from imnetlib.engines.mxnet import mx
-from imnetlib.engines.mxnet.checkpoint import Arrays, PredictedBatch
+from imnetlib.engines.mxnet.checkpoint import Arrays
 from imnetlib.engines.mxnet.network import Shape, Symbol, infer_shapes, parameter_shapes, reason
+from imnetlib.engines.training import PredictedBatch
 from imnetlib.files import file_crc32, listed_names
 from imnetlib.image import Transform
 

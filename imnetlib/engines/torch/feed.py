@@ -1,15 +1,23 @@
-"""The loader's batches as a torch ``IterableDataset`` (chapter 4)."""
+"""The loader's batches as a torch ``IterableDataset``, and for a GPU (chapters 4 and 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Self
 
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from imnetlib.loader import Loader
+from imnetlib.arguments import PathLike
+from imnetlib.engines import Recipe
+from imnetlib.loader import Batch, Loader, ProcessLoader
+
+# Threads of each process of a loader that feeds a GPU: more of them wait for one another.
+_THREADS = 4
 
 
 class TensorBatch(dict[str, Any]):
@@ -54,3 +62,100 @@ class Batches(IterableDataset):  # type: ignore[misc]
                 ids=torch.from_numpy(batch.ids),
                 padding=batch.padding,
             )
+
+
+class DeviceFeed:
+    """Batches of uint8 pictures (n, height, width, 3), on ``device`` where that is a GPU.
+
+    For a GPU the loader has processes of its own, in whose memory the GPU reads: threads in this
+    one would hold up what starts the GPU's work. A training on the CPU shares its cores with the
+    loader either way, so there the threads are in this process and nothing is copied.
+
+    Args:
+        shards: .rec files.
+        recipe: Of the training; it normalises on the device.
+        device: Where the batches are wanted.
+        training: Random crops in a random order, or the centre, in order.
+        threads: That decode.
+        classes: How many there are: labels of other classes are refused in training.
+        rank: Of this process, which gets its share of each batch.
+        world: How many processes train together.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[PathLike],
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        training: bool,
+        threads: int,
+        classes: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.device = device
+        transform = recipe.transform(training=training)
+        settings: dict[str, Any] = {
+            "shards": [str(shard) for shard in shards],
+            "batch_size": recipe.batch_size // world if training else recipe.images_per_device,
+            "transform": dataclasses.replace(transform, layout="NHWC", mean=None, std=(1, 1, 1)),
+            "shuffle": training,
+            "seed": recipe.seed,
+            "threads": threads,
+            "classes": classes if training else None,
+            "shard_index": rank,
+            "shard_count": world,
+        }
+        self.loader: Loader | ProcessLoader
+        if device.type == "cuda":
+            processes = -(-threads // _THREADS)
+            self.loader = ProcessLoader(processes=processes, **settings)
+            self._pin(self.loader.memory)
+            self._stream = torch.cuda.Stream(device)
+        else:
+            self.loader = Loader(**settings)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self.loader)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position behind the batch that came last."""
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a position."""
+        self.loader.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            yield self._on_gpu(batch) if self.device.type == "cuda" else batch
+
+    def _on_gpu(self, batch: Batch) -> Batch:
+        """Copy a batch while the GPU computes what it was given before."""
+        with torch.cuda.stream(self._stream):
+            images = torch.from_numpy(batch.images).to(self.device, non_blocking=True)
+            labels = torch.from_numpy(batch.labels).to(self.device, non_blocking=True)
+        # Behind this the loader may use the memory again.
+        self._stream.synchronize()
+        for copied in (images, labels):
+            copied.record_stream(torch.cuda.current_stream(self.device))
+        return dataclasses.replace(batch, images=images, labels=labels)
+
+    def _pin(self, memory: NDArray[Any]) -> None:
+        """Let the GPU read the shared memory itself; else each copy would hold up the program."""
+        runtime = torch.cuda.cudart()
+        status = int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0))
+        if status:
+            raise RuntimeError(f"the loader's memory can't be pinned (CUDA error {status})")
+        self._unpin = partial(runtime.cudaHostUnregister, memory.ctypes.data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.device.type == "cuda":
+            self._stream.synchronize()
+            self._unpin()
+        self.loader.close()

@@ -1,0 +1,224 @@
+"""What is PyTorch's own in a training: any module, recomputation, processes, what feeds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from trainings import SMALL, WNIDS, bits
+
+from imnetlib import engines
+from imnetlib.engines.torch import checkpoint, feed, memory, network, train
+from imnetlib.image import Transform
+from imnetlib.loader import Loader
+
+
+def test_recomputing_blocks_changes_no_step_and_no_statistic():
+    table = engines.network("inception-64px", 3)
+    start = engines.untrained(dataclasses.replace(SMALL, devices=1), WNIDS)
+    found = []
+    for recompute in (False, True):
+        net = network.Inception(table, recompute=recompute)
+        network.set_arrays(net, start.parameters)
+        net.train()
+        images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        nn.functional.cross_entropy(net(images), torch.tensor([0, 1, 2, 0])).backward()
+        gradients = {name: weight.grad for name, weight in net.named_parameters()}
+        found.append((gradients, network.named_statistics(net)))
+    for plain, again in zip(*found, strict=True):
+        for name, value in plain.items():
+            assert (value is None and again[name] is None) or torch.equal(value, again[name]), name
+
+
+def test_recomputing_keeps_less():
+    table = engines.network("inception-21k", 1000)
+    with torch.device("meta"):
+        plain, again = (network.Inception(table, recompute=r).train() for r in (False, True))
+    kept = [memory.kept_bytes(net, 8, 224) for net in (plain, again)]
+    assert kept[1] < kept[0] / 3
+    half = memory.kept_bytes(plain.bfloat16(), 8, 224)
+    assert 0.4 < half / kept[0] < 0.7
+
+
+def test_what_is_kept_is_what_a_step_really_keeps():
+    """Against the tensors of a pass that computes, each piece of memory once."""
+    table = engines.network("inception-64px", 36)
+    net = network.Inception(table).train()
+    kept = {}
+    weights = {weight.data_ptr() for weight in net.parameters()}
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        nn.functional.cross_entropy(net(torch.zeros(4, 3, 64, 64)), torch.zeros(4).long())
+    real = sum(storage.nbytes() for storage in kept.values())
+    with torch.device("meta"):
+        planned = memory.kept_bytes(network.Inception(table).train(), 4, 64)
+    assert planned == pytest.approx(real, rel=0.02)
+
+
+def small_net(num_classes: int) -> nn.Module:
+    """Any module: convolution, BatchNorm, dropout."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, num_classes),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> str:
+    module = type(sys)("my_networks")
+    module.small = small_net
+    module.wrong = lambda num_classes: nn.Flatten()
+    module.number = lambda num_classes: 3
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    return "my_networks:small"
+
+
+def test_any_module_trains_and_stops_and_goes_on_to_the_same_bits(
+    shards: list[Path], tmp_path: Path, own_module: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Its dropout too: the random numbers are part of a checkpoint."""
+    recipe = dataclasses.replace(SMALL, network=own_module)
+    monkeypatch.setattr("imnetlib.engines.training._LOOK", 1)
+    whole = train.train(recipe, WNIDS, shards, shards, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        seen = []
+        step = train.Replicas.step
+
+        def stopped(self: object, *arguments: object) -> object:
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+            seen.append(1)
+            return step(self, *arguments)
+
+        patch.setattr(train.Replicas, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe, WNIDS, shards, shards, tmp_path / "stopped", minutes=0)
+    resumed = train.train(recipe, WNIDS, shards, shards, tmp_path / "stopped")
+    assert bits(whole) == bits(resumed)
+    assert (tmp_path / "whole" / "my_networks-small-0002.params").exists()
+    loaded = engines.load_checkpoint(tmp_path / "whole", own_module)
+    assert [a.shape for a, *_ in checkpoint.predict(loaded, shards)] == [(8, 3)] * 5 + [(2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("my_networks:none", ValueError, "my_networks has no none"),
+        ("my_networks:wrong", ValueError, r"gives \(1, 12288\) for one picture, not \(1, 3\)"),
+        ("my_networks:number", TypeError, "makes a torch.nn.Module, not 3"),
+        ("no_such_package:x", ImportError, "no_such_package"),
+        ("resnet", ValueError, "there is no network 'resnet'"),
+    ],
+)
+def test_modules_that_do_not_fit_are_refused(
+    own_module: str, name: str, error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        network.module(name, 3, 64)
+
+
+def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
+    recipe = dataclasses.replace(SMALL, epochs=5, precision="bfloat16")
+    done = train.train(recipe, WNIDS, shards, shards, tmp_path)
+    assert done.history[-1].validation_top1 == 1.0
+    assert {array.dtype.name for array in done.parameters.values()} == {"float32"}
+
+
+PROGRAM = f"""
+import sys
+from pathlib import Path
+from imnetlib.engines import Recipe
+from imnetlib.engines.torch import train
+
+shards = sorted(Path(sys.argv[1]).glob("*.rec"))
+recipe = {SMALL!r}
+if len(sys.argv) > 3:
+    import os, itertools
+    step, count = train.Replicas.step, itertools.count(1)
+    def dying(self, *arguments):
+        if self.rank == 1 and next(count) == 2:
+            os._exit(3)
+        return step(self, *arguments)
+    train.Replicas.step = dying
+train.train(recipe, {WNIDS!r}, shards, shards, sys.argv[2], threads=1)
+"""
+
+
+def torchrun(folder: Path, shards: list[Path], *more: str) -> subprocess.CompletedProcess[str]:
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    local = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    command = [*launcher, *local, str(program), str(shards[0].parent), str(folder / "out"), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_two_processes_learn_what_one_does(shards: list[Path], tmp_path: Path):
+    alone = train.train(SMALL, WNIDS, shards, shards, tmp_path / "alone")
+    done = torchrun(tmp_path, shards)
+    assert done.returncode == 0, done.stderr
+    both = engines.load_checkpoint(tmp_path / "out", SMALL.network)
+    for one, two in zip(alone.history, both.history, strict=True):
+        assert two.loss == pytest.approx(one.loss, abs=0.02)
+    assert both.state["statistics:conv1_bn_moving_mean"].shape == (2, 16)
+    assert len(engines.read_log(tmp_path / "out", SMALL.network)) == 8
+    # One process goes on with what two began.
+    longer = dataclasses.replace(SMALL, epochs=3)
+    assert train.train(longer, WNIDS, shards, shards, tmp_path / "out").finished
+
+
+def test_when_a_process_dies_the_others_end_within_a_minute(shards: list[Path], tmp_path: Path):
+    began = time.monotonic()
+    done = torchrun(tmp_path, shards, "die")
+    assert done.returncode != 0
+    assert time.monotonic() - began < 60
+
+
+CROP = Transform(28, "random_resized", mirror=True)
+
+
+def test_pytorch_gets_the_batches_without_a_copy(shards: list[Path]):
+    loader = Loader(shards, 8, CROP, seed=3)
+    batches = DataLoader(feed.Batches(loader), batch_size=None)
+    assert len(batches) == 6
+    for found, batch in itertools.zip_longest(batches, Loader(shards, 8, CROP, seed=3)):
+        for name in ("images", "labels", "ids"):
+            assert np.array_equal(found[name].numpy(), getattr(batch, name))
+        assert found["padding"] == batch.padding
+    one = next(iter(loader))
+    tensor = torch.from_numpy(one.images)
+    assert tensor.data_ptr() == one.images.ctypes.data
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"batch_size": None, "num_workers": 1}, RuntimeError, "num_workers=0 and batch_size=None"),
+        ({"batch_size": 2}, ValueError, "give batch_size=None: the batches are made already"),
+    ],
+)
+def test_a_dataloader_that_would_spoil_the_batches_is_refused(
+    shards: list[Path], settings: dict, error: type[Exception], message: str
+):
+    batches = DataLoader(feed.Batches(Loader(shards, 8, CROP)), **settings)
+    with pytest.raises(error, match=message):
+        next(iter(batches))
