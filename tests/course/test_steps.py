@@ -155,7 +155,7 @@ class TestOnTheSample:
 
     def prepare(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done: list[str] = []
-        monkeypatch.setattr(steps, "_train", lambda root: done.append("trained"))
+        monkeypatch.setattr(steps, "_train", lambda root, engine: done.append("trained"))
         course.prepare(str(root.root), "checkpoint")
         return done
 
