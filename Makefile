@@ -3,11 +3,13 @@ ENV := $(if $(filter imnetlib,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),.venv)
 BIN := $(ENV)/bin
 PROCESSES := -n auto --maxprocesses 4
 PEERS := build/peers
+# make run ENGINE=torch: on PyTorch, which comes into the environment beside the locks.
+export ENGINE
 
 .PHONY: help env env-dev run test test-long lint lab notebooks bench peers lock data
 
 help:
-	@echo "make run        run every chapter on the sample, into build/"
+	@echo "make run        run every chapter on the sample, into build/; with ENGINE=torch on PyTorch"
 	@echo "make lab        open the course in JupyterLab"
 	@echo "make test       check style and types, run the tests"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
@@ -25,7 +27,7 @@ env-dev:
 	@bash tools/make_env.sh $(ENV) requirements-dev.lock
 
 run: env
-	@$(BIN)/imnet run
+	@$(BIN)/imnet run $(if $(ENGINE),-p engine $(ENGINE))
 
 lab: env
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb

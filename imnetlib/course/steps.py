@@ -275,11 +275,7 @@ def predict(
     """
     loaded = trained(root, network)
     paths = shards(root, "validation", records)
-    if isinstance(loaded, Checkpoint):
-        made_by = _network_source(root, network)
-    else:
-        made_by = loaded.source
-    source = f"{made_by} {recordio.fingerprint(paths):08x}"
+    source = f"{_made_by(root, network, loaded)} {recordio.fingerprint(paths):08x}"
     folder = prediction_folder(root, network)
     if _source_of(folder) == source:
         return Predictions.load(folder)
@@ -337,6 +333,10 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
         for part, block in evaluate.row_blocks(found.scores)
     )
     return evaluate.save_predictions(folder, wnids, batches, rows, source)
+
+
+def _made_by(root: Root, network: str, loaded: Trained) -> str:
+    return _network_source(root, network) if isinstance(loaded, Checkpoint) else loaded.source
 
 
 def _network_source(root: Root, network: str) -> str:

@@ -35,7 +35,7 @@ def test_each_kind_is_found_by_its_name(folder: Path):
 
 def test_the_only_one_needs_no_name(folder: Path):
     with pytest.raises(
-        ValueError, match="is no folder of one network; there: Inception, inception-64px$"
+        ValueError, match=r"is no folder of one network; there: Inception, inception-64px$"
     ):
         load_network(folder)
     for path in folder.glob("inception-64px*"):
