@@ -35,7 +35,8 @@ def run(
     """Run CHAPTERS (numbers or names; default: all) and print the result of each.
 
     A parameter -p is for those of the CHAPTERS that have it. The first chapter that fails is the
-    last. Of all chapters those are left out that need what is not installed. Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
+    last. Without CHAPTERS those are left out that need what is not installed. Executed notebooks
+    and figures go to the folder --out, else to build/ of the checkout.
     """
     from imnetlib.course import runner
 
@@ -49,9 +50,6 @@ def run(
     folder = (out or runner.BUILD).absolute()
     try:
         typed = runner.typed_parameters(runner.find_chapters(chapters), parameters)
-        left_out = {path: why for path in typed if (why := runner.lacking(path))}
-        for path, why in left_out.items() if chapters else ():
-            raise ValueError(f"{path.stem} {why}")
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     is_new = root and not (root.is_dir() and any(root.iterdir()))
@@ -62,8 +60,8 @@ def run(
     while waiting and not failed:
         path = waiting.pop(0)
         click.echo(f"{path.stem:24}", nl=False)
-        if path in left_out:
-            click.echo(f"  left out: {left_out[path]}")
+        if lacking := runner.lacking(path):
+            click.echo(f"  left out: {lacking}")
             continue
         outcome = ""
         try:

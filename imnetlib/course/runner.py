@@ -49,7 +49,8 @@ class Outcome:
 def find_chapters(names: Sequence[str]) -> list[Path]:
     """The notebooks of ``names`` ("4", "04", "04_recordio_packing"; all for none) in course order.
 
-    ValueError where there is no such chapter, or no chapter at all.
+    ValueError where there is no such chapter, or no chapter at all, and for a named one that needs
+    what is not installed.
     """
     chapters = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not chapters:
@@ -63,6 +64,8 @@ def find_chapters(names: Sequence[str]) -> list[Path]:
         if not named:
             known = ", ".join(path.stem for path in chapters)
             raise ValueError(f"There is no chapter {name!r}. The chapters: {known}")
+        if lacks := lacking(named[0]):
+            raise ValueError(f"{named[0].stem} {lacks}")
         chosen.update(named)
     return sorted(chosen) if names else chapters
 
