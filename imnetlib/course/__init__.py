@@ -7,6 +7,7 @@ never meets this package.
 from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
+from imnetlib.course.gpus import unused_gpu
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
 from imnetlib.course.readings import Compared, mean_told, several_peaks, told_in_words
@@ -39,6 +40,6 @@ __all__ = [
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
     "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "surveys", "table",
-    "to_fetch", "told_in_words", "trained", "training_and_validation", "validation_images",
-    "verdicts",
+    "to_fetch", "told_in_words", "trained", "training_and_validation", "unused_gpu",
+    "validation_images", "verdicts",
 ]  # fmt: skip
