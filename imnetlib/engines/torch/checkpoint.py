@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from imnetlib.arguments import Floats, PathLike, whole_numbers
+from imnetlib.arguments import Floats, PathLike, require, whole_numbers
 from imnetlib.engines import Recipe, Trained
 from imnetlib.engines.prediction import picture_reader
 from imnetlib.engines.torch.network import module_of, normalized
@@ -30,6 +30,7 @@ def devices(count: int) -> list[torch.device]:
                 "CPUs"
             )
         own = int(os.environ.get("LOCAL_RANK", 0))
+        require(own < gpus, f"there are {gpus} GPUs: start as many processes", own + 1)
         return [torch.device("cuda", own if count == 1 else number) for number in range(count)]
     kind = "mps" if torch.backends.mps.is_available() else "cpu"
     return [torch.device(kind)] * count
