@@ -166,7 +166,7 @@ def torchrun(folder: Path, shards: list[Path], *more: str) -> subprocess.Complet
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     local = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     command = [*launcher, *local, str(program), str(shards[0].parent), str(folder / "out"), *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

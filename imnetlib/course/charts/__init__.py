@@ -11,7 +11,14 @@ from imnetlib.course.charts.data import (
     size_and_quality,
     until_loaded,
 )
-from imnetlib.course.charts.hierarchy import icicle, neighbourhood, operating_curve, reading, splits
+from imnetlib.course.charts.hierarchy import (
+    compared,
+    icicle,
+    neighbourhood,
+    operating_curve,
+    reading,
+    splits,
+)
 from imnetlib.course.charts.networks import (
     buffers,
     calibration,
@@ -25,8 +32,8 @@ from imnetlib.course.charts.networks import (
 )
 
 __all__ = [
-    "buffers", "calibration", "confusions", "disk_steps", "download_hours", "hours_per_epoch",
-    "icicle", "image_sizes", "images_per_class", "learning_curve", "memory_in_use", "neighbourhood",
-    "operating_curve", "orders", "parameters", "plans", "reading", "roofline", "size_and_quality",
-    "splits", "step_memory", "top_k", "until_loaded",
+    "buffers", "calibration", "compared", "confusions", "disk_steps", "download_hours",
+    "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve",
+    "memory_in_use", "neighbourhood", "operating_curve", "orders", "parameters", "plans", "reading",
+    "roofline", "size_and_quality", "splits", "step_memory", "top_k", "until_loaded",
 ]  # fmt: skip
