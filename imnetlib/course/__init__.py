@@ -7,6 +7,7 @@ never meets this package.
 from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
+from imnetlib.course.gpus import unused_gpu
 from imnetlib.course.judging import (
     accuracy_row,
     calibration_table,
@@ -59,5 +60,6 @@ __all__ = [
     "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
     "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
     "split_errors", "split_table", "surveys", "table", "telling", "to_fetch", "told_in_words",
-    "trained", "training_and_validation", "validation_images", "verdicts", "weakest_table",
+    "trained", "training_and_validation", "unused_gpu", "validation_images", "verdicts",
+    "weakest_table",
 ]  # fmt: skip
