@@ -9,6 +9,7 @@ from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.rates import Rate, training_rates
 from imnetlib.course.readings import Compared, mean_told, several_peaks, told_in_words
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
@@ -23,6 +24,8 @@ from imnetlib.course.shared import (
     validation_images,
 )
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
+from imnetlib.course.stopping import stopped_when
+from imnetlib.course.torchrun import torchrun
 from imnetlib.course.ways import (
     Part,
     disk_needs,
@@ -34,11 +37,11 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Compared", "Engine", "Part", "Root", "adopt", "check", "claims_of", "class_names",
-    "class_titles", "copy_as_kaggle", "disk_needs", "engine", "hierarchy_of", "index_training",
-    "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
-    "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
-    "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "surveys", "table",
-    "to_fetch", "told_in_words", "trained", "training_and_validation", "validation_images",
-    "verdicts",
+    "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "adopt", "check", "claims_of",
+    "class_names", "class_titles", "copy_as_kaggle", "disk_needs", "engine", "hierarchy_of",
+    "index_training", "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root",
+    "predict", "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
+    "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "stopped_when", "surveys",
+    "table", "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation",
+    "training_rates", "validation_images", "verdicts",
 ]  # fmt: skip

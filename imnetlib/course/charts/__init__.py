@@ -16,17 +16,17 @@ from imnetlib.course.charts.networks import (
     buffers,
     calibration,
     confusions,
-    learning_curve,
     memory_in_use,
     parameters,
     plans,
     step_memory,
     top_k,
 )
+from imnetlib.course.charts.training import crops, hours, learning_curve, losses, rates
 
 __all__ = [
-    "buffers", "calibration", "confusions", "disk_steps", "download_hours", "hours_per_epoch",
-    "icicle", "image_sizes", "images_per_class", "learning_curve", "memory_in_use", "neighbourhood",
-    "operating_curve", "orders", "parameters", "plans", "reading", "roofline", "size_and_quality",
-    "splits", "step_memory", "top_k", "until_loaded",
+    "buffers", "calibration", "confusions", "crops", "disk_steps", "download_hours", "hours",
+    "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve", "losses",
+    "memory_in_use", "neighbourhood", "operating_curve", "orders", "parameters", "plans", "rates",
+    "reading", "roofline", "size_and_quality", "splits", "step_memory", "top_k", "until_loaded",
 ]  # fmt: skip
