@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from imnetlib.course import plots
@@ -14,6 +14,9 @@ from imnetlib.course.plots import Pixels
 from imnetlib.engines import Recipe
 
 STYLES = ("-", "--", "-.", ":")
+# What others measured, and what we did.
+BY = ({"facecolor": plots.BLUE}, {"facecolor": plots.ORANGE, "hatch": "//"})
+MEASURED_BY = ("published", "measured by us")
 # More of them than a figure has pixels.
 _MOST_STEPS = 2_000
 
@@ -114,17 +117,16 @@ def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:
     for job, rows in jobs.items():
         names += [job, *(machine for machine, _, _ in rows)]
         for place, (_, hour, is_ours) in enumerate(rows, len(names) - len(rows)):
-            color = plots.ORANGE if is_ours else plots.BLUE
-            bar = axis.barh(place, hour, color=color, hatch="//" if is_ours else "", edgecolor="w")
+            bar = axis.barh(place, hour, edgecolor="w", **BY[is_ours])
             axis.bar_label(bar, [f"{hour:,.3g} h"], padding=4, fontsize=9)
     axis.set_yticks(range(len(names)), names)
     for label, name in zip(axis.get_yticklabels(), names, strict=True):
         if name in jobs:
             label.set_fontweight("bold")
-    axis.invert_yaxis()
-    axis.set(xscale="log", xlabel="hours", xlim=(None, 4 * axis.get_xlim()[1]))
+    axis.set(xscale="log", xlabel="hours", ylim=(len(names) - 0.4, -0.6))
+    least, most = axis.get_xlim()
+    axis.set_xlim(least / 2, most * 4)
     plots.plain_numbers(axis)
-    axis.barh([], [], color=plots.BLUE, label="published")
-    axis.barh([], [], color=plots.ORANGE, hatch="//", edgecolor="w", label="measured by us")
-    axis.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.4, 1.0))
+    by = [Patch(label=name, edgecolor="w", **BY[ours]) for ours, name in enumerate(MEASURED_BY)]
+    axis.legend(handles=by, loc="lower center", ncols=2, bbox_to_anchor=(0.4, 1.0))
     return figure
