@@ -26,3 +26,12 @@ def engine_of(name: str) -> SimpleNamespace:
 def bits(network: Checkpoint) -> dict[str, bytes]:
     """Weights and statistics as bytes, by name."""
     return {name: array.tobytes() for name, array in network.parameters.items()}
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch can use a GPU of NVIDIA's here."""
+    if "torch" not in ENGINES:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())

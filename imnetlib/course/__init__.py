@@ -7,10 +7,27 @@ never meets this package.
 from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
+from imnetlib.course.judging import (
+    accuracy_row,
+    calibration_table,
+    confused_pair,
+    confusion_square,
+    hierarchical_table,
+    weakest_table,
+)
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.promises import (
+    answer_table,
+    answers_in_words,
+    binomial_interval,
+    kind_table,
+    ranked_table,
+    split_errors,
+    split_table,
+)
 from imnetlib.course.rates import Rate, training_rates
-from imnetlib.course.readings import Compared, mean_told, several_peaks, told_in_words
+from imnetlib.course.readings import Compared, mean_told, several_peaks, telling, told_in_words
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
 from imnetlib.course.shared import (
@@ -37,11 +54,14 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "adopt", "check", "claims_of",
-    "class_names", "class_titles", "copy_as_kaggle", "disk_needs", "engine", "hierarchy_of",
-    "index_training", "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root",
-    "predict", "predicted", "prepare", "psnr", "publication", "record", "repeat", "resident_bytes",
-    "scratch_folder", "several_peaks", "shard_folder", "shards", "site", "stopped_when", "surveys",
-    "table", "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation",
-    "training_rates", "validation_images", "verdicts",
+    "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
+    "answers_in_words", "binomial_interval", "calibration_table", "check", "claims_of",
+    "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
+    "disk_needs", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
+    "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
+    "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
+    "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
+    "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
+    "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
+    "validation_images", "verdicts", "weakest_table",
 ]  # fmt: skip

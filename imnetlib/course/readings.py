@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imnetlib import wordnet
+from imnetlib.arguments import Floats
 from imnetlib.evaluate import Predictions
 from imnetlib.wordnet import Hierarchy, Reading
 
@@ -34,9 +35,14 @@ class Named(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The ``reading`` of the picture in a ``row``: what it names, and as many likeliest classes."""
+    """A picture by its ``id``, its true column, and its ``reading``: what that names.
 
-    row: int
+    And as many of the likeliest classes.
+    """
+
+    id: int
+    label: int
+    probabilities: Floats
     reading: Reading
     named: Named
     listed: Named
@@ -63,8 +69,22 @@ def several_peaks(
             classes = hierarchy.classes[listed].tolist()
             named = _named(hierarchy, nodes, alone, label)
             as_many = _named(hierarchy, classes, [True] * len(classes), label)
-            found.append(Compared(int(row), reading, named, as_many))
+            number = int(predictions.ids[row])
+            found.append(Compared(number, label, probabilities, reading, named, as_many))
     return found
+
+
+def telling(peaks: Sequence[Compared]) -> list[Compared]:
+    """One of such pictures whose reading is better than the list, and one where it is worse.
+
+    Of those whose label the reading has the one where it names most things beyond the list; of all
+    others the one where it tells least of the label beside the list.
+    """
+    right = [one for one in peaks if one.named.bits] or peaks
+    best = max(right, key=lambda one: one.named.things - one.listed.things, default=None)
+    others = [one for one in peaks if one is not best]
+    worst = sorted(others, key=lambda one: one.named.bits - one.listed.bits)[:1]
+    return [best, *worst] if best else []
 
 
 def _named(hierarchy: Hierarchy, nodes: list[int], alone: list[bool], label: int) -> Named:
@@ -111,8 +131,8 @@ def mean_told(peaks: Sequence[Compared]) -> list[dict[str, str | float]]:
     ]
 
 
-def told_in_words(hierarchy: Hierarchy, one: Compared, label: int) -> str:
-    """What is named of a picture whose true column is ``label``, and whether that holds."""
+def told_in_words(hierarchy: Hierarchy, one: Compared) -> str:
+    """What is named of a picture, and whether that holds of its label."""
     classes = wordnet.class_names(hierarchy)
     as_classes = dict(zip(hierarchy.classes.tolist(), classes, strict=True))
     names = dict(enumerate(wordnet.unique_names(hierarchy)))
@@ -123,7 +143,7 @@ def told_in_words(hierarchy: Hierarchy, one: Compared, label: int) -> str:
     listed = _joined([as_classes[node] for node in one.listed.nodes])
     return "\n".join(
         [
-            f"Label: {classes[label]}.",
+            f"Label: {classes[one.label]}.",
             f"Reading: {_joined(read)}; {rest}.",
             f"  {_judged(one.named, names)}",
             f"List: {listed}.",

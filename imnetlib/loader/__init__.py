@@ -8,8 +8,8 @@ with Loader(shards, 256, Transform(224, "random_resized", mirror=True)) as batch
 from imnetlib.image import Transform
 from imnetlib.loader.batch import Batch
 from imnetlib.loader.loader import Loader
-from imnetlib.loader.process import LoaderProcess
+from imnetlib.loader.processes import ProcessLoader
 from imnetlib.loader.shards import LoadError
 from imnetlib.order import Blocks
 
-__all__ = ["Batch", "Blocks", "LoadError", "Loader", "LoaderProcess", "Transform"]
+__all__ = ["Batch", "Blocks", "LoadError", "Loader", "ProcessLoader", "Transform"]

@@ -7,8 +7,8 @@ are one conifer, while a valley and a bridge, which have next to nothing in comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,8 @@ from imnetlib.wordnet.hierarchy import Doubles, Hierarchy, node_numbers
 
 # The share of a common ancestor's worth that each further node under it costs. A conifer tells
 # 0.92, one class 0.99: with 0.08 no set of single conifers is worth as much as the conifer, and
-# a cat and a dog (carnivore: 0.87) are still told apart.
+# a cat and a dog (carnivore: 0.87) are still told apart. What has nothing in common with the best
+# node costs nothing by that, so it has to be as large a share of what that node and noise leave.
 PRICE = 0.08
 # What is named has this mass. A class that has less, or less than some times its fair share 1 / N,
 # may be noise: their sum is spread evenly over all classes and taken off.
@@ -40,11 +41,11 @@ _Best: TypeAlias = list[tuple[float, tuple[int, ...]]]
 class Reading(NamedTuple):
     """The nodes that explain an image, heaviest first; ``len(reading.nodes)`` may be 0.
 
-    ``nodes``: int64 (m,). ``mass``: float64 (m,), the probability under each. ``information``:
-    float64 (m,), what each tells, in bits. ``covered``: the probability under any of them, where a
-    class that is under two of them counts once. ``unspecified``: bool (m,), where not the node is
-    meant but the class of its own that it also is: "fir, unspecified", without the firs under it;
-    mass and information are those of that class.
+    ``nodes``: int64 (m,), no class under two of them. ``mass``: float64 (m,), the probability under
+    each. ``information``: float64 (m,), what each tells, in bits. ``covered``: the probability
+    under all of them. ``unspecified``: bool (m,), where not the node is meant but the class of its
+    own that it also is: "fir, unspecified", without the firs under it; mass and information are
+    those of that class.
     """
 
     nodes: Integers
@@ -57,14 +58,16 @@ class Reading(NamedTuple):
 def explain(hierarchy: Hierarchy, probabilities: ArrayLike, k: int = 5) -> Reading:
     """At most ``k`` nodes that tell what is in one image, by its probabilities (N,) (chapter 9).
 
-    No node is above another, and their ``worth`` together is as large as is found: the best there
-    is where no node has several parents; elsewhere nodes are then exchanged, one at a time, as long
-    as that gains, from the best in a tree, from the best one alone, and from none: worth 1 / k of
-    the best at least. ``k`` is a limit, not a quota: a node is named only with a mass of 1 % that
-    noise does not explain, and splitting one into its parts has to pay. Where nearly all mass of a
-    node is on the class that it is itself, that class is named. ValueError for a ``k`` below 1 and
-    for what are no probabilities. 3 ms an image of 21,841 classes, 20 ms where dozens of unrelated
-    classes are likely.
+    No class is under two of them, so that their masses add up, and of nodes with the same classes
+    the most specific is named. Their ``worth`` together is as large as is found: the best there is
+    where no node has several parents; elsewhere nodes are then exchanged, one at a time, as long as
+    that gains, from the best in a tree, from the best one alone, and from none: worth 1 / k of the
+    best at least. ``k`` is a limit, not a quota: a node is named only with a mass of 1 % that
+    noise does not explain, and 8 % of what the best node and noise leave; and splitting one into
+    its parts has to pay. Where nearly all mass of a node is on the class that it is itself, that
+    class is named. Noise on a few classes has the masses of a few things: what passes that floor is
+    named, whichever it is. ValueError for a ``k`` below 1 and for what are no probabilities. 2 ms
+    an image of 21,841 classes, 9 ms where dozens of unrelated classes are likely.
     """
     k = whole_number("k", k)
     require(k > 0, "k is 1 at least", k)
@@ -73,9 +76,7 @@ def explain(hierarchy: Hierarchy, probabilities: ArrayLike, k: int = 5) -> Readi
     search = _Search(hierarchy, vector, mass, np.flatnonzero(mass >= LEAST_MASS))
     chosen = search.best_in_tree(k)
     if not search.is_tree:
-        alone = np.flatnonzero(search.likely)
-        best = alone[np.argsort(-search.worths_named[alone])[:1]].tolist()
-        found = [search.exchanged(start, k) for start in (chosen, best, [])]
+        found = [search.exchanged(start, k) for start in (chosen, search.best, [])]
         chosen = max(found, key=search.worth)
     return search.reading(chosen)
 
@@ -84,16 +85,18 @@ def worth(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) 
     """What ``explain`` makes as large as it can, for ``nodes`` and the probabilities (N,).
 
     A node is worth its mass, without what noise gives it, times 1 - sqrt(share), with the share of
-    all classes that is under it: the root tells nothing, and two bits halve what is missing to 1. A
-    class under several nodes counts for the most specific, of equals the last. Where the class that
-    a node is itself is worth more than all under it, it stands for the node. Less, for each node
-    but the most general, 8 % of the worth of the last ancestor that it has in common with one
-    before it. In a tree that is: where a node is split in j parts, j - 1 times 8 % of its worth.
+    all classes that is under it: the root tells nothing, and two bits halve what is missing to 1.
+    Where the class that a node is itself is worth more than all under it, it stands for the node.
+    Less, for each node but the most general, 8 % of the worth of the last ancestor that it has in
+    common with one before it. In a tree that is: where a node is split in j parts, j - 1 times 8 %
+    of its worth. ValueError where a class is under two of the nodes (chapter 9).
     """
     vector = hierarchy.vector(probabilities)
     numbers = np.unique(node_numbers(hierarchy, [*nodes]))
     if not len(numbers):
         return 0.0
+    under = hierarchy.members[numbers].indices
+    require(len(np.unique(under)) == len(under), "no class is under two nodes", numbers.tolist())
     above = np.unique(hierarchy.ancestors[numbers].indices)
     search = _Search(hierarchy, vector, hierarchy.mass(vector), above.astype(np.int64))
     return search.worth(np.searchsorted(above, numbers).tolist())
@@ -106,9 +109,9 @@ class _Noise:
         count = len(vector)
         fair = FAIR_SHARES / count
         small = vector[vector < max(LEAST_MASS, fair)]
-        mass = float(small.sum())
-        self.level = mass / count
-        self.largest = min(NOISE_SHARE * mass, TIMES_LARGEST * float(small.max(initial=0)))
+        self.mass = float(small.sum())
+        self.level = self.mass / count
+        self.largest = min(NOISE_SHARE * self.mass, TIMES_LARGEST * float(small.max(initial=0)))
         light = vector[vector < max(NO_NOISE, fair)]
         self.deviation = float(np.sqrt(light @ light / count))
 
@@ -130,28 +133,29 @@ class _Search:
         self.hierarchy = hierarchy
         self.nodes = nodes
         self.vector = vector
-        self.excess = vector - noise.level
+        self.level = noise.level
         # Row i, column j: i is j or above it.
         self.above = hierarchy.ancestors[nodes][:, nodes].toarray().T
-        bounds = hierarchy.members.indptr
-        under = hierarchy.members.indices
-        self.whole: list[NDArray[np.integer[Any]]] = [
-            under[bounds[node] : bounds[node + 1]] for node in nodes.tolist()
-        ]
-        told = self._told(hierarchy.counts[nodes])
-        over = mass[nodes] - noise.level * hierarchy.counts[nodes]
-        self.worths = over * told
+        line = self.above | self.above.T
+        self.overlap = line | self._share_a_class()
+        self.worths = mass[nodes] - noise.level * hierarchy.counts[nodes]
+        self.worths *= self._told(hierarchy.counts[nodes])
         self._name(noise, mass[nodes])
-        strictly = np.triu(self.above, 1)
         # The last ancestor of each but the root.
+        strictly = np.triu(self.above, 1)
         last = len(nodes) - 1 - np.argmax(strictly[::-1], axis=0)
         self.parents = np.where(strictly.any(axis=0), last, -1).tolist()
-        in_tree = self._masses_in_tree()
-        self.worths_in_tree = in_tree * told
-        depths = strictly.sum(axis=0)
-        one_way = (depths[1:] == depths[self.parents[1:]] + 1).all()
-        self.is_tree = bool(one_way and np.allclose(in_tree, over, rtol=1e-9, atol=1e-12))
+        self.is_tree = bool((self.overlap == line).all())
         self.common: dict[tuple[int, int], int] = {}
+
+    def _share_a_class(self) -> NDArray[np.bool_]:
+        """Whether both of two positions, neither above the other, are above the same class.
+
+        Then some node from which the ways to both lead apart is under both.
+        """
+        parents = np.diff(self.hierarchy.parents.indptr)
+        above = self.hierarchy.ancestors[np.flatnonzero(parents > 1)][:, self.nodes]
+        return np.asarray((above.T @ above).toarray())
 
     def _name(self, noise: _Noise, mass: Doubles) -> None:
         """What is said where a position is named, the node or the class that it is itself."""
@@ -159,48 +163,29 @@ class _Search:
         columns = np.full(len(self.hierarchy), -1)
         columns[self.hierarchy.classes] = np.arange(len(self.vector))
         own = columns[self.nodes]
-        alone = np.where(own >= 0, self.excess[own] * self._told(1), -np.inf)
-        self.unspecified = (sizes > 1) & (alone > self.worths)
+        alone = (self.vector[own] - noise.level) * self._told(1)
+        self.unspecified = (own >= 0) & (sizes > 1) & (alone > self.worths)
         self.sizes = np.where(self.unspecified, 1, sizes)
         self.mass = np.where(self.unspecified, self.vector[own], mass)
-        self.told_named = self._told(self.sizes)
         self.worths_named = np.where(self.unspecified, alone, self.worths)
-        self.named = [*self.whole]
-        for position in np.flatnonzero(self.unspecified).tolist():
-            self.named[position] = own[[position]]
         over = self.mass - noise.level * self.sizes
         enough = (self.mass >= LEAST_MASS) & (over >= noise.most(self.sizes))
         self.likely = enough & (self.worths_named > 0)
+        # Not a node with the same classes under it as a later one.
+        same = np.triu(self.above & (sizes[:, None] == sizes), 1)
+        self.likely &= ~same.any(axis=1)
+        best = int(np.argmax(np.where(self.likely, self.worths_named, 0)))
+        left = 1 - float(self.mass[best]) - noise.mass
+        self.likely &= self.mass >= min(float(self.mass[best]), PRICE * left)
+        self.best = [best] if self.likely[best] else []
 
     def _told(self, sizes: Integers | int) -> Doubles:
         told: Doubles = 1 - np.sqrt(np.asarray(sizes) / len(self.vector))
         return told
 
-    def _masses(self, classes: list[NDArray[np.integer[Any]]], positions: Sequence[int]) -> Doubles:
-        """The excess of the classes of each of ``positions`` that no later position has."""
-        found = np.zeros(len(positions))
-        free = np.ones(len(self.vector), np.bool_)
-        for place in sorted(range(len(positions)), key=positions.__getitem__, reverse=True):
-            under = classes[positions[place]]
-            own = under[free[under]]
-            free[own] = False
-            found[place] = self.excess[own].sum()
-        return found
-
-    def _masses_in_tree(self) -> Doubles:
-        """What is under each position where it has no parent but the last."""
-        mass = self._masses(self.whole, range(len(self.nodes)))
-        for position in range(len(mass) - 1, 0, -1):
-            mass[self.parents[position]] += mass[position]
-        return mass
-
-    def _named_worths(self, positions: list[int]) -> Doubles:
-        """What each of ``positions`` is worth beside the others, before the price."""
-        return np.asarray(self._masses(self.named, positions) * self.told_named[positions])
-
     def worth(self, positions: list[int]) -> float:
-        """What ``positions`` are worth together."""
-        worth = float(self._named_worths(positions).sum())
+        """What ``positions``, no two with a class in common, are worth together."""
+        worth = float(self.worths_named[positions].sum())
         ascending = sorted(positions)
         for place, position in enumerate(ascending[1:], 1):
             last = max(self._common(position, other) for other in ascending[:place])
@@ -214,17 +199,31 @@ class _Search:
             self.common[position, other] = int(np.flatnonzero(shared)[-1])
         return self.common[position, other]
 
+    def _worths_in_tree(self) -> Doubles:
+        """What each position is worth where a class is under its last ancestor only."""
+        bounds = self.hierarchy.members.indptr
+        under = self.hierarchy.members.indices
+        last = np.zeros(len(self.vector), np.int64)
+        for position, node in enumerate(self.nodes.tolist()):
+            last[under[bounds[node] : bounds[node + 1]]] = position
+        mass = np.bincount(last, self.vector - self.level, len(self.nodes))
+        for position in range(len(mass) - 1, 0, -1):
+            mass[self.parents[position]] += mass[position]
+        worths: Doubles = mass * self._told(self.hierarchy.counts[self.nodes])
+        return worths
+
     def best_in_tree(self, k: int) -> list[int]:
         """The k positions at most of most worth, none above another, in a tree.
 
         Exact, by dynamic programming: what is best under a node is the node, or the best of its
         children, j nodes divided among them in every way.
         """
-        worths = np.where(self.unspecified, self.worths_named, self.worths_in_tree)
-        prices = (PRICE * np.maximum(self.worths_in_tree, 0)).tolist()
+        in_tree = self._worths_in_tree()
+        worths = np.where(self.unspecified, self.worths_named, in_tree)
+        prices = (PRICE * np.maximum(in_tree, 0)).tolist()
         # The last is for the root, which has no parent.
-        under: list[_Best] = [[(0.0, ())] for _ in range(len(worths) + 1)]
-        for position in reversed(range(len(worths))):
+        under: list[_Best] = [[(0.0, ())] for _ in range(len(self.nodes) + 1)]
+        for position in reversed(range(len(self.nodes))):
             best = under[position]
             parent = self.parents[position]
             if self.likely[position]:
@@ -235,24 +234,26 @@ class _Search:
         return list(under[-1][-1][1])
 
     def exchanged(self, chosen: list[int], k: int) -> list[int]:
-        """``chosen``, none above another any more, and bettered by one position at a time.
+        """``chosen``, none overlapping another any more, bettered by one position at a time.
 
-        One comes in place of those above and below it and, where there are k others, of the one
+        One comes in place of those that it overlaps and, where there are k others, of the one
         without which the others are worth most.
         """
         kept: list[int] = []
-        for _, node in sorted(zip(-self._named_worths(chosen), chosen, strict=True)):
-            if not self._in_line(node, kept):
+        for _, node in sorted(zip(-self.worths_named[chosen], chosen, strict=True)):
+            if self._apart(node, kept) == kept:
                 kept.append(node)
         best, without, rest = self._with_rest(kept, k)
         improved = True
         while improved:
             improved = False
             for node in np.flatnonzero(self.likely).tolist():
-                line = self._in_line(node, kept)
-                others = [each for each in kept if each not in line] if line else rest
+                others = self._apart(node, kept)
                 # Nothing adds more to others than it is worth alone.
-                most = self.worths_named[others].sum() if line else without
+                most = self.worths_named[others].sum()
+                if others == kept:
+                    others = rest
+                    most = without
                 if most + self.worths_named[node] <= best:
                     continue
                 found = self.worth([*others, node])
@@ -270,19 +271,18 @@ class _Search:
         rests = [[each for each in kept if each != one] for one in kept]
         return best, *max((self.worth(rest), rest) for rest in rests)
 
-    def _in_line(self, node: int, others: list[int]) -> set[int]:
-        """Those of ``others`` that are the node, above or below it."""
-        return {each for each in others if self.above[each, node] or self.above[node, each]}
+    def _apart(self, node: int, others: list[int]) -> list[int]:
+        """Those of ``others`` that have no class in common with the node."""
+        return [each for each in others if not self.overlap[each, node]]
 
     def reading(self, chosen: list[int]) -> Reading:
         """The positions as a reading."""
         positions = np.array(sorted(chosen, key=lambda each: (-self.mass[each], each)), np.int64)
-        columns = np.unique(np.concatenate([[], *(self.named[each] for each in chosen)]))
         return Reading(
             self.nodes[positions],
             self.mass[positions],
             np.log2(len(self.vector)) - np.log2(self.sizes[positions]),
-            float(self.vector[columns.astype(np.int64)].sum()),
+            float(self.mass[positions].sum()),
             self.unspecified[positions],
         )
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from dags import dags
 from hypothesis import given
+from matplotlib.colors import to_rgb
 
 from imnetlib import catalog, course, evaluate, wordnet
-from imnetlib.course import charts
+from imnetlib.course import charts, plots
 from imnetlib.course.charts import hierarchy as drawing
 
 # Two kinds of conifer, three of land, and birds and fish, which nobody sees here.
@@ -35,7 +36,7 @@ def test_pictures_with_several_peaks_are_those_of_different_things_and_no_likely
     hardly = (0.4, 0.3, 0.22, 0.08, 0)
     predictions = predictions_of([PEAKS, sure, PEAKS, conifers, hardly], [SPRUCE, 0, -1, 0, 0])
     (one,) = course.several_peaks(tree, predictions, range(5), 2, 0.6)
-    assert one.row == 0
+    assert (one.id, one.label) == (0, SPRUCE)
     assert (one.named.things, one.listed.things) == (2, 2)
     assert one.named.bits == pytest.approx(np.log2(100 / 3))
     assert one.listed.bits == 0
@@ -43,13 +44,15 @@ def test_pictures_with_several_peaks_are_those_of_different_things_and_no_likely
     assert list(reading.values()) == ["reading", 2.0, "100%", one.named.bits]
     assert list(listed.values()) == ["list", 2.0, "0%", 0.0]
     assert course.mean_told([]) == []
+    assert course.telling([one]) == [one]
+    assert course.telling([]) == []
 
 
 def test_what_is_named_is_told_with_what_it_says_of_the_label():
     tree = wordnet.load(CLASSES)
     predictions = predictions_of([PEAKS], [SPRUCE])
     (one,) = course.several_peaks(tree, predictions, [0], 2, 0.6)
-    assert course.told_in_words(tree, one, SPRUCE).splitlines() == [
+    assert course.told_in_words(tree, one).splitlines() == [
         "Label: spruce.",
         "Reading: conifer (0.52) and geological formation (0.38); 0.10 for anything else.",
         "  That is 2 different things; conifer tells 5.1 bits of the label.",
@@ -84,6 +87,29 @@ def test_nodes_under_several_parents_are_hatched_and_named():
     (text,) = axis.get_legend().get_texts()
     assert text.get_text() == "toy dog: also under domestic animal"
     assert "domestic animal\n0.20 of 0.80" in {text.get_text() for text in axis.texts}
+
+
+def test_a_class_that_is_meant_itself_is_drawn_as_unspecified():
+    """Fir, of which no more was said: no firs under it, and its own cell in the icicle."""
+    tree = wordnet.load(["n11620673", "n11621281", "n11622368", *catalog.wnids_1k()[:97]])
+    p = np.zeros(100)
+    p[[0, 1, 50]] = (0.6, 0.03, 0.37)
+    read = wordnet.explain(tree, p, 3)
+    assert read.unspecified.tolist() == [True, False]
+    raw, drawn = charts.reading(tree, p, read).axes
+    (text, *_) = [text.get_text() for text in drawn.texts if "fir" in text.get_text()]
+    assert text == "fir, unspecified"
+    assert "fir, unspecified" in [label.get_text() for label in raw.get_yticklabels()]
+    assert "amabilis fir" not in {text.get_text() for text in drawn.texts}
+    (axis,) = charts.icicle(tree, p, read).axes
+    orange = [
+        patch.get_height()
+        for patch in axis.patches
+        if patch.get_facecolor()[:3] == to_rgb(plots.ORANGE)
+    ]
+    assert sorted(orange) == pytest.approx([0.37, 0.6])
+    texts = {text.get_text() for text in axis.texts}
+    assert {"fir, unspecified 0.60", "amabilis fir 0.03"} <= texts
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -7,12 +7,31 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from trainings import ENGINES, WNIDS, engine_of
+from trainings import ENGINES, WNIDS, engine_of, has_gpu
 
 from imnetlib import image, pack
 
-collect_ignore = [] if "torch" in ENGINES else ["test_torch.py"]
+MXNET = ("feed", "memory", "mxnet_train", "names", "network", "parity", "params", "published")
+TORCH = ("parity", "torch")
+# They need a framework that may not be installed.
+collect_ignore = [] if has_gpu() else ["test_gpu.py"]
+collect_ignore += [
+    f"test_{name}.py"
+    for framework, names in (("mxnet", MXNET), ("torch", TORCH))
+    for name in names
+    if framework not in ENGINES
+]
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute on the CPU, which gives the same bits each time, also where there is a GPU."""
+    if "torch" in ENGINES and request.path.name != "test_gpu.py":
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -11,7 +11,14 @@ from imnetlib.course.charts.data import (
     size_and_quality,
     until_loaded,
 )
-from imnetlib.course.charts.hierarchy import icicle, neighbourhood, operating_curve, reading, splits
+from imnetlib.course.charts.hierarchy import (
+    compared,
+    icicle,
+    neighbourhood,
+    operating_curve,
+    reading,
+    splits,
+)
 from imnetlib.course.charts.networks import (
     buffers,
     calibration,
@@ -25,8 +32,9 @@ from imnetlib.course.charts.networks import (
 from imnetlib.course.charts.training import crops, hours, learning_curve, losses, rates
 
 __all__ = [
-    "buffers", "calibration", "confusions", "crops", "disk_steps", "download_hours", "hours",
-    "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve", "losses",
-    "memory_in_use", "neighbourhood", "operating_curve", "orders", "parameters", "plans", "rates",
-    "reading", "roofline", "size_and_quality", "splits", "step_memory", "top_k", "until_loaded",
+    "buffers", "calibration", "compared", "confusions", "crops", "disk_steps", "download_hours",
+    "hours", "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve",
+    "losses", "memory_in_use", "neighbourhood", "operating_curve", "orders", "parameters", "plans",
+    "rates", "reading", "roofline", "size_and_quality", "splits", "step_memory", "top_k",
+    "until_loaded",
 ]  # fmt: skip

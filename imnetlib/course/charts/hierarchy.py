@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from imnetlib import wordnet
 from imnetlib.course import plots
+from imnetlib.course.readings import Compared
 from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -61,6 +62,12 @@ def reading(
     _draw_tree(tree, _tree_lines(hierarchy, probabilities, read))
     tree.set_title("Read with WordNet")
     return figure
+
+
+def compared(hierarchy: Hierarchy, one: Compared, picture: plots.Pixels) -> Figure:
+    """A picture under its label, its likeliest classes and its reading."""
+    title = f"Label: {wordnet.class_names(hierarchy)[one.label]}"
+    return reading(hierarchy, one.probabilities, one.reading, picture, title)
 
 
 def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> list[_Line]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,8 +16,11 @@ from imnetlib.engines import Recipe
 
 STYLES = ("-", "--", "-.", ":")
 # What others measured, and what we did.
-BY = ({"facecolor": plots.BLUE}, {"facecolor": plots.ORANGE, "hatch": "//"})
-MEASURED_BY = ("published", "measured by us")
+BY: tuple[dict[str, Any], ...] = (
+    {"facecolor": plots.BLUE},
+    {"facecolor": plots.ORANGE, "hatch": "//"},
+)
+MEASURED_BY: tuple[dict[str, Any], ...] = ("published", "measured by us")
 # More of them than a figure has pixels.
 _MOST_STEPS = 2_000
 

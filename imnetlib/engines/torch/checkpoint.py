@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from imnetlib import image
-from imnetlib.arguments import Floats, PathLike, whole_numbers
+from imnetlib.arguments import Floats, PathLike, require, whole_numbers
 from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.engines.torch.feed import DeviceFeed
 from imnetlib.engines.torch.network import module_of, normalized
@@ -31,6 +31,7 @@ def devices(count: int) -> list[torch.device]:
                 "CPUs"
             )
         own = int(os.environ.get("LOCAL_RANK", 0))
+        require(own < gpus, f"there are {gpus} GPUs: start as many processes", own + 1)
         return [torch.device("cuda", own if count == 1 else number) for number in range(count)]
     kind = "mps" if torch.backends.mps.is_available() else "cpu"
     return [torch.device(kind)] * count

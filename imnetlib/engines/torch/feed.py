@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from imnetlib.arguments import PathLike
 from imnetlib.engines import Recipe
-from imnetlib.loader import Batch, Loader, LoaderProcess
+from imnetlib.loader import Batch, Loader, ProcessLoader
+
+# Threads of each process of a loader that feeds a GPU: more of them wait for one another.
+_THREADS = 4
 
 
 class TensorBatch(dict[str, Any]):
@@ -62,7 +67,7 @@ class Batches(IterableDataset):  # type: ignore[misc]
 class DeviceFeed:
     """Batches of uint8 pictures (n, height, width, 3), on ``device`` where that is a GPU.
 
-    For a GPU the loader has a process of its own, in whose memory the GPU reads: threads in this
+    For a GPU the loader has processes of its own, in whose memory the GPU reads: threads in this
     one would hold up what starts the GPU's work. A training on the CPU shares its cores with the
     loader either way, so there the threads are in this process and nothing is copied.
 
@@ -102,12 +107,14 @@ class DeviceFeed:
             "shard_index": rank,
             "shard_count": world,
         }
-        on_gpu = device.type == "cuda"
-        self.loader: Loader | LoaderProcess
-        self.loader = LoaderProcess(**settings) if on_gpu else Loader(**settings)
-        if isinstance(self.loader, LoaderProcess):
-            _pin(self.loader)
+        self.loader: Loader | ProcessLoader
+        if device.type == "cuda":
+            processes = -(-threads // _THREADS)
+            self.loader = ProcessLoader(processes=processes, **settings)
+            self._pin(self.loader.memory)
             self._stream = torch.cuda.Stream(device)
+        else:
+            self.loader = Loader(**settings)
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -136,16 +143,19 @@ class DeviceFeed:
             copied.record_stream(torch.cuda.current_stream(self.device))
         return dataclasses.replace(batch, images=images, labels=labels)
 
+    def _pin(self, memory: NDArray[Any]) -> None:
+        """Let the GPU read the shared memory itself; else each copy would hold up the program."""
+        runtime = torch.cuda.cudart()
+        status = int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0))
+        if status:
+            raise RuntimeError(f"the loader's memory can't be pinned (CUDA error {status})")
+        self._unpin = partial(runtime.cudaHostUnregister, memory.ctypes.data)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self.device.type == "cuda":
+            self._stream.synchronize()
+            self._unpin()
         self.loader.close()
-
-
-def _pin(loader: LoaderProcess) -> None:
-    """Let the GPU read the shared memory itself; else each copy would hold up the program."""
-    memory = loader.memory
-    status = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
-    if int(status):
-        raise RuntimeError(f"the loader's memory can't be pinned (CUDA error {int(status)})")

@@ -168,9 +168,8 @@ class Replicas:
         """
         count = len(batch.ids) - batch.padding
         began = self._moment()
-        images, labels = self._on_device(batch)
         try:
-            sums = self._learn(images, labels, rate, count)
+            sums = self._learn(*self._on_device(batch), rate, count)
         except torch.OutOfMemoryError as error:
             raise MemoryError(memory.advice(self.start, self.device)) from error
         return _Step(sums, count, began, self._moment())
@@ -279,6 +278,8 @@ class Replicas:
 
     def parameters(self) -> Arrays:
         """The weights, and the mean of all devices' running statistics."""
+        # What follows is no waiting for data.
+        self._ended = None
         weights = {f"arg:{name}": as_array(weight) for name, weight in self.weights.items()}
         statistics = self._all_statistics()
         return weights | {f"aux:{name}": each.mean(axis=0) for name, each in statistics.items()}
