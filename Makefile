@@ -3,13 +3,16 @@ ENV := $(if $(filter imnetlib,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),.venv)
 BIN := $(ENV)/bin
 PROCESSES := -n auto --maxprocesses 4
 PEERS := build/peers
+# make run ENGINE=torch: on PyTorch, which comes into the environment beside the locks.
+export ENGINE
 
-.PHONY: help env env-dev run test test-long lint lab notebooks bench peers lock data
+.PHONY: help env env-dev run test test-torch test-long lint lab notebooks bench peers lock data
 
 help:
-	@echo "make run        run every chapter on the sample, into build/"
+	@echo "make run        run every chapter on the sample, into build/; with ENGINE=torch on PyTorch"
 	@echo "make lab        open the course in JupyterLab"
 	@echo "make test       check style and types, run the tests"
+	@echo "make test-torch install PyTorch, run the tests that it takes part in"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
 	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
 	@echo "make bench      time the library beside its peers"
@@ -25,7 +28,7 @@ env-dev:
 	@bash tools/make_env.sh $(ENV) requirements-dev.lock
 
 run: env
-	@$(BIN)/imnet run
+	@$(BIN)/imnet run $(if $(ENGINE),-p engine $(ENGINE))
 
 lab: env
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
@@ -39,8 +42,15 @@ test: lint
 	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report= -m "not slow"
 	@echo "coverage: $$($(BIN)/coverage report --format=total) % of the lines of imnetlib"
 
+test-torch:
+	@$(MAKE) --no-print-directory env-dev ENGINE=torch
+	@$(BIN)/python -m pytest $(PROCESSES) -m "not slow" tests/engines tests/course/test_published.py \
+	  tests/cli/test_explaining.py $(wildcard tests/chapters/test_chapter_10.py)
+
 test-long: lint
 	@$(BIN)/python -m pytest $(PROCESSES)
+	@$(MAKE) --no-print-directory test-torch
+	@tools/check_without_mxnet.sh
 	@tools/check_bare.sh bookworm
 	@tools/check_bare.sh trixie
 

@@ -61,7 +61,7 @@ def random_arrays(net, size: int = SIZE) -> dict:
 
 def save_as_of_2015(path: Path, arrays: dict) -> None:
     """The arrays in MXNet's first format, from a GPU: no versions, sizes of 32 bits."""
-    data = struct.pack("<3Q", 0x112, 0, len(arrays))
+    data = bytearray(struct.pack("<3Q", 0x112, 0, len(arrays)))
     for array in arrays.values():
         values = array.asnumpy()
         data += struct.pack(f"<{1 + values.ndim}I", values.ndim, *values.shape)

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from imnetlib.course import doctor
 
 EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "parquet")
+TORCH = "torch==2.13.0"
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 
@@ -147,13 +148,15 @@ case "$*" in
   *"pip download"*) {download} ;;
   *"pip install"*) {install} ;;
   *"engines.mxnet"*) {mxnet} ;;
+  *urllib*) {pytorch_index} ;;
 esac
 """
 
 
 def fake_python(**answers: str) -> str:
     """The script of a Python that answers what tools/make_env.sh asks, and installs nothing."""
-    quiet = dict.fromkeys(("unfit", "no_venv", "download", "install", "mxnet"), ":")
+    asked = ("unfit", "no_venv", "download", "install", "mxnet", "pytorch_index")
+    quiet = dict.fromkeys(asked, ":")
     return FAKE_PYTHON.format(**{**quiet, **answers})
 
 
@@ -161,7 +164,7 @@ class TestMakeEnv:
     """tools/make_env.sh on machines that cannot serve: one clear sentence, nothing left behind."""
 
     def run(
-        self, checkout: Path, folder: Path, tools: dict[str, str], *locks: str
+        self, checkout: Path, folder: Path, tools: dict[str, str], *locks: str, engine: str = ""
     ) -> subprocess.CompletedProcess:
         bin_folder = folder / "bin"
         bin_folder.mkdir(exist_ok=True)
@@ -175,7 +178,7 @@ class TestMakeEnv:
             (bin_folder / name).chmod(0o755)
         script = str(checkout / "tools" / "make_env.sh")
         command = [str(bin_folder / "bash"), script, str(folder / "env"), *locks]
-        environment = {**os.environ, "PATH": str(bin_folder)}
+        environment = {**os.environ, "PATH": str(bin_folder), "ENGINE": engine}
         return subprocess.run(command, capture_output=True, text=True, env=environment)
 
     @pytest.mark.parametrize(
@@ -246,16 +249,43 @@ class TestMakeEnv:
             done = self.run(checkout, tmp_path, python)
             assert done.returncode == 0
             assert done.stderr.startswith(
-                "MXNet does not import, so chapters 6 and 7 will not run."
+                "MXNet does not import; make run ENGINE=torch runs the course on PyTorch."
             )
             assert done.stderr.endswith(" no libgomp\n")
 
-    def test_a_machine_without_mxnet_is_told_before_anything_is_installed(
-        self, checkout: Path, tmp_path: Path
-    ):
-        tools = {"uname": "echo Linux aarch64", "python3": fake_python(install="exit 1")}
+    def test_a_machine_without_mxnet_gets_pytorch(self, checkout: Path, tmp_path: Path):
+        log = tmp_path / "log"
+        python = fake_python(install=f'echo "${{@: -1}}" >>{log}')
+        tools = {"uname": "echo Linux aarch64", "python3": python}
         done = self.run(checkout, tmp_path, tools)
-        assert done.stderr.startswith("MXNet has a wheel for Linux on x86-64 only: chapters 6")
+        assert done.stderr == (
+            "MXNet has a wheel for Linux on x86-64 only: on Linux aarch64 the course runs on "
+            "PyTorch.\n"
+        )
+        assert log.read_text().split() == ["requirements.lock", ".", TORCH]
+
+    @pytest.mark.parametrize(
+        ("gpu", "index", "from_there"),
+        [("exit 1", ":", True), (":", ":", False), ("exit 1", "exit 1", False)],
+        ids=["no GPU", "a GPU", "no GPU, PyTorch's index does not answer"],
+    )
+    def test_pytorch_comes_once_beside_the_lock_for_the_gpu_that_is_there(
+        self, checkout: Path, tmp_path: Path, gpu: str, index: str, from_there: bool
+    ):
+        log = tmp_path / "log"
+        python = fake_python(install=f'echo "$@" >>{log}', pytorch_index=index)
+        tools = {"python3": python, "nvidia-smi": gpu}
+        for engine in ("", "mxnet", "torch", "torch", ""):
+            assert self.run(checkout, tmp_path, tools, engine=engine).returncode == 0
+        *_, last = lines = log.read_text().splitlines()
+        assert len(lines) == 3
+        assert last.endswith(TORCH)
+        assert ("--extra-index-url https://download.pytorch.org/whl/cpu" in last) == from_there
+        assert "--constraint" in last
+
+    def test_another_engine_is_refused(self, checkout: Path, tmp_path: Path):
+        done = self.run(checkout, tmp_path, {}, engine="jax")
+        assert (done.returncode, done.stderr) == (2, "ENGINE is mxnet or torch, not jax.\n")
 
 
 class TestLendLibraries:

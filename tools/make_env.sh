@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
 # Bring the environment in folder $1 in line with requirements.lock, and with the locks named after it,
-# making it first where there is none: by a Python that fits and its venv and pip, or by uv.
+# making it first where there is none: by a Python that fits and its venv and pip, or by uv. PyTorch, in no
+# lock since its build depends on the machine, comes with ENGINE=torch, and where MXNet has no wheel.
 # What this run began it removes again when it fails; an environment that was there before is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 env=$1
 python=$env/bin/python
 locks=(requirements.lock "${@:2}")
+machine=$(uname -sm)
+[ "$machine" = "Linux x86_64" ] || ENGINE=${ENGINE:-torch}
+case ${ENGINE:=mxnet} in
+  torch) locks+=(torch) ;;
+  mxnet) ;;
+  *) echo "ENGINE is mxnet or torch, not $ENGINE." >&2; exit 2 ;;
+esac
+torch=$(awk -F'"' '/^torch = / { print $2 }' pyproject.toml)
 
 sum() { # the first lock brings the package itself and NLTK's words
-  if [ "$1" = requirements.lock ]; then
-    cat "$1" pyproject.toml data/nltk_data/corpora/wordnet.zip tools/lend_libraries.py
-  else
-    cat "$1"
-  fi | cksum
+  case $1 in
+    requirements.lock) cat "$1" pyproject.toml data/nltk_data/corpora/wordnet.zip tools/lend_libraries.py ;;
+    torch) echo "$torch" ;;
+    *) cat "$1" ;;
+  esac | cksum
 }
 is_installed() { [ -x "$python" ] && [ "$(cat "$env/.$1.sum" 2>/dev/null)" = "$(sum "$1")" ]; }
 missing=()
@@ -72,13 +81,32 @@ else
 fi
 reach >"$log/out" 2>&1 ||
   stop "No package index answers ($(tail -n 1 "$log/out")): check the network, or what \`pip config list\` shows."
-machine=$(uname -sm)
 [ "$machine" = "Linux x86_64" ] ||
-  echo "MXNet has a wheel for Linux on x86-64 only: chapters 6 and 7 will not run on $machine." >&2
+  echo "MXNet has a wheel for Linux on x86-64 only: on $machine the course runs on PyTorch." >&2
+
+install_torch() { # the build for this machine's GPU, without touching what the lock has brought
+  awk '/^[a-zA-Z0-9]/ { sub(/ *\\$/, ""); print }' requirements.lock >"$log/locked"
+  local for_cpu=https://download.pytorch.org/whl/cpu
+  local beside=(--constraint "$log/locked")
+  if have_uv; then
+    uv pip install --python "$python" --torch-backend auto "${beside[@]}" "$torch" ||
+      uv pip install --python "$python" "${beside[@]}" "$torch"
+    return
+  fi
+  nvidia-smi >/dev/null 2>&1 || [ "$machine" != "Linux x86_64" ] ||
+    ! "$python" -c "import urllib.request as r; r.urlopen('$for_cpu/torch/', timeout=15)" 2>/dev/null ||
+    beside+=(--extra-index-url "$for_cpu")
+  "$python" -m pip install --disable-pip-version-check "${beside[@]}" "$torch"
+}
 
 echo "Installing the environment into $env (about 1.2 GB, a few minutes) …"
 for lock in "${missing[@]}"; do
-  run install --require-hashes -r "$lock"
+  if [ "$lock" = torch ]; then
+    echo "Installing PyTorch, which takes 1 to 7 GB more, by the GPU that it finds …"
+    run install_torch
+  else
+    run install --require-hashes -r "$lock"
+  fi
   [ "$lock" != requirements.lock ] || run install -e .
 done
 cp -R data/nltk_data "$env/" # one of the places where NLTK looks; it follows no links out of there
@@ -86,7 +114,7 @@ made=
 if [ "$machine" = "Linux x86_64" ]; then
   run "$python" tools/lend_libraries.py
   "$python" -c 'import imnetlib.engines.mxnet' 2>"$log/out" || {
-    echo "MXNet does not import, so chapters 6 and 7 will not run. $(tail -n 1 "$log/out")" >&2
+    echo "MXNet does not import; make run ENGINE=torch runs the course on PyTorch. $(tail -n 1 "$log/out")" >&2
     exit 0 # and no sum is written: the next run tries again
   }
 fi

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,7 +37,8 @@ def run(
     """Run CHAPTERS (numbers or names; default: all) and print the result of each.
 
     A parameter -p is for those of the CHAPTERS that have it. The first chapter that fails is the
-    last. Executed notebooks and figures go to the folder --out, else to build/ of the checkout.
+    last. Without CHAPTERS those are left out that need what is not installed. Executed notebooks
+    and figures go to the folder --out, else to build/ of the checkout.
     """
     from imnetlib.course import runner
 
@@ -58,24 +61,35 @@ def run(
     waiting = list(typed)
     while waiting and not failed:
         path = waiting.pop(0)
-        click.echo(f"{path.stem:24}", nl=False)
-        outcome = ""
-        try:
-            if store:
-                done = runner.store_chapter(path, folder)
-            else:
-                done = runner.run_chapter(path, typed[path], folder)
-            outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"
-        except runner.ChapterFailedError as error:
-            failed = path.stem
-            outcome = f"FAILED  {error}"
-        finally:
-            # Ends the line of a chapter that is stopped, too.
-            click.echo(outcome)
+        failed = "" if _ran(path, typed[path], folder, store=store) else path.stem
     click.echo(f"Executed notebooks and figures: {folder}")
     if failed:
         rest = f"; not run: {', '.join(path.stem for path in waiting)}" if waiting else ""
         raise click.ClickException(f"{failed} failed{rest}")
+
+
+def _ran(path: Path, given: Mapping[str, Any], folder: Path, *, store: bool) -> bool:
+    """Run a chapter, with a line about it; whether it did not fail."""
+    from imnetlib.course import runner
+
+    click.echo(f"{path.stem:24}", nl=False)
+    outcome = ""
+    try:
+        if lacks := runner.lacking(path):
+            outcome = f"  left out: {lacks}"
+            return True
+        if store:
+            done = runner.store_chapter(path, folder)
+        else:
+            done = runner.run_chapter(path, given, folder)
+        outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"
+    except runner.ChapterFailedError as error:
+        outcome = f"FAILED  {error}"
+        return False
+    finally:
+        # Ends the line of a chapter that is stopped, too.
+        click.echo(outcome)
+    return True
 
 
 def _from_here(name: str, value: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imnetlib.wordnet import Hierarchy
 
 _ARRAYS = (".npy", ".npz")
+ENGINE = click.Choice(["mxnet", "torch"])
 _WIDTH = 30
 # Classes under a node that are shown, and the least probability of one.
 _PARTS = 3
@@ -28,6 +29,7 @@ _LEAST = 0.005
 @click.argument("files", nargs=-1, required=True, type=EXISTING)
 @click.option("--classes", type=EXISTING_FILE, help="The wnid of each column of the predictions.")
 @click.option("--network", type=EXISTING_FOLDER, help="A trained or published network, for images.")
+@click.option("--engine", type=ENGINE, help="What runs it, where both are installed.")
 @click.option("--logits", is_flag=True, help="Take the softmax of the predictions first.")
 @click.option("-k", "--k", type=POSITIVE, default=5, help="Nodes at most for each image.")
 @click.option("--theta", type=click.FloatRange(0, 1), help="Give also one answer of this mass.")
@@ -53,7 +55,7 @@ def explain(files: Sequence[Path], network: Path | None, classes: Path | None, *
     if images and network is None:
         raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
     if images and network is not None:
-        failed = _tell_images(teller, images, network)
+        failed = _tell_images(teller, images, network, how["engine"] or "")
     if failed:
         click.echo(f"{failed:,} of {len(images):,} images cannot be read", err=True)
         sys.exit(LEFT_OUT)
@@ -79,22 +81,14 @@ def _rows(
     return wnids, evaluate.softmax(rows) if logits or outputs.logits else rows, more
 
 
-def _tell_images(teller: _Teller, images: Sequence[Path], folder: Path) -> int:
+def _tell_images(teller: _Teller, images: Sequence[Path], folder: Path, engine: str) -> int:
     """Tell each image by the network in ``folder``; the number of those that cannot be read."""
-    from imnetlib import engines
-    from imnetlib.engines.mxnet import checkpoint, published
+    from imnetlib import course, engines
     from imnetlib.image import ImageError
 
-    graphs = {path.name.removesuffix("-symbol.json") for path in folder.glob("*-symbol.json")}
-    trained = engines.networks_in(folder)
-    names = set(trained or graphs)
-    if len(names) != 1:
-        there = ", ".join(sorted(names)) or "none"
-        raise ValueError(f"{folder}: --network takes a folder of one network; there: {there}")
-    load = engines.load_checkpoint if trained else published.load
-    network: engines.Checkpoint | published.Published = load(folder, names.pop())
+    network = engines.load_network(folder)
     teller.load(network.wnids)
-    predict = checkpoint.image_predictor(network)
+    predict = course.engine(engine).checkpoint.image_predictor(network)
     failed = 0
     for path in images:
         try:

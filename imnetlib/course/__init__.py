@@ -7,6 +7,7 @@ never meets this package.
 from imnetlib.course.aws import Cloud, open_cloud
 from imnetlib.course.engines import Engine, engine
 from imnetlib.course.exercises import check
+from imnetlib.course.gpus import unused_gpu
 from imnetlib.course.judging import (
     accuracy_row,
     calibration_table,
@@ -63,5 +64,5 @@ __all__ = [
     "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
     "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
     "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
-    "validation_images", "verdicts", "weakest_table",
+    "unused_gpu", "validation_images", "verdicts", "weakest_table",
 ]  # fmt: skip

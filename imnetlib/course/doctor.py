@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,12 +16,19 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from imnetlib.course.engines import ENGINES
+from imnetlib.course.gpus import Framework, framework, gpus_of_driver, names_of, way_to_use
 from imnetlib.course.root import CHECKOUT
 
 LOCK = CHECKOUT / "requirements.lock"
 MXNET_HAS_A_WHEEL = sys.platform == "linux" and platform.machine() == "x86_64"
 # The sample, its folders, its shards and the executed notebooks.
 DISK_NEEDED = 3 * 10**9
+_NO_WHEEL = "no wheel for this platform: the course runs on PyTorch"
+_REMEDIES = {
+    "mxnet": f"where its library lacks another: {sys.executable} tools/lend_libraries.py",
+    "torch": "make run ENGINE=torch installs it anew",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class Diagnosis:
 
 def diagnose(root: Path) -> list[Diagnosis]:
     """Every check, in the order in which to mend things; runs will write to the folder ``root``."""
-    return [_python(), *_packages(), _mxnet(), _kernel(), _cores(), _writable(root), _disk(root)]
+    own = [_kernel(), _cores(), _writable(root), _disk(root)]
+    return [_python(), *_packages(), *_engines(), *own]
 
 
 def _python() -> Diagnosis:
@@ -48,7 +56,7 @@ def _python() -> Diagnosis:
 
 
 def _packages() -> Iterator[Diagnosis]:
-    """A check for each direct dependency of the course on this platform."""
+    """A check for each direct dependency of the course on this platform, the engines aside."""
     locked = locked_versions(LOCK)
     extras = importlib.metadata.metadata("imnetlib").get_all("Provides-Extra") or []
     names: dict[str, None] = {}
@@ -56,7 +64,9 @@ def _packages() -> Iterator[Diagnosis]:
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
             names[requirement.name] = None
-    for name in filter(locked.__contains__, names):
+    for name in names:
+        if name not in locked or name in ENGINES:
+            continue
         yield _package(name, locked[name])
 
 
@@ -82,17 +92,31 @@ def _package(name: str, wanted: str) -> Diagnosis:
     return Diagnosis(name, version == wanted, version, remedy)
 
 
-def _mxnet() -> Diagnosis:
-    """Import MXNet in another process, which a wheel unfit for the processor would kill."""
-    if not MXNET_HAS_A_WHEEL:
-        found = "no wheel for this platform: chapters 6 and 7 need Linux on x86-64"
-        return Diagnosis("MXNet imports", True, found)
-    code = "from imnetlib.engines.mxnet import mx; print(mx.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines() or [f"exit status {done.returncode}"]
-    found = lines[0] if done.returncode == 0 else lines[-1]
-    remedy = f"where its library lacks another: {sys.executable} tools/lend_libraries.py"
-    return Diagnosis("MXNet imports", done.returncode == 0, found, remedy)
+def _engines() -> Iterator[Diagnosis]:
+    """The GPUs, and for each framework its build and whether it can use them; one has to be there.
+
+    It takes seconds: the frameworks are imported.
+    """
+    gpus = gpus_of_driver()
+    installed = [name for name in ENGINES if importlib.util.find_spec(name)]
+    found = {name: framework(name) for name in installed}
+    usable = {name: about for name, about in found.items() if isinstance(about, Framework)}
+    for name, title in ENGINES.items():
+        about = found.get(name, "")
+        if isinstance(about, Framework):
+            yield Diagnosis(title, True, f"{about.version}, {about.build}, GPUs: {about.gpus}")
+        elif name in found:
+            yield Diagnosis(title, False, f"it cannot be imported: {about}", _REMEDIES[name])
+        else:
+            told = "not installed" if name == "torch" or MXNET_HAS_A_WHEEL else _NO_WHEEL
+            yield Diagnosis(title, bool(usable), told, "make run ENGINE=torch brings PyTorch")
+    if not gpus:
+        yield Diagnosis("GPU", True, "none that a driver sees")
+        return
+    told = f"{names_of(gpus)}, driver {gpus[0].driver}"
+    users = [ENGINES[name] for name, about in usable.items() if about.gpus]
+    used = f"used by {' and '.join(users)}" if users else "no framework as installed can use it"
+    yield Diagnosis("GPU", bool(users), f"{told}; {used}", way_to_use(gpus))
 
 
 def _kernel() -> Diagnosis:

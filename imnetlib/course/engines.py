@@ -9,7 +9,7 @@ from typing import Any
 
 from imnetlib.arguments import require
 
-ENGINES = ("mxnet", "torch")
+ENGINES = {"mxnet": "MXNet", "torch": "PyTorch"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
+import json
 import os
 import re
 import tempfile
@@ -27,6 +29,8 @@ _RULE = re.compile(
     rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}|a multiple of (\d+)"
     r"|([\w-]+(?:, [\w-]+)* or [\w-]+))\)$"
 )
+# What a chapter may need beside the lock.
+_NEEDS = {"torch": "needs PyTorch, make run ENGINE=torch"}
 
 
 class ChapterFailedError(RuntimeError):
@@ -45,7 +49,8 @@ class Outcome:
 def find_chapters(names: Sequence[str]) -> list[Path]:
     """The notebooks of ``names`` ("4", "04", "04_recordio_packing"; all for none) in course order.
 
-    ValueError where there is no such chapter, or no chapter at all.
+    ValueError where there is no such chapter, or no chapter at all, and for a named one that needs
+    what is not installed.
     """
     chapters = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not chapters:
@@ -59,8 +64,20 @@ def find_chapters(names: Sequence[str]) -> list[Path]:
         if not named:
             known = ", ".join(path.stem for path in chapters)
             raise ValueError(f"There is no chapter {name!r}. The chapters: {known}")
+        if lacks := lacking(named[0]):
+            raise ValueError(f"{named[0].stem} {lacks}")
         chosen.update(named)
     return sorted(chosen) if names else chapters
+
+
+def lacking(chapter: PathLike) -> str:
+    """What a chapter needs and this environment lacks, with the way out; "" where it can run.
+
+    A chapter says so in its metadata, ``"imnetlib": {"needs": "torch"}``.
+    """
+    notebook = json.loads(Path(chapter).read_text(encoding="utf-8"))
+    needed = notebook["metadata"].get("imnetlib", {}).get("needs", "")
+    return "" if not needed or importlib.util.find_spec(needed) else _NEEDS[needed]
 
 
 def typed_parameters(
@@ -220,11 +237,15 @@ def store_chapter(chapter: PathLike, folder: PathLike) -> Outcome:
 
 
 def clean(notebook: Any) -> Any:
-    """``notebook`` without timestamps, papermill's notes and random ids, with its source's hash."""
+    """``notebook`` without timestamps, papermill's notes and random ids, with its source's hash.
+
+    What it needs stays.
+    """
+    kept = {k: v for k, v in notebook.metadata.get("imnetlib", {}).items() if k == "needs"}
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "imnetlib": {"source_sha256": source_hash(notebook)},
+        "imnetlib": {**kept, "source_sha256": source_hash(notebook)},
     }
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"

@@ -125,9 +125,9 @@ def claims_of(chapter: int) -> Any:
 
 
 def mxnet() -> Any:
-    """MXNet; where it has no wheel, None and a line that says so (chapter 4)."""
+    """MXNet; where it is not installed, None and a line that says so (chapter 4)."""
     if importlib.util.find_spec("mxnet") is None:
-        print("MXNet has no wheel for this platform")
+        print("MXNet is not installed here: it has a wheel for Linux on x86-64 only")
         return None
     from imnetlib.engines.mxnet import mx
 

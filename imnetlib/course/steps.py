@@ -6,23 +6,20 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from imnetlib import catalog, engines, evaluate, image, pack, recordio
 from imnetlib.arguments import Integers, PathLike
 from imnetlib.course import sample
-from imnetlib.course.root import Root, open_root
+from imnetlib.course.engines import engine as engine_of
+from imnetlib.course.root import CHECKOUT, Root, open_root
 from imnetlib.course.ways import PARTS, Part, training_and_validation
-from imnetlib.engines import Checkpoint, Recipe
+from imnetlib.engines import Checkpoint, Recipe, Trained
 from imnetlib.evaluate import Predictions
 from imnetlib.files import file_crc32, listed_names, write_atomically
 from imnetlib.pack import ImageList
-
-# MXNet is not installed everywhere: its engine is imported where it is called.
-if TYPE_CHECKING:
-    from imnetlib.engines.mxnet.published import Published
 
 Step = Literal["mirror", "archives", "records", "checkpoint", "predictions"]
 
@@ -36,30 +33,31 @@ QUALITY = 90
 SHARDS = 4
 SEED = 100
 RECORDS = f"{RESIZE}px-q{QUALITY}-{SHARDS}shards"
+# What chapter 7 has made of the sample, for readers who go on without training.
+SHIPPED = CHECKOUT / "data" / "network"
 
 
-def prepare(root: str, needs: Step, network: str = "", outputs: str = "") -> Root:
+def prepare(root: str, needs: Step, network: str = "", outputs: str = "", engine: str = "") -> Root:
     """Open ``root`` and see to it that what a chapter needs is there.
 
     In a sample root whatever is missing is built, as the earlier chapters would have built it. In
     any other root nothing is built: FileNotFoundError says which chapter to run first. ValueError
     names a list, shards, a network or predictions that are incomplete or do not fit the classes of
     the root. ``network``, ``outputs``: whose checkpoint or predictions, as in
-    ``prediction_folder``; only chapter 7's network is built.
+    ``prediction_folder``; only chapter 7's network is built, or the repository's own taken in its
+    place, which is said. ``engine``: as in ``course.engine``.
     """
     opened = open_root(root)
     wanted = network or RECIPE.network
     if needs == "predictions":
         wanted = prediction_folder(opened, network, outputs).name
     if opened.is_sample and (needs not in _BY_NETWORK or wanted == RECIPE.network):
-        _build(opened, needs)
+        _build(opened, needs, engine)
     elif opened.is_sample:
         _require_network(opened, wanted, needs)
-        _build(opened, "records")
+        _build(opened, "records", engine)
     if needs == "archives" and opened.way == "archives":
-        _require(opened.training_archive, chapter=1)
-        for archive in opened.dataset.archives[1:]:
-            _require(opened.archives / archive.name, chapter=1)
+        _require_archives(opened)
     if needs in ("records", *_BY_NETWORK):
         _require(opened.records, chapter=4)
         path = opened.lists / "train.lst"
@@ -72,21 +70,22 @@ def prepare(root: str, needs: Step, network: str = "", outputs: str = "") -> Roo
     return opened
 
 
+def _require_archives(root: Root) -> None:
+    _require(root.training_archive, chapter=1)
+    for archive in root.dataset.archives[1:]:
+        _require(root.archives / archive.name, chapter=1)
+
+
 def _require_network(root: Root, network: str, needs: Step) -> None:
     """FileNotFoundError where there is no such checkpoint, or none of its predictions."""
+    folder = _network_folder(root, network)
+    if folder == SHIPPED:
+        print(f"The network is data/network/{network}: chapter 7 trains one of this root's own")
     if needs == "predictions":
         _require(root.predictions / network / pack.CLASSES, chapter=8)
         return
-    _require(root.checkpoints, chapter=7)
-    graphs = root.checkpoints.glob("*-symbol.json")
-    there = {path.name.removesuffix("-symbol.json") for path in graphs}
-    there |= engines.networks_in(root.checkpoints)
-    if network not in there:
-        raise FileNotFoundError(
-            f"{root.checkpoints} has no network {network!r} (there are "
-            f"{listed_names(there) or 'none'}): train it by chapter 7, or put the files of a "
-            "published one there"
-        )
+    _require(folder, chapter=7)
+    engines.require_network(folder, network)
 
 
 def _require(path: Path, chapter: int) -> None:
@@ -94,7 +93,7 @@ def _require(path: Path, chapter: int) -> None:
         raise FileNotFoundError(f"{path} is missing: run chapter {chapter} with this root first")
 
 
-def _build(root: Root, needs: Step) -> None:
+def _build(root: Root, needs: Step, engine: str) -> None:
     """Build what is missing, going back only as far as needed."""
     # A sample of other counts may have been put there.
     if needs in ("mirror", "archives") and not sample.is_finished(root.mirror):
@@ -102,15 +101,15 @@ def _build(root: Root, needs: Step) -> None:
     if needs == "archives":
         _fetch(root)
     elif needs == "records" and not any(map(_is_packed, root.records.glob("*"))):
-        _build(root, "archives")
+        _build(root, "archives", engine)
         _pack(root)
     elif needs == "checkpoint":
-        _build(root, "records")
-        if not _is_trained(root):
-            _train(root)
+        _build(root, "records", engine)
+        if not _is_trained(root) and _network_folder(root, RECIPE.network) != SHIPPED:
+            _train(root, engine)
     elif needs == "predictions":
-        _build(root, "checkpoint")
-        predict(root, records=_default_records(root))
+        _build(root, "checkpoint", engine)
+        predict(root, records=_default_records(root), engine=engine)
 
 
 def _fetch(root: Root) -> None:
@@ -208,31 +207,39 @@ def _is_trained(root: Root) -> bool:
     return is_finished or recipe != dataclasses.asdict(RECIPE)
 
 
-def _train(root: Root) -> None:
-    from imnetlib.engines.mxnet.train import train
+def _network_folder(root: Root, network: str) -> Path:
+    """The root's checkpoints; for a sample that has not trained chapter 7's network, the shipped.
 
+    That one is of the sample's own classes only.
+    """
+    if not root.is_sample or network != RECIPE.network or _is_trained(root):
+        return root.checkpoints
+    shipped = engines.describe_checkpoint(SHIPPED, network)
+    return SHIPPED if shipped.get("wnids") == list(root.wnids) else root.checkpoints
+
+
+def _train(root: Root, engine: str) -> None:
     records = _default_records(root)
     images = shards(root, "train", records)
-    train(RECIPE, root.wnids, images, shards(root, "validation", records), root.checkpoints)
+    held_out = shards(root, "validation", records)
+    engine_of(engine).train.train(RECIPE, root.wnids, images, held_out, root.checkpoints)
 
 
-def trained(root: Root, network: str = RECIPE.network) -> Checkpoint | Published:
+def trained(root: Root, network: str = RECIPE.network) -> Trained:
     """The trained ``network``, or a published one that was put among the root's checkpoints.
 
     ValueError if it is not finished, or not of this root's classes. A published network, three
     files such as Inception-symbol.json, Inception-0009.params and synset.txt, has its own classes.
+    In a sample root without chapter 7's network it is the repository's.
     """
-    from imnetlib.engines.mxnet import published
-
-    own = network in engines.networks_in(root.checkpoints)
-    if not own and (root.checkpoints / f"{network}-symbol.json").exists():
-        return published.load(root.checkpoints, network)
-    loaded = engines.load_checkpoint(root.checkpoints, network)
-    path = root.checkpoints / network
-    catalog.verify_classes(loaded.wnids, root.wnids, path)
-    if not loaded.finished:
-        epochs = f"{len(loaded.history)} of {loaded.recipe.epochs} epochs"
-        raise ValueError(f"{path} has had {epochs}: run chapter 7 again, it goes on from there")
+    folder = _network_folder(root, network)
+    loaded = engines.load_network(folder, network)
+    if isinstance(loaded, Checkpoint):
+        path = folder / network
+        catalog.verify_classes(loaded.wnids, root.wnids, path)
+        if not loaded.finished:
+            epochs = f"{len(loaded.history)} of {loaded.recipe.epochs} epochs"
+            raise ValueError(f"{path} has had {epochs}: run chapter 7 again, it goes on from there")
     return loaded
 
 
@@ -258,28 +265,23 @@ def prediction_folder(root: Root, network: str = "", outputs: PathLike = "") -> 
 
 
 def predict(
-    root: Root, network: str = RECIPE.network, records: str = "", threads: int = 2
+    root: Root, network: str = RECIPE.network, records: str = "", threads: int = 2, engine: str = ""
 ) -> Predictions:
     """What ``network`` predicts for each validation image, kept under the root.
 
     Labels are columns of the network, by wnid. Predictions of the same weights and the same shards
-    are not made again; those of earlier weights are replaced.
+    are not made again, by whichever ``engine`` they were made; those of earlier weights are
+    replaced.
     """
-    from imnetlib.engines.mxnet import checkpoint, published
-
     loaded = trained(root, network)
     paths = shards(root, "validation", records)
-    if isinstance(loaded, published.Published):
-        made_by = loaded.source
-    else:
-        made_by = _network_source(root, network)
-    source = f"{made_by} {recordio.fingerprint(paths):08x}"
+    source = f"{_made_by(root, network, loaded)} {recordio.fingerprint(paths):08x}"
     folder = prediction_folder(root, network)
     if _source_of(folder) == source:
         return Predictions.load(folder)
     count = sum(len(recordio.read_index(path.with_suffix(".idx"))[0]) for path in paths)
-    batches = published.relabel(
-        checkpoint.predict(loaded, paths, threads), root.wnids, loaded.wnids
+    batches = engines.relabel(
+        engine_of(engine).checkpoint.predict(loaded, paths, threads), root.wnids, loaded.wnids
     )
     return evaluate.save_predictions(folder, loaded.wnids, batches, count, source)
 
@@ -333,9 +335,14 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
     return evaluate.save_predictions(folder, wnids, batches, rows, source)
 
 
+def _made_by(root: Root, network: str, loaded: Trained) -> str:
+    return _network_source(root, network) if isinstance(loaded, Checkpoint) else loaded.source
+
+
 def _network_source(root: Root, network: str) -> str:
     """A network's name and the checksum of its weights; the name alone where there are none."""
-    files: dict[str, int] = engines.describe_checkpoint(root.checkpoints, network).get("files", {})
+    folder = _network_folder(root, network)
+    files: dict[str, int] = engines.describe_checkpoint(folder, network).get("files", {})
     checksums = [f"{crc:08x}" for name, crc in files.items() if name.endswith(".params")]
     return " ".join([network, *checksums])
 
@@ -353,7 +360,8 @@ def predicted(root: Root, network: str = "", outputs: PathLike = "") -> Predicti
         raise ValueError(f"{folder} has no class of this root: make the predictions again")
     if predictions.labels.max() < 0:
         raise ValueError(f"{folder} has no image of one of its classes: nothing to judge")
-    is_here = bool(engines.describe_checkpoint(root.checkpoints, folder.name))
+    network_folder = _network_folder(root, folder.name)
+    is_here = bool(engines.describe_checkpoint(network_folder, folder.name))
     if is_here and not predictions.source.startswith(_network_source(root, folder.name)):
         raise ValueError(f"{folder} is of an earlier {folder.name}: run chapter 8 again")
     path = root.lists / "validation.lst"

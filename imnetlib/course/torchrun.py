@@ -20,7 +20,7 @@ def torchrun(program: PathLike, *arguments: PathLike, processes: int) -> str:
     require(processes >= 1, "processes are 1 or more", processes)
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     local = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    command = [*launcher, *local, *map(os.fspath, (program, *arguments))]
+    command = [*launcher, *local, *map(str, (program, *arguments))]
     threads = max(1, (os.cpu_count() or 1) // processes)
     with subprocess.Popen(
         command,

@@ -5,6 +5,7 @@ from imnetlib.engines.checkpoint import describe as describe_checkpoint
 from imnetlib.engines.checkpoint import load as load_checkpoint
 from imnetlib.engines.checkpoint import networks as networks_in
 from imnetlib.engines.checkpoint import save as save_checkpoint
+from imnetlib.engines.finding import load_network, require_network
 from imnetlib.engines.inception import (
     Block,
     Convolution,
@@ -18,6 +19,14 @@ from imnetlib.engines.inception import (
 )
 from imnetlib.engines.params import read_params, write_params
 from imnetlib.engines.planner import MATCH_RANGE, Plan, Step, in_use, lifetimes, plan
+from imnetlib.engines.prediction import relabel
+from imnetlib.engines.published import (
+    Published,
+    Trained,
+    load_published,
+    no_network,
+    verify_published,
+)
 from imnetlib.engines.recipe import Recipe
 from imnetlib.engines.training import DivergedError, fine_tuned, read_log, untrained
 
@@ -30,24 +39,32 @@ __all__ = [
     "Epoch",
     "Network",
     "Plan",
+    "Published",
     "Recipe",
     "Stem",
     "Step",
+    "Trained",
     "convolutions",
     "describe_checkpoint",
     "fine_tuned",
     "in_use",
     "lifetimes",
     "load_checkpoint",
+    "load_network",
+    "load_published",
     "network",
     "networks_in",
+    "no_network",
     "parameter_count",
     "parameter_shapes",
     "plan",
     "read_log",
     "read_params",
+    "relabel",
+    "require_network",
     "require_size",
     "save_checkpoint",
     "untrained",
+    "verify_published",
     "write_params",
 ]  # fmt: skip

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from making import encoded, imnet, photo, write_shard
 from publishing import as_of_2015, publish, random_arrays, tiny
+from trainings import ENGINES
 
 from imnetlib import evaluate
-from imnetlib.engines import Recipe, save_checkpoint, untrained
-from imnetlib.engines.mxnet import checkpoint, published
+from imnetlib.engines import Recipe, load_published, save_checkpoint, untrained
+from imnetlib.engines.mxnet import checkpoint
 
 # Fir, amabilis fir, spruce, valley, bridge; of 12 classes, so that a node tells something.
 WNIDS = (
@@ -85,11 +86,13 @@ def test_what_chapter_8_wrote_names_its_own_classes(folder: Path):
     assert "valley" not in done.output
 
 
-def test_images_are_told_by_a_network(folder: Path):
+@pytest.mark.parametrize("engine", [(), *(("--engine", name) for name in ENGINES)])
+def test_images_are_told_by_a_network(folder: Path, engine: tuple[str, ...]):
     save_checkpoint(untrained(Recipe(), WNIDS), folder / "network")
     (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
     (folder / "b.jpg").write_bytes(b"no image")
-    done = imnet("explain", folder / "a.jpg", folder / "b.jpg", "--network", folder / "network")
+    images = (folder / "a.jpg", folder / "b.jpg")
+    done = imnet("explain", *images, "--network", folder / "network", *engine)
     assert done.exit_code == 3
     assert f"{folder}/a.jpg\n" in done.stdout
     assert f"{folder}/b.jpg: it is no image" in done.stderr
@@ -116,7 +119,7 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
     for name, image in zip(("a.jpg", "b.JPEG"), data, strict=True):
         (folder / name).write_bytes(image)
     shard = write_shard(folder / "a.rec", [0, 1], data)
-    ((probabilities, _, _),) = checkpoint.predict(published.load(network), [shard])
+    ((probabilities, _, _),) = checkpoint.predict(load_published(network), [shard])
     done = imnet(
         "explain", folder / "a.jpg", folder / "b.JPEG", "--network", network, "--json", "--theta", 0
     )
@@ -140,7 +143,7 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
     [
         (["p.npy"], "p.npy: give --classes, the wnid of each column"),
         (["a.jpg"], "a.jpg: for images give --network, the folder of a network"),
-        (["a.jpg", "--network", "."], "--network takes a folder of one network; there: none"),
+        (["a.jpg", "--network", "."], ". is no folder of one network; there: none"),
         (["p.npy", "--classes", "two.txt"], "p.npy has 12 columns and two.txt 2 classes: give the"),
         (["bad.npy", "--classes", "synset.txt"], "bad.npy row 0: row 0: the outputs sum to 12"),
         (["p.npy", "--classes", "names.txt"], "'name0' is no noun of WordNet 3.0"),

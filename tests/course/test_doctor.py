@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,14 +14,16 @@ from click.testing import CliRunner
 
 from imnetlib.cli import main
 from imnetlib.course import doctor
+from imnetlib.course.gpus import Framework, Gpu
 
-mxnet = functools.cache(doctor._mxnet)
+H100 = Gpu("NVIDIA H100", "550.54", 9.0)
+framework = functools.cache(doctor.framework)
 
 
 @pytest.fixture(autouse=True)
-def mxnet_is_imported_once(monkeypatch: pytest.MonkeyPatch):
-    """It takes seconds, and none of these tests changes the answer."""
-    monkeypatch.setattr(doctor, "_mxnet", mxnet)
+def frameworks_are_imported_once(monkeypatch: pytest.MonkeyPatch):
+    """It takes seconds, and few of these tests change the answer."""
+    monkeypatch.setattr(doctor, "framework", framework)
 
 
 def failed(root: Path) -> list[doctor.Diagnosis]:
@@ -63,6 +66,55 @@ def test_doctor_reports_a_package_that_is_not_there(
     monkeypatch.setattr(importlib.metadata, "version", version)
     (wrong,) = failed(tmp_path)
     assert (wrong.name, wrong.found) == ("papermill", "not installed")
+
+
+def engines_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpus: list[Gpu], **found: object):
+    """What is told of the engines where these are installed, and the machine has these GPUs."""
+    monkeypatch.setattr(doctor, "gpus_of_driver", lambda: gpus)
+    monkeypatch.setattr(doctor, "framework", found.__getitem__)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found.get(name))
+    checks = {check.name: check for check in doctor.diagnose(tmp_path)}
+    return [checks[name] for name in ("MXNet", "PyTorch", "GPU")]
+
+
+def test_doctor_tells_the_engines_and_who_uses_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    mxnet = Framework("1.9.1", "CPU build", 0)
+    torch = Framework("2.13.0", "build for CUDA 13.0", 2)
+    checks = engines_of(monkeypatch, tmp_path, [H100] * 2, mxnet=mxnet, torch=torch)
+    assert [(check.ok, check.found) for check in checks] == [
+        (True, "1.9.1, CPU build, GPUs: 0"),
+        (True, "2.13.0, build for CUDA 13.0, GPUs: 2"),
+        (True, "2 × NVIDIA H100, driver 550.54; used by PyTorch"),
+    ]
+    *_, gpu = engines_of(monkeypatch, tmp_path, [H100], mxnet=mxnet)
+    assert (gpu.ok, gpu.found) == (
+        False,
+        "NVIDIA H100, driver 550.54; no framework as installed can use it",
+    )
+    assert gpu.remedy.startswith("make run ENGINE=torch installs PyTorch's CUDA build; MXNet's GPU")
+
+
+def test_doctor_wants_one_engine_and_says_how_to_mend_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    torch = Framework("2.13.0", "CPU build", 0)
+    checks = engines_of(monkeypatch, tmp_path, [], torch=torch)
+    assert [(check.ok, check.found) for check in checks] == [
+        (True, "not installed"),
+        (True, "2.13.0, CPU build, GPUs: 0"),
+        (True, "none that a driver sees"),
+    ]
+    mxnet, torch_check, _ = engines_of(monkeypatch, tmp_path, [])
+    assert (mxnet.ok, torch_check.ok) == (False, False)
+    assert mxnet.remedy == "make run ENGINE=torch brings PyTorch"
+    mxnet, *_ = engines_of(monkeypatch, tmp_path, [], mxnet="OSError: libgomp.so.1", torch=torch)
+    assert (mxnet.ok, mxnet.found) == (False, "it cannot be imported: OSError: libgomp.so.1")
+    assert "tools/lend_libraries.py" in mxnet.remedy
+    monkeypatch.setattr(doctor, "MXNET_HAS_A_WHEEL", False)
+    mxnet, *_ = engines_of(monkeypatch, tmp_path, [], torch=torch)
+    assert (mxnet.ok, mxnet.found) == (True, doctor._NO_WHEEL)
 
 
 def test_doctor_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making import encoded, photo, tree
+from trainings import ENGINES
 
 from imnetlib import course, evaluate
 from imnetlib.course import steps
@@ -53,9 +54,11 @@ def publish(root: Root) -> None:
     (root.checkpoints / "synset.txt").write_text("".join(lines))
 
 
-def test_a_published_network_is_found_and_its_labels_are_its_columns(root: Root):
+@pytest.mark.parametrize("engine", ["", *ENGINES])
+def test_a_published_network_is_found_and_its_labels_are_its_columns(root: Root, engine: str):
     publish(root)
-    made = course.predict(root, "Inception")
+    shutil.rmtree(root.predictions, ignore_errors=True)
+    made = course.predict(root, "Inception", engine=engine)
     assert made.wnids == COLUMNS
     # Four of each class: the second has no column.
     assert np.bincount(made.labels + 1).tolist() == [4, 4, 0, 4]

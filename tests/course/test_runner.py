@@ -39,10 +39,11 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(path: Path, *sources: str, parameters: str = PARAMETERS) -> None:
+def write(path: Path, *sources: str, parameters: str = PARAMETERS, needs: str = "") -> None:
     declared = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     cells = [declared, *map(nbformat.v4.new_code_cell, sources)]
     metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    metadata |= {"imnetlib": {"needs": needs}} if needs else {}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
 
 
@@ -169,6 +170,22 @@ def test_the_first_chapter_that_fails_is_the_last(course: Path):
     assert not (course / "build" / "notebooks" / "03_third.ipynb").exists()
 
 
+def test_of_all_chapters_one_is_left_out_that_needs_what_is_not_there(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runner, "_NEEDS", {"no_such": "needs no_such, get it"})
+    write(course / "02_second.ipynb", "print(0)", needs="no_such")
+    write(course / "03_third.ipynb", "print(0)", needs="json")
+    done = CliRunner().invoke(main, ["run", "-p", "workers", "3"])
+    assert done.exit_code == 0, done.output
+    second, third = (line.split() for line in done.output.splitlines()[1:3])
+    assert second == ["02_second", "left", "out:", "needs", "no_such,", "get", "it"]
+    assert third[0] == "03_third"
+    done = CliRunner().invoke(main, ["run", "3", "2"])
+    assert done.exit_code == 2
+    assert "Error: 02_second needs no_such, get it" in done.output
+
+
 @pytest.mark.parametrize("there", [None, "", "file"])
 @pytest.mark.parametrize("given", ["", "source"])
 def test_a_new_root_says_what_it_gets(course: Path, tmp_path: Path, there: str | None, given: str):
@@ -212,6 +229,13 @@ def test_a_stored_chapter_holds_outputs_and_no_trace_of_the_run(course: Path):
     before = (course / "01_first.ipynb").read_bytes()
     runner.store_chapter(course / "01_first.ipynb", course / "build")
     assert (course / "01_first.ipynb").read_bytes() == before
+
+
+def test_a_stored_chapter_still_says_what_it_needs(course: Path):
+    write(course / "03_third.ipynb", "print(0)", needs="json")
+    runner.store_chapter(course / "03_third.ipynb", course / "build")
+    stored = nbformat.read(course / "03_third.ipynb", as_version=4)
+    assert set(stored.metadata.imnetlib) == {"needs", "source_sha256"}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def test_without_mxnet_a_line_says_so(
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert course.mxnet() is None
-    assert capsys.readouterr().out == "MXNet has no wheel for this platform\n"
+    assert capsys.readouterr().out == (
+        "MXNet is not installed here: it has a wheel for Linux on x86-64 only\n"
+    )
 
 
 class TestNouns:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import put
+from making import put, tree
 
 from imnetlib import course, evaluate
 from imnetlib.course import steps
 from imnetlib.course.root import Root
-from imnetlib.engines import Checkpoint, Epoch, Recipe, save_checkpoint
+from imnetlib.engines import Checkpoint, Epoch, Recipe, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -155,16 +155,46 @@ class TestOnTheSample:
 
     def prepare(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done: list[str] = []
-        monkeypatch.setattr(steps, "_train", lambda root: done.append("trained"))
+        monkeypatch.setattr(steps, "_train", lambda root, engine: done.append("trained"))
         course.prepare(str(root.root), "checkpoint")
         return done
 
     @pytest.mark.parametrize(("epochs", "done"), [(3, ["trained"]), (steps.RECIPE.epochs, [])])
-    def test_a_stopped_training_is_gone_on_with(
+    def test_without_a_shipped_network_a_stopped_training_is_gone_on_with(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch, epochs: int, done: list[str]
     ):
+        monkeypatch.setattr(steps, "SHIPPED", sample.root / "nothing")
         save_network(sample, sample.wnids, steps.RECIPE, epochs)
         assert self.prepare(sample, monkeypatch) == done
+
+    @pytest.mark.parametrize("epochs", [0, 3])
+    def test_the_shipped_network_serves_until_there_is_one_of_its_own(
+        self,
+        sample: Root,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        epochs: int,
+    ):
+        if epochs:
+            save_network(sample, sample.wnids, steps.RECIPE, epochs)
+        before = tree(sample.root)
+        assert self.prepare(sample, monkeypatch) == []
+        assert capsys.readouterr().out == (
+            "The network is data/network/inception-64px: chapter 7 trains one of this root's own\n"
+        )
+        assert course.trained(sample).history[-1].validation_top1 >= 0.85
+        assert tree(sample.root) == before
+        save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
+        assert self.prepare(sample, monkeypatch) == []
+        assert capsys.readouterr().out == ""
+        assert course.trained(sample).history[-1].validation_top1 == 0.5
+
+    def test_a_sample_of_other_classes_trains_its_own(
+        self, sample: Root, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(Root, "wnids", sample.wnids[:10])
+        with pytest.raises(FileNotFoundError, match="checkpoints is missing"):
+            self.prepare(sample, monkeypatch)
 
     def test_the_reader_s_own_recipe_is_left_to_the_reader(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +207,7 @@ class TestOnTheSample:
     def test_other_folders_of_shards_do_not_stand_in_the_way(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch
     ):
+        monkeypatch.setattr(steps, "SHIPPED", sample.root / "nothing")
         add_shards(sample, "128px", sample.wnids)
         used: list[list[Path]] = []
         monkeypatch.setattr(
@@ -291,6 +322,16 @@ def test_what_prepare_packs_is_what_chapter_4_packs(checkout: Path):
     assert f"quality: int = {steps.QUALITY} " in source
     assert f"shards: int = {steps.SHARDS} " in source
     assert f"seed: int = {steps.SEED} " in source
+
+
+def test_the_shipped_network_is_what_chapter_7_trains_on_the_sample(tmp_path: Path):
+    """After a change of the chapter's recipe it has to be made anew: tools/ship_network.py."""
+    shipped = load_checkpoint(steps.SHIPPED, steps.RECIPE.network)
+    sample = course.open_root(str(tmp_path / "sample"), "sample")
+    assert (shipped.recipe, shipped.finished) == (steps.RECIPE, True)
+    assert shipped.wnids == sample.wnids
+    assert shipped.state == {}
+    assert sum(path.stat().st_size for path in steps.SHIPPED.iterdir()) < 1_600_000
 
 
 def test_what_prepare_trains_is_what_chapter_7_trains(checkout: Path):

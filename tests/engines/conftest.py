@@ -11,7 +11,17 @@ from trainings import ENGINES, WNIDS, engine_of, has_gpu
 
 from imnetlib import image, pack
 
-MXNET = ("feed", "memory", "mxnet_train", "names", "network", "parity", "params", "published")
+MXNET = (
+    "feed",
+    "finding",
+    "memory",
+    "mxnet_train",
+    "names",
+    "network",
+    "parity",
+    "params",
+    "published",
+)
 TORCH = ("parity", "torch")
 # They need a framework that may not be installed.
 collect_ignore = [] if has_gpu() else ["test_gpu.py"]

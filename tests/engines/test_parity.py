@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from making import encoded, photo
+from publishing import as_of_2015, publish, random_arrays
 from trainings import SMALL, WNIDS
 
 from imnetlib import engines, recordio
 from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.engines.mxnet import checkpoint as mxnet_checkpoint
+from imnetlib.engines.mxnet import mx
+from imnetlib.engines.mxnet import network as mxnet_network
 from imnetlib.engines.mxnet import train as mxnet_train
 from imnetlib.engines.torch import checkpoint, network, train
+from imnetlib.image import Transform
 
 
 def living(recipe: Recipe, classes: int, seed: int = 1) -> Checkpoint:
@@ -52,6 +58,70 @@ def test_outputs_are_those_of_mxnet(name: str, size: int, classes: int):
         found = network.module_of(start)(torch.from_numpy(images)).softmax(1).numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert expected.std() > 0
+
+
+def test_the_network_of_2015_gives_what_it_gives_with_mxnet(tmp_path: Path):
+    """At its full size, in the format of 2015, with gammas that it learned."""
+    start = living(Recipe(network="inception-21k", size=224, devices=1), 21_841)
+    as_today = mxnet_network.symbol_of(start).tojson()
+    net = mx.sym.load_json(as_today.replace('"fix_gamma": "True"', '"fix_gamma": "False"'))
+    arrays = {name: mx.nd.array(array) for name, array in start.parameters.items()}
+    publish(tmp_path, as_of_2015(net), arrays, start.wnids)
+    loaded = engines.load_published(tmp_path)
+    jpeg = encoded(photo(280, 260, 1))
+    one, other = (e.image_predictor(loaded)(jpeg) for e in (checkpoint, mxnet_checkpoint))
+    assert np.abs(one - other).max() < 1e-5
+    assert one.max() > 2 / 21_841
+
+
+def residual():
+    """What the networks of 2015 do not have: a sum, a dropout, odd pools, other activations."""
+    x = mx.sym.Variable("data")
+    x = mx.sym.Convolution(x, kernel=(3, 2), num_filter=8, stride=(2, 1), pad=(1, 0), no_bias=True)
+    for kind in ("sigmoid", "tanh"):
+        side = mx.sym.Convolution(x, kernel=(1, 1), num_filter=8, num_group=4)
+        x = mx.sym.Activation(side, act_type=kind) + x
+    x = mx.sym.add_n(x, mx.sym.Dropout(x, p=0.5), mx.sym.BatchNorm(x, use_global_stats=True))
+    pools = [
+        mx.sym.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type=kind, **more)
+        for kind, more in (
+            ("avg", {"count_include_pad": False}),
+            ("avg", {"pooling_convention": "full"}),
+            ("max", {}),
+        )
+    ]
+    parts = [
+        mx.sym.Pooling(p, global_pool=True, pool_type=k) for p in pools for k in ("max", "avg")
+    ]
+    x = mx.sym.FullyConnected(mx.sym.Concat(*parts), num_hidden=3, no_bias=True)
+    return mx.sym.softmax(x)
+
+
+def test_other_published_networks_give_what_they_give_with_mxnet(tmp_path: Path):
+    net = residual()
+    publish(tmp_path, json.loads(net.tojson()), random_arrays(net, 21))
+    crop = Transform(21, layout="NCHW", mean=(117.0, 100.0, 90.0), std=(58.0, 57.0, 56.0))
+    loaded = engines.load_published(tmp_path, transform=crop)
+    jpeg = encoded(photo(40, 50, 1))
+    one, other = (e.image_predictor(loaded)(jpeg) for e in (checkpoint, mxnet_checkpoint))
+    assert np.abs(one - other).max() < 1e-6
+    assert one.std() > 0
+
+
+def test_mxnet_reads_what_pytorch_has_learned(tmp_path: Path):
+    start = living(SMALL, 36)
+    net = network.module_of(start)
+    (tmp_path / "net-symbol.json").write_text(mxnet_network.symbol_of(start).tojson())
+    with (tmp_path / "net-0001.params").open("wb") as out:
+        engines.write_params(out, network.arrays_of(net))
+    graph, weights, statistics = mx.model.load_checkpoint(str(tmp_path / "net"), 1)
+    images = np.random.default_rng(2).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    label = mx.nd.zeros(2)
+    inputs = {**weights, "data": mx.nd.array(images), "softmax_label": label}
+    bound = graph.bind(mx.cpu(), inputs, aux_states=statistics)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images)).softmax(1).numpy()
+    assert np.abs(bound.forward()[0].asnumpy() - expected).max() < 1e-5
 
 
 def test_weights_go_over_and_back():

@@ -20,7 +20,7 @@ BY: tuple[dict[str, Any], ...] = (
     {"facecolor": plots.BLUE},
     {"facecolor": plots.ORANGE, "hatch": "//"},
 )
-MEASURED_BY: tuple[dict[str, Any], ...] = ("published", "measured by us")
+MEASURED_BY = ("published", "measured by us")
 # More of them than a figure has pixels.
 _MOST_STEPS = 2_000
 

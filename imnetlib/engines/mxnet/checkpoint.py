@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from imnetlib import image
 from imnetlib.arguments import Floats, PathLike, whole_numbers
+from imnetlib.engines import Trained
 from imnetlib.engines.checkpoint import Checkpoint, file_name
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol_of
+from imnetlib.engines.params import Arrays
+from imnetlib.engines.prediction import picture_reader
 from imnetlib.engines.training import Feed, PredictedBatch
 from imnetlib.files import write_bytes_atomically
-from imnetlib.image import Transform
 from imnetlib.loader import Loader
-
-# Of NumPy or of MXNet.
-Arrays = Mapping[str, Any]
-
-
-class Predictor(Protocol):
-    """What a prediction needs of a network: ``Checkpoint`` and ``published.Published`` have it."""
-
-    @property
-    def parameters(self) -> Arrays:
-        """The weights as "arg:NAME", BatchNorm's running statistics as "aux:NAME"."""
-
-    @property
-    def transform(self) -> Transform:
-        """What becomes of a picture before the network sees it."""
-
-    @property
-    def images_per_device(self) -> int:
-        """How many pictures it sees at once."""
 
 
 def write_symbol(checkpoint: Checkpoint, folder: PathLike) -> None:
@@ -85,7 +65,7 @@ def predict_batches(symbol: Symbol, parameters: Arrays, batches: Feed) -> Iterat
 
 
 def predict(
-    network: Predictor, shards: Sequence[PathLike], threads: int = 2
+    network: Trained, shards: Sequence[PathLike], threads: int = 2
 ) -> Iterator[PredictedBatch]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 
@@ -96,25 +76,19 @@ def predict(
         yield from predict_batches(symbol_of(network), network.parameters, batches)
 
 
-def image_predictor(network: Predictor) -> Callable[[bytes], Floats]:
+def image_predictor(network: Trained) -> Callable[[bytes], Floats]:
     """A function from the bytes of an image to its probabilities, (classes,) (chapter 9).
 
     The network is bound once, on one device, for one image at a time. The function raises
     ImageError for what cannot be decoded.
     """
-    transform = network.transform
-    executor = symbol_of(network).simple_bind(
-        devices(1)[0], data=(1, *transform.shape), grad_req="null"
-    )
+    shape = (1, *network.transform.shape)
+    executor = symbol_of(network).simple_bind(devices(1)[0], data=shape, grad_req="null")
     set_parameters(executor, network.parameters)
-    table = image.normalization_table(transform)
-    pixels = np.empty((transform.size, transform.size, 3), np.uint8)
-    batch = np.empty((1, *transform.shape), transform.dtype)
+    read = picture_reader(network.transform)
 
     def predict_one(data: bytes) -> Floats:
-        image.decode_into(data, transform, (0.5,) * image.RANDOM_COLUMNS, pixels)
-        image.write_layout(pixels, table, transform.layout, batch[0])
-        executor.arg_dict["data"][:] = batch
+        executor.arg_dict["data"][:] = read(data)
         probabilities: Floats = executor.forward(is_train=False)[0].asnumpy()[0]
         return probabilities
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
 
+from imnetlib import engines
 from imnetlib.arguments import require, whole_number
-from imnetlib.engines import Block, Checkpoint, Network, Stem, network
+from imnetlib.engines import Block, Checkpoint, Network, Stem, Trained, network
 from imnetlib.engines.mxnet import mx
 
 # MXNet has no types.
@@ -33,12 +35,19 @@ def symbol(network: Network, label_smoothing: float = 0.0) -> Symbol:
     return mx.sym.SoftmaxOutput(x, smooth_alpha=smooth, name="softmax")
 
 
-def symbol_of(trained: Any) -> Symbol:
-    """The network of a checkpoint, or a published one."""
-    if not isinstance(trained, Checkpoint):
-        return trained.symbol
-    recipe = trained.recipe
-    return symbol(network(recipe.network, len(trained.wnids)), recipe.label_smoothing)
+def symbol_of(trained: Trained) -> Symbol:
+    """The network of a checkpoint, or a published one; ValueError where its files do not fit."""
+    if isinstance(trained, Checkpoint):
+        recipe = trained.recipe
+        return symbol(network(recipe.network, len(trained.wnids)), recipe.label_smoothing)
+    shape = (1, *trained.transform.shape)
+    try:
+        net = mx.sym.load_json(json.dumps(trained.graph))
+        _, [outputs], _ = infer_shapes(net, shape)
+    except (KeyError, ValueError, mx.base.MXNetError) as error:
+        raise ValueError(engines.no_network(trained.path, reason(error))) from error
+    engines.verify_published(trained, parameter_shapes(net, shape), outputs)
+    return net
 
 
 def pictures(batch: int, size: int) -> Shape:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from imnetlib import image
 from imnetlib.arguments import Floats, PathLike, require, whole_numbers
-from imnetlib.engines import Checkpoint, Recipe
-from imnetlib.engines.torch.feed import DeviceFeed
+from imnetlib.engines import Recipe, Trained
+from imnetlib.engines.prediction import picture_reader
 from imnetlib.engines.torch.network import module_of, normalized
 from imnetlib.engines.training import Feed, PredictedBatch
+from imnetlib.loader import Loader
 
 
 def devices(count: int) -> list[torch.device]:
@@ -37,53 +36,55 @@ def devices(count: int) -> list[torch.device]:
     return [torch.device(kind)] * count
 
 
-def predict_batches(net: nn.Module, recipe: Recipe, batches: Feed) -> Iterator[PredictedBatch]:
+def predict_batches(
+    net: nn.Module, batches: Feed, recipe: Recipe | None = None
+) -> Iterator[PredictedBatch]:
     """Probabilities, labels and ids of each batch, without its padding, as ``predict`` gives them.
 
-    ``net``: on the device, as ``module_of`` makes it.
+    ``net``: on the device, as ``module_of`` makes it. ``recipe``: where the batches are pixels that
+    are still to be normalised by it.
     """
-    device = next(net.parameters()).device
     net = net.to(memory_format=torch.channels_last).eval()
+    device = next(net.parameters()).device
     for batch in batches:
         count = len(batch.ids) - batch.padding
-        with torch.inference_mode():
-            images = normalized(torch.as_tensor(batch.images, device=device), recipe)
-            probabilities = net(images).float().softmax(1)[:count].cpu().numpy()
+        images = torch.as_tensor(batch.images, device=device)
+        images = normalized(images, recipe) if recipe else images.float()
         labels = torch.as_tensor(batch.labels).cpu().numpy()
+        probabilities = _probabilities(net, images)[:count]
         yield probabilities, whole_numbers("labels", labels[:count]), batch.ids[:count]
 
 
+def _probabilities(net: nn.Module, images: Tensor) -> Floats:
+    with torch.inference_mode():
+        probabilities: Floats = net(images).float().softmax(1).cpu().numpy()
+    return probabilities
+
+
 def predict(
-    network: Checkpoint, shards: Sequence[PathLike], threads: int = 2
+    network: Trained, shards: Sequence[PathLike], threads: int = 2
 ) -> Iterator[PredictedBatch]:
     """Probabilities (b, classes), labels and ids of the images in ``shards``, in order (chapter 8).
 
     From one crop of each image, on one device. Memory: a device's part of a batch.
     """
-    device = devices(1)[0]
-    net = module_of(network).to(device)
-    classes = len(network.wnids)
-    with DeviceFeed(
-        shards, network.recipe, device, training=False, threads=threads, classes=classes
-    ) as batches:
-        yield from predict_batches(net, network.recipe, batches)
+    net = module_of(network).to(devices(1)[0])
+    images = network.images_per_device
+    with Loader(shards, images, network.transform, shuffle=False, threads=threads) as batches:
+        yield from predict_batches(net, batches)
 
 
-def image_predictor(network: Checkpoint) -> Callable[[bytes], Floats]:
+def image_predictor(network: Trained) -> Callable[[bytes], Floats]:
     """A function from the bytes of an image to its probabilities, (classes,) (chapter 9).
 
     The function raises ImageError for what cannot be decoded.
     """
     device = devices(1)[0]
     net = module_of(network).to(device)
-    transform = network.transform
-    pixels = np.empty((1, transform.size, transform.size, 3), np.uint8)
+    read = picture_reader(network.transform)
 
     def predict_one(data: bytes) -> Floats:
-        image.decode_into(data, transform, (0.5,) * image.RANDOM_COLUMNS, pixels[0])
-        with torch.inference_mode():
-            images = normalized(torch.tensor(pixels, device=device), network.recipe)
-            probabilities: Floats = net(images).float().softmax(1)[0].cpu().numpy()
-        return probabilities
+        one: Floats = _probabilities(net, torch.tensor(read(data), device=device).float())[0]
+        return one
 
     return predict_one

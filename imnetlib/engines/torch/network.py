@@ -15,8 +15,9 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from imnetlib import engines
 from imnetlib.arguments import require_type
-from imnetlib.engines import Block, Checkpoint, Convolution, Network, Recipe, Stem
+from imnetlib.engines import Block, Checkpoint, Convolution, Network, Recipe, Stem, Trained
 from imnetlib.engines.params import Arrays
+from imnetlib.engines.torch.published import Graph
 
 # Parts of a name in a state_dict and in MXNet's files.
 _NAMES = {
@@ -213,8 +214,13 @@ def set_arrays(net: nn.Module, arrays: Arrays) -> None:
             value.copy_(torch.ones_like(value) if is_fixed else torch.tensor(found))
 
 
-def module_of(trained: Checkpoint) -> nn.Module:
-    """The network of a checkpoint, with its weights, ready to predict."""
+def module_of(trained: Trained) -> nn.Module:
+    """A trained or a published network with its weights, ready to predict on the CPU.
+
+    ValueError where the files of a published one do not fit.
+    """
+    if not isinstance(trained, Checkpoint):
+        return Graph(trained).eval()
     recipe = trained.recipe
     net = module(recipe.network, len(trained.wnids), recipe.size)
     set_arrays(net, trained.parameters)

@@ -304,7 +304,7 @@ class Replicas:
     def predict(self, batches: training.Feed) -> Iterable[PredictedBatch]:
         """Probabilities, labels and ids by batch, by the parameters of now."""
         now = dataclasses.replace(self.start, parameters=self.parameters())
-        return checkpoint.predict_batches(module_of(now).to(self.device), self.recipe, batches)
+        return checkpoint.predict_batches(module_of(now).to(self.device), batches, self.recipe)
 
 
 def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
