@@ -18,6 +18,7 @@ from imnetlib.course.judging import (
 )
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.processes import torchrun
 from imnetlib.course.promises import (
     answer_table,
     answers_in_words,
@@ -43,7 +44,6 @@ from imnetlib.course.shared import (
 )
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
 from imnetlib.course.stopping import stopped_when
-from imnetlib.course.torchrun import torchrun
 from imnetlib.course.ways import (
     Part,
     disk_needs,
