@@ -85,17 +85,18 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
         "the last part may be shorter, but it is a part",
     ),
     "6.1": (
-        lambda: 3 * 4 * 33_619_969 / t.MIB,
-        "a weight, its gradient and its momentum: three numbers of four bytes; 1 MiB is 2**20",
+        lambda: 4 * 4 * 33_619_969 / t.MIB,
+        "four numbers of four bytes for each parameter; 1 MiB is 2**20",
     ),
     "6.2": (
         lambda: 100 * 21_841 * (1_024 + 1) / 33_619_969,
         "a weight for each of 1,024 inputs, and a bias",
     ),
     "6.3": (
-        lambda: int((23 * 1_024 - 385) / 61.6),
+        lambda: int((23 * 1_024 - 513) / (61.6 + 1.15)),
         "the parameters come off first; 1 GiB is 1,024 MiB",
     ),
+    "6.4": (lambda: 100 / 3, "one forward pass more, and a step is one forward and two of them"),
     "7.1": (lambda: -(-ILSVRC2012.train // 256), "images by images a step, rounded up"),
     "7.2": (
         lambda: -(-IMAGENET21K.train // 256) * 4 * 33_619_969 / 1e9,

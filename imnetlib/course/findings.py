@@ -5,12 +5,11 @@ Numbers in the texts are computed too. Units: MB = 10^6 bytes, MiB = 2^20, and s
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from imnetlib import throughput
+from imnetlib import engines, throughput
 from imnetlib.catalog import ILSVRC2012, IMAGENET21K, validation_wnids, wnids_21k
 from imnetlib.cloud import RATES
 from imnetlib.throughput import DAY, DEVICES, GB, HOUR, MB, MIB, PAGE, TB, TIB
@@ -127,14 +126,8 @@ def _fewer_rounds(claimed: Claimed) -> Finding:
 
 
 def _memory(claimed: Claimed) -> Finding:
-    if importlib.util.find_spec("mxnet") is None:
-        why = "It takes MXNet's plans, and MXNet has wheels for Linux on x86-64 only."
-        return Finding(None, why)
-    from imnetlib import engines
-    from imnetlib.engines.mxnet import memory, network
-
-    net = network.symbol(engines.network("inception-21k", IMAGENET21K.classes))
-    steps = memory.steps(net, 32, 224)
+    layers = engines.layers(engines.network("inception-21k", IMAGENET21K.classes))
+    steps = engines.training_steps(layers, 32, 224)
     neither, in_place, both = (
         sum(engines.plan(steps, in_place=in_place, sharing=sharing).buffers) / MIB
         for in_place, sharing in ((False, False), (True, False), (True, True))

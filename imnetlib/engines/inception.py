@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, cast
 
 from imnetlib.arguments import require, whole_number
 from imnetlib.catalog import data_file
+from imnetlib.engines.graph import PICTURES, Layer, Shape, infer_shapes
 
 Pool = Literal["avg", "max", "none"]
-Shape: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,38 +112,86 @@ def _block(row: dict[str, str]) -> Block:
     )
 
 
-def convolutions(network: Network) -> Iterator[Convolution]:
-    """The convolutions of a network in the order of its parameters."""
-    width = 3
-    for stem, stride in zip(network.stem, (2, 1), strict=True):
-        if stem.reduce:
-            yield Convolution(f"{stem.name}_reduce", width, stem.reduce)
-            width = stem.reduce
-        yield Convolution(stem.name, width, stem.filters, stem.kernel, stride)
-        width = stem.filters
+def layers(network: Network) -> list[Layer]:
+    """The operations of ``network`` in order, from the pictures to a softmax (chapter 6).
+
+    Layers are named after the table: ``3a_single``, for instance.
+    """
+    builder = _Builder()
+    x = PICTURES
+    for layer, stride in zip(network.stem, (2, 1), strict=True):
+        x = builder.stem(x, layer, stride)
     for block in network.blocks:
-        yield from _in_block(block, width)
-        width = output_width(block, width)
+        x = builder.block(x, block)
+    whole = {"kernel": (1, 1), "global_pool": True, "pool_type": "avg"}
+    x = builder.add("global_pool", "Pooling", x, **whole)
+    x = builder.add("fc1", "FullyConnected", x, num_hidden=network.classes)
+    builder.add("softmax", "SoftmaxOutput", x)
+    return builder.layers
 
 
-def _in_block(block: Block, width: int) -> Iterator[Convolution]:
-    name = block.name
-    stride = 2 if block.halves else 1
-    if not block.halves:
-        yield Convolution(f"{name}_single", width, block.single)
-    yield Convolution(f"{name}_triple_reduce", width, block.triple_reduce)
-    yield Convolution(f"{name}_triple", block.triple_reduce, block.triple, 3, stride)
-    yield Convolution(f"{name}_double_reduce", width, block.double_reduce)
-    yield Convolution(f"{name}_double1", block.double_reduce, block.double, 3)
-    yield Convolution(f"{name}_double2", block.double, block.double, 3, stride)
-    if not block.halves:
-        yield Convolution(f"{name}_projection", width, block.projection)
+class _Builder:
+    """Lists layers; each method takes the name of the layer before and returns that of the last."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+
+    def add(self, name: str, kind: str, *inputs: str, **options: Any) -> str:
+        self.layers.append(Layer(name, kind, inputs, options))
+        return name
+
+    def conv(self, x: str, name: str, filters: int, kernel: int = 1, stride: int = 1) -> str:
+        """Convolution, BatchNorm, ReLU; only the stride changes height and width."""
+        sides = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "pad": (kernel // 2,) * 2}
+        x = self.add(name, "Convolution", x, num_filter=filters, **sides)
+        x = self.add(f"{name}_bn", "BatchNorm", x, eps=1e-3, momentum=0.9, fix_gamma=True)
+        return self.add(f"{name}_relu", "Activation", x, act_type="relu")
+
+    def pool(self, x: str, name: str, kind: Pool, stride: int) -> str:
+        """A 3x3 pool; at stride 2 it keeps an odd row at the edge, as MXNet first did (112, 56)."""
+        sides = {"kernel": (3, 3), "stride": (stride,) * 2, "pad": (2 - stride,) * 2}
+        return self.add(name, "Pooling", x, pool_type=kind, pooling_convention="full", **sides)
+
+    def stem(self, x: str, layer: Stem, stride: int) -> str:
+        if layer.reduce:
+            x = self.conv(x, f"{layer.name}_reduce", layer.reduce)
+        x = self.conv(x, layer.name, layer.filters, layer.kernel, stride)
+        return x if layer.pool == "none" else self.pool(x, f"{layer.name}_pool", layer.pool, 2)
+
+    def block(self, x: str, block: Block) -> str:
+        name = block.name
+        stride = 2 if block.halves else 1
+        branches = [] if block.halves else [self.conv(x, f"{name}_single", block.single)]
+        triple = self.conv(x, f"{name}_triple_reduce", block.triple_reduce)
+        branches.append(self.conv(triple, f"{name}_triple", block.triple, 3, stride))
+        double = self.conv(x, f"{name}_double_reduce", block.double_reduce)
+        double = self.conv(double, f"{name}_double1", block.double, 3)
+        branches.append(self.conv(double, f"{name}_double2", block.double, 3, stride))
+        pooled = self.pool(x, f"{name}_pool", block.pool, stride)
+        if not block.halves:
+            pooled = self.conv(pooled, f"{name}_projection", block.projection)
+        return self.add(name, "Concat", *branches, pooled)
 
 
-def output_width(block: Block, width: int) -> int:
-    """The channels that leave a block which ``width`` channels enter."""
-    pooled = width if block.halves else block.projection
-    return block.single + block.triple + block.double + pooled
+# A size that every network of the table takes: the shapes of weights do not depend on it.
+_SIZE = 224
+
+
+def convolutions(network: Network) -> list[Convolution]:
+    """The convolutions of a network in the order of its parameters."""
+    found = layers(network)
+    shapes = infer_shapes(found, _SIZE)
+    return [
+        Convolution(
+            layer.name,
+            shapes[layer.inputs[0]][0],
+            layer.options["num_filter"],
+            layer.options["kernel"][0],
+            layer.options["stride"][0],
+        )
+        for layer in found
+        if layer.kind == "Convolution"
+    ]
 
 
 def parameter_shapes(network: Network) -> dict[str, Shape]:
@@ -155,17 +202,14 @@ def parameter_shapes(network: Network) -> dict[str, Shape]:
     """
     arguments: dict[str, Shape] = {}
     statistics: dict[str, Shape] = {}
-    width = 3
     for layer in convolutions(network):
         filters = (layer.filters,)
-        name = layer.name
-        arguments[f"arg:{name}_weight"] = (*filters, layer.inputs, layer.kernel, layer.kernel)
+        arguments[f"arg:{layer.name}_weight"] = (*filters, layer.inputs, *(layer.kernel,) * 2)
         for kind in ("bias", "bn_gamma", "bn_beta"):
-            arguments[f"arg:{name}_{kind}"] = filters
+            arguments[f"arg:{layer.name}_{kind}"] = filters
         for kind in ("bn_moving_mean", "bn_moving_var"):
-            statistics[f"aux:{name}_{kind}"] = filters
-    for block in network.blocks:
-        width = output_width(block, width)
+            statistics[f"aux:{layer.name}_{kind}"] = filters
+    width, *_ = infer_shapes(layers(network), _SIZE)["global_pool"]
     arguments["arg:fc1_weight"] = (network.classes, width)
     arguments["arg:fc1_bias"] = (network.classes,)
     return arguments | statistics
@@ -178,32 +222,21 @@ def parameter_count(network: Network) -> int:
 
 
 def require_size(network: Network, size: int) -> None:
-    """ValueError for pictures of ``size`` pixels a side that a network can't take; names others.
-
-    The branches of a block that halves fit together only where height and width are even.
-    """
+    """ValueError for pictures of ``size`` pixels a side that a network can't take; names others."""
     size = whole_number("size", size)
     if not _takes(network, size):
-        near = sorted(range(1, 2 * max(size, 64)), key=lambda other: abs(other - size))
-        fitting = [other for other in near if other % 16 == 0 and _takes(network, other)][:2]
+        multiples = range(16, 2 * max(size, 64), 16)
+        near = sorted(multiples, key=lambda other: abs(other - size))
+        smaller, larger = sorted([other for other in near if _takes(network, other)][:2])
         raise ValueError(
-            f"{network.name} takes no pictures of {size} pixels; it takes {min(fitting)} or "
-            f"{max(fitting)}, for instance"
+            f"{network.name} takes no pictures of {size} pixels; it takes {smaller} or {larger}, "
+            "for instance"
         )
 
 
 def _takes(network: Network, size: int) -> bool:
-    side = -(-size // 2)
-    for stem in network.stem:
-        if stem.pool != "none":
-            if side < 3:
-                return False
-            # What is left at the edge counts.
-            side = -(-(side - 3) // 2) + 1
-    for block in network.blocks:
-        if block.halves:
-            # Its pool is 3 wide.
-            if side % 2 or side < 3:
-                return False
-            side //= 2
-    return side >= 1
+    try:
+        infer_shapes(layers(network), size)
+    except ValueError:
+        return False
+    return True

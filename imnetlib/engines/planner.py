@@ -5,9 +5,10 @@ The rules are those of nnvm's PlanMemory pass, as in MXNet 1.9.1.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def lifetimes(steps: Sequence[Step]) -> dict[Hashable, tuple[int, int]]:
     """For each result the positions of the step that writes it and of the last that reads it."""
     last_read = {result: position for position, step in enumerate(steps) for result in step.reads}
     return {
-        result: (position, last_read[result])
+        result: (position, last_read.get(result, position))
         for position, step in enumerate(steps)
         for result in step.writes
     }
@@ -52,8 +53,8 @@ def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) 
     """Assign a buffer to each result of ``steps`` as MXNet does, with each saving on or off.
 
     ``in_place``: a result takes the buffer of the one it may overwrite, unless that is still to be
-    read. ``sharing``: it takes a free buffer. Every result is read by some step. Time grows with
-    steps × buffers.
+    read. ``sharing``: it takes a free buffer. What no step reads gives its buffer back at once.
+    Time grows with steps × buffers.
     """
     reads_of = Counter(result for step in steps for result in step.reads)
     buffers: list[int] = []
@@ -83,6 +84,7 @@ def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) 
             pending[buffer] -= 1
             if not pending[buffer]:
                 free.append(buffer)
+        free += [buffer_of[result] for result in step.writes if not reads_of[result]]
     return Plan(buffers, buffer_of)
 
 
@@ -104,20 +106,43 @@ def _take_fitting(free: list[int], buffers: list[int], size: int) -> int | None:
     return buffer
 
 
+class Chain(NamedTuple):
+    """Results that are written over one another, with the positions of their first and last step.
+
+    They take ``size`` bytes from when the first is written until the last is read.
+    """
+
+    results: tuple[Hashable, ...]
+    size: int
+    first: int
+    last: int
+
+
+def chains(steps: Sequence[Step]) -> list[Chain]:
+    """The results of ``steps``, those that ``plan`` writes in place together (chapter 6)."""
+    made = plan(steps, sharing=False)
+    members: defaultdict[int, list[Hashable]] = defaultdict(list)
+    for result, buffer in made.buffer_of.items():
+        members[buffer].append(result)
+    spans = lifetimes(steps)
+    return [
+        Chain(
+            tuple(results),
+            made.buffers[buffer],
+            min(spans[result][0] for result in results),
+            max(spans[result][1] for result in results),
+        )
+        for buffer, results in members.items()
+    ]
+
+
 def in_use(steps: Sequence[Step]) -> Integers:
     """Bytes that hold something still needed at each step: int64 (len(steps),) (chapter 6).
 
-    Results are written in place, and a buffer is given back after its last reader. The highest
-    value is a bound: no ``plan`` of the same steps takes less.
+    Results are written in place where ``plan`` does so, and given back after their last reader. The
+    highest value is a bound: no plan that keeps to these pairs and this order takes less.
     """
-    made = plan(steps, sharing=False)
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for result, (start, end) in lifetimes(steps).items():
-        buffer = made.buffer_of[result]
-        first.setdefault(buffer, start)
-        last[buffer] = max(end, last.get(buffer, end))
     used = np.zeros(len(steps), np.int64)
-    for buffer, size in enumerate(made.buffers):
-        used[first[buffer] : last[buffer] + 1] += size
+    for chain in chains(steps):
+        used[chain.first : chain.last + 1] += chain.size
     return used

@@ -24,7 +24,8 @@ from imnetlib import catalog, recordio
 from imnetlib.arguments import Floats, Integers, PathLike, list_of_paths, require, require_several
 from imnetlib.engines import checkpoint
 from imnetlib.engines.checkpoint import NOTHING, Checkpoint, Epoch
-from imnetlib.engines.inception import Shape, network, parameter_shapes, require_size
+from imnetlib.engines.graph import Shape
+from imnetlib.engines.inception import network, parameter_shapes, require_size
 from imnetlib.engines.params import Arrays
 from imnetlib.engines.recipe import Recipe
 from imnetlib.evaluate import ranks

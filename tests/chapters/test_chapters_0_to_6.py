@@ -86,15 +86,24 @@ def shows_memory(values: dict, figures: set[str]) -> None:
     assert values["parameters"] == [11_295_240, 33_619_969]
     assert values["last_layer"] == pytest.approx(0.67, abs=0.005)
     assert values["filters_by_one_and_a_half"] == 18
-    assert [int(value) for value in values["ordinary"]] == [4057, 2982, 1610, 1438]
-    assert [int(value) for value in values["wider"]] == [5461, 4000, 2219, 1972]
-    # MXNet's own plans
-    assert values["mxnet_in_place"] == [2982, 4000]
-    assert values["mxnet_both"] == [1438, 1972]
+    savings = ("neither", "in place", "sharing", "both", "mirror", "by offsets", "at least")
+    planned = [[int(values[net][way]) for way in savings] for net in ("ordinary", "wider")]
+    assert planned[0] == [4057, 2982, 1610, 1438, 1363, 1293, 1292]
+    assert planned[1] == [5461, 4000, 2219, 1972, 1851, 1747, 1746]
     assert values["segments"] == [917, 1334]
-    assert values["largest"] == [19, 26, 47, 53]
+    # MXNet's own plans
+    assert values["held_against_mxnet"] == [24, 24]
+    for frontier, hand in zip(values["frontier"], values["by_hand"][::3], strict=True):
+        costs = [cost for cost, _ in frontier]
+        assert costs == sorted(costs, reverse=True)
+        assert min(cost for cost, peak in frontier if peak <= hand[1]) < hand[0] / 3
+    largest = {"neither": 18, "in place": 25, "sharing": 45, "both": 50, "mirror": 53}
+    largest |= {"segments": 74, "by offsets": 56, "10 % longer": 154}
+    assert values["largest"] == largest
+    assert len(values["measured"]) == 5
     assert 0.9 < values["grown"] / values["promised"] < 2
-    assert {"06_parameters", "06_where", "06_toy", "06_plans", "06_again"} <= figures
+    assert {"06_network", "06_parameters", "06_where", "06_toy", "06_plans"} <= figures
+    assert {"06_frontier", "06_timeline", "06_batches"} <= figures
 
 
 SHOWS: dict[str, Callable[[dict, set[str]], None]] = {

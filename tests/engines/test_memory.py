@@ -1,17 +1,16 @@
-"""The memory of training steps: our plans and MXNet's agree to the MiB."""
+"""The memory of training steps as MXNet plans it, and what it computes again."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from imnetlib import engines
-from imnetlib.engines import Step, network
+from imnetlib.engines import network
 from imnetlib.engines.mxnet import memory, mx
 from imnetlib.engines.mxnet.network import symbol
 
@@ -23,50 +22,16 @@ def built(name: str):
     return symbol(network(name, NETWORKS[name]))
 
 
-def mebibytes(steps: Sequence[Step], in_place: bool, sharing: bool) -> int:
-    return sum(engines.plan(steps, in_place=in_place, sharing=sharing).buffers) >> 20
-
-
-@pytest.mark.parametrize(
-    ("name", "batch", "size"),
-    [
-        ("inception-bn", 32, 224),
-        ("inception-bn", 53, 224),
-        ("inception-21k", 32, 224),
-        ("inception-21k", 128, 224),
-        ("inception-21k", 5, 96),
-        ("inception-64px", 64, 64),
-    ],
-)
-def test_our_plan_is_mxnets(name: str, batch: int, size: int):
-    net = built(name)
-    steps = memory.steps(net, batch, size)
-    for sharing in (True, False):
-        theirs = memory.planned_bytes(net, batch, size, sharing=sharing) >> 20
-        # Ours leaves out results of one number a channel.
-        assert 0 <= theirs - mebibytes(steps, True, sharing) <= 1
-
-
 @pytest.mark.parametrize(
     ("name", "figures"),
     [("inception-bn", [4057, 2982, 1610, 1438]), ("inception-21k", [5461, 4000, 2219, 1972])],
 )
 def test_each_saving_alone_and_both(name: str, figures: list[int]):
-    steps = memory.steps(built(name), 32, 224)
+    layers = engines.layers(network(name, NETWORKS[name]))
+    steps = engines.training_steps(layers, 32, 224)
     savings = [(False, False), (True, False), (False, True), (True, True)]
-    assert [mebibytes(steps, *saving) for saving in savings] == figures
-
-
-def test_computing_again_saves_memory_and_costs_operations():
-    net = built("inception-bn")
-    segments = memory.recomputing(net, KEPT)
-    assert memory.planned_bytes(net, 32, 224, mirror=True) == 1363 << 20
-    assert memory.planned_bytes(segments, 32, 224) == 917 << 20
-    # The original is unchanged.
-    assert memory.planned_bytes(net, 32, 224) == 1438 << 20
-    again = memory.steps(segments, 32, 224)
-    assert mebibytes(again, True, True) == pytest.approx(917, rel=0.01)
-    assert len(again) > len(memory.steps(net, 32, 224))
+    plans = [engines.plan(steps, in_place=one, sharing=other) for one, other in savings]
+    assert [sum(plan.buffers) >> 20 for plan in plans] == figures
 
 
 def test_computing_again_leaves_the_gradients_as_they_are():
@@ -91,6 +56,15 @@ def test_computing_again_leaves_the_gradients_as_they_are():
         gradients.append(bound.grad_dict["conv1_weight"].asnumpy())
     assert abs(gradients[0]).max() > 0
     assert gradients[1] == pytest.approx(gradients[0], rel=1e-4, abs=1e-6)
+
+
+def test_steps_are_timed():
+    net = built("inception-64px")
+    assert 0 < memory.step_seconds(net, 2, 64, repeat=np.int64(1)) < 60
+    with pytest.raises(ValueError, match="takes no pictures of 5 pixels"):
+        memory.step_seconds(net, 2, 5)
+    with pytest.raises(ValueError, match="repeat is 1 or more, not 0"):
+        memory.step_seconds(net, 2, 64, repeat=0)
 
 
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch):
@@ -119,14 +93,9 @@ def test_what_cannot_be_planned_is_refused():
     net = built("inception-64px")
     with pytest.raises(ValueError, match="no layer 3b, pool9"):
         memory.recomputing(net, ["3a", "pool9", "3b"])
-    wave = mx.sym.FullyConnected(
-        mx.sym.sin(mx.sym.Variable("data"), name="wave"), num_hidden=2, name="fc"
-    )
     with pytest.raises(TypeError, match="kept are several, in a list or a tuple, not '3a'"):
         memory.recomputing(net, "3a")
     with pytest.raises(TypeError, match=r"batch is a whole number, not 2\.0 \(float\)"):
-        memory.steps(net, 2.0, 64)
+        memory.planned_bytes(net, 2.0, 64)
     with pytest.raises(ValueError, match=r"takes no pictures of 5 pixels .*kernel size"):
         memory.planned_bytes(net, 2, 5)
-    with pytest.raises(ValueError, match="cannot plan wave: nothing is known here about sin"):
-        memory.steps(wave, 2, 8)

@@ -19,22 +19,23 @@ from imnetlib.course.charts.hierarchy import (
     reading,
     splits,
 )
-from imnetlib.course.charts.networks import (
+from imnetlib.course.charts.memory import (
     buffers,
-    calibration,
-    confusions,
-    memory_in_use,
+    by_batch,
+    frontier,
+    network,
     parameters,
     plans,
     step_memory,
-    top_k,
+    timeline,
 )
+from imnetlib.course.charts.networks import calibration, confusions, top_k
 from imnetlib.course.charts.training import crops, hours, learning_curve, losses, rates
 
 __all__ = [
-    "buffers", "calibration", "compared", "confusions", "crops", "disk_steps", "download_hours",
-    "hours", "hours_per_epoch", "icicle", "image_sizes", "images_per_class", "learning_curve",
-    "losses", "memory_in_use", "neighbourhood", "operating_curve", "orders", "parameters", "plans",
-    "rates", "reading", "roofline", "size_and_quality", "splits", "step_memory", "top_k",
-    "until_loaded",
+    "buffers", "by_batch", "calibration", "compared", "confusions", "crops", "disk_steps",
+    "download_hours", "frontier", "hours", "hours_per_epoch", "icicle", "image_sizes",
+    "images_per_class", "learning_curve", "losses", "neighbourhood", "network", "operating_curve",
+    "orders", "parameters", "plans", "rates", "reading", "roofline", "size_and_quality", "splits",
+    "step_memory", "timeline", "top_k", "until_loaded",
 ]  # fmt: skip

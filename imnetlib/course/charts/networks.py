@@ -1,4 +1,4 @@
-"""Figures about networks, their memory and their predictions (chapters 6 to 8)."""
+"""Figures about networks that learn and predict (chapters 7 and 8)."""
 
 from __future__ import annotations
 
@@ -10,85 +10,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from imnetlib.course import plots
-from imnetlib.engines import Plan, Step, lifetimes
 from imnetlib.evaluate import wilson
 
 Floats = npt.NDArray[np.floating[Any]]
-PARTS = (plots.BLUE, plots.SKY, plots.YELLOW, plots.ORANGE)
-
-
-def parameters(by_layer: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Millions of parameters by layer, a bar for each network (chapter 6)."""
-    figure, axis = plots.axes(height=4.2)
-    for number, (name, counts) in enumerate(by_layer.items()):
-        places = np.arange(len(counts)) + 0.4 * number - 0.2
-        axis.barh(places, [n / 1e6 for n in counts.values()], 0.4, label=name)
-    layers = list(next(iter(by_layer.values())))
-    axis.set_yticks(range(len(layers)), layers)
-    axis.invert_yaxis()
-    axis.set(xlabel="million parameters", ylabel="layer")
-    axis.legend(loc="center right")
-    return figure
-
-
-def step_memory(parts: Mapping[str, Mapping[str, float]], batch: int, card: float) -> Figure:
-    """MiB of a training step: for each part what each network takes, and the card (chapter 6)."""
-    names = list(next(iter(parts.values())))
-    figure, axis = plots.axes(height=2.3)
-    left = np.zeros(len(names))
-    for (part, mebibytes), color in zip(parts.items(), PARTS, strict=True):
-        values = np.array([mebibytes[name] for name in names])
-        axis.barh(names, values, left=left, color=color, label=part)
-        left += values
-    axis.invert_yaxis()
-    axis.axvline(card, color=plots.BLACK, linestyle="--", label="the card")
-    axis.set(xlabel=f"MiB, for a batch of {batch}")
-    axis.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0))
-    return figure
-
-
-def buffers(steps: Sequence[Step], made: Mapping[str, Plan]) -> Figure:
-    """Which buffer holds which result at which of ``steps``, in each of four plans (chapter 6)."""
-    spans = lifetimes(steps)
-    figure, panels = plots.axes(9, 5.6, 2, 2)
-    for axis, (name, plan) in zip(panels.ravel(), made.items(), strict=True):
-        for result, (start, end) in spans.items():
-            color = plots.ORANGE if str(result).startswith("∂") else plots.SKY
-            place = plan.buffer_of[result]
-            axis.barh(place, end - start + 1, left=start, color=color, edgecolor="w")
-            axis.text(start + 0.1, place, str(result), va="center", fontsize=7)
-        axis.set(title=f"{name}: {len(plan.buffers)} buffers", ylim=(-0.7, len(spans) - 0.3))
-        axis.set_xticks(np.arange(len(steps)) + 0.5, [s.name for s in steps], rotation=90)
-        axis.tick_params(axis="x", labelsize=7)
-        axis.set(ylabel="buffer", yticks=range(0, len(spans), 3))
-    return figure
-
-
-def plans(made: Mapping[str, Mapping[str, float]], batch: int) -> Figure:
-    """Planned MiB of each network with each saving, in percent of the first (chapter 6)."""
-    figure, axis = plots.axes(height=3.6)
-    savings = list(next(iter(made.values())))
-    for number, (saving, color) in enumerate(zip(savings, PARTS[::-1], strict=True)):
-        values = [sizes[saving] for sizes in made.values()]
-        labels = [f"{sizes[saving] / sizes[savings[0]]:.0%}" for sizes in made.values()]
-        places = np.arange(len(made)) + 0.2 * number - 0.3
-        bars = axis.bar(places, values, 0.19, color=color, label=saving)
-        axis.bar_label(bars, labels, fontsize=9)
-    axis.set_xticks(range(len(made)), list(made))
-    axis.set(ylabel=f"MiB for results, batch {batch}")
-    axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return figure
-
-
-def memory_in_use(curves: Mapping[str, Floats]) -> Figure:
-    """MiB in use over the operations of a training step, a line for each way (chapter 6)."""
-    figure, axis = plots.axes(height=3.4)
-    for (name, curve), style in zip(curves.items(), ("-", "--"), strict=True):
-        axis.plot(curve, style, label=f"{name}: {len(curve) - 1} operations")
-    axis.set(xlabel="operation", ylabel="MiB in use", ylim=(0, None))
-    axis.set_title("A training step of the wider network")
-    axis.legend()
-    return figure
 
 
 def top_k(

@@ -9,7 +9,7 @@ from typing import Any
 
 from imnetlib import engines
 from imnetlib.arguments import require, whole_number
-from imnetlib.engines import Block, Checkpoint, Network, Stem, Trained, network
+from imnetlib.engines import PICTURES, Checkpoint, Network, Trained, layers, network
 from imnetlib.engines.mxnet import mx
 
 # MXNet has no types.
@@ -23,16 +23,16 @@ def symbol(network: Network, label_smoothing: float = 0.0) -> Symbol:
     Layers and parameters are named after the table: ``3a_single_weight``, for instance. With
     ``label_smoothing`` all classes get that share of the truth alike.
     """
-    x = mx.sym.Variable("data")
-    for layer, stride in zip(network.stem, (2, 1), strict=True):
-        x = _stem(x, layer, stride)
-    for block in network.blocks:
-        x = _block(x, block)
-    x = mx.sym.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg", name="global_pool")
-    x = mx.sym.FullyConnected(x, num_hidden=network.classes, name="fc1")
-    # MXNet shares out among the other classes alone.
-    smooth = label_smoothing * (1 - 1 / network.classes)
-    return mx.sym.SoftmaxOutput(x, smooth_alpha=smooth, name="softmax")
+    made = {PICTURES: mx.sym.Variable(PICTURES)}
+    for layer in layers(network):
+        operation = getattr(mx.sym, layer.kind)
+        inputs = [made[name] for name in layer.inputs]
+        options = dict(layer.options)
+        if layer.kind == "SoftmaxOutput" and label_smoothing:
+            # MXNet shares out among the other classes alone.
+            options["smooth_alpha"] = label_smoothing * (1 - 1 / network.classes)
+        made[layer.name] = operation(*inputs, name=layer.name, **options)
+    return made["softmax"]
 
 
 def symbol_of(trained: Trained) -> Symbol:
@@ -104,53 +104,3 @@ def parameter_count(net: Symbol, size: int) -> int:
     """How many numbers ``net`` learns from pictures of ``size`` pixels a side (chapter 6)."""
     shapes = parameter_shapes(net, pictures(1, size))
     return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))
-
-
-def _conv(x: Symbol, name: str, filters: int, kernel: int = 1, stride: int = 1) -> Symbol:
-    """Convolution, BatchNorm, ReLU; only the stride changes height and width."""
-    x = mx.sym.Convolution(
-        x,
-        num_filter=filters,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(kernel // 2, kernel // 2),
-        name=name,
-    )
-    x = mx.sym.BatchNorm(x, eps=1e-3, momentum=0.9, fix_gamma=True, name=f"{name}_bn")
-    return mx.sym.Activation(x, act_type="relu", name=f"{name}_relu")
-
-
-def _pool(x: Symbol, name: str, kind: str, stride: int) -> Symbol:
-    """A 3x3 pool; at stride 2 it keeps an odd row at the edge, as MXNet first did (112 to 56)."""
-    pad = 2 - stride
-    return mx.sym.Pooling(
-        x,
-        kernel=(3, 3),
-        stride=(stride, stride),
-        pad=(pad, pad),
-        pool_type=kind,
-        pooling_convention="full",
-        name=name,
-    )
-
-
-def _stem(x: Symbol, layer: Stem, stride: int) -> Symbol:
-    if layer.reduce:
-        x = _conv(x, f"{layer.name}_reduce", layer.reduce)
-    x = _conv(x, layer.name, layer.filters, layer.kernel, stride)
-    return x if layer.pool == "none" else _pool(x, f"{layer.name}_pool", layer.pool, 2)
-
-
-def _block(x: Symbol, block: Block) -> Symbol:
-    name = block.name
-    stride = 2 if block.halves else 1
-    branches = [] if block.halves else [_conv(x, f"{name}_single", block.single)]
-    triple = _conv(x, f"{name}_triple_reduce", block.triple_reduce)
-    branches.append(_conv(triple, f"{name}_triple", block.triple, 3, stride))
-    double = _conv(x, f"{name}_double_reduce", block.double_reduce)
-    double = _conv(double, f"{name}_double1", block.double, 3)
-    branches.append(_conv(double, f"{name}_double2", block.double, 3, stride))
-    pooled = _pool(x, f"{name}_pool", block.pool, stride)
-    if not block.halves:
-        pooled = _conv(pooled, f"{name}_projection", block.projection)
-    return mx.sym.Concat(*branches, pooled, name=name)
