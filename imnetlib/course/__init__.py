@@ -18,6 +18,7 @@ from imnetlib.course.judging import (
 )
 from imnetlib.course.kaggle import copy_as_kaggle
 from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.processes import torchrun
 from imnetlib.course.promises import (
     answer_table,
     answers_in_words,
@@ -27,6 +28,7 @@ from imnetlib.course.promises import (
     split_errors,
     split_table,
 )
+from imnetlib.course.rates import Rate, training_rates
 from imnetlib.course.readings import Compared, mean_told, several_peaks, telling, told_in_words
 from imnetlib.course.report import record, table, verdicts
 from imnetlib.course.root import Root, open_root, publication, site
@@ -41,6 +43,7 @@ from imnetlib.course.shared import (
     validation_images,
 )
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
+from imnetlib.course.stopping import stopped_when
 from imnetlib.course.ways import (
     Part,
     disk_needs,
@@ -52,14 +55,14 @@ from imnetlib.course.ways import (
 )
 
 __all__ = [
-    "Cloud", "Compared", "Engine", "Part", "Root", "accuracy_row", "adopt", "answer_table",
+    "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
     "answers_in_words", "binomial_interval", "calibration_table", "check", "claims_of",
     "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
     "disk_needs", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
     "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
-    "split_errors", "split_table", "surveys", "table", "telling", "to_fetch", "told_in_words",
-    "trained", "training_and_validation", "unused_gpu", "validation_images", "verdicts",
-    "weakest_table",
+    "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
+    "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
+    "unused_gpu", "validation_images", "verdicts", "weakest_table",
 ]  # fmt: skip

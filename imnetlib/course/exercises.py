@@ -106,6 +106,11 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
         lambda: math.acos(2 * 0.1 - 1) / math.pi,
         "solve (1 + cos(pi * share)) / 2 = 0.1 for share",
     ),
+    "7.4": (
+        lambda: 0.1 * 8_192 / 256 * 2 / 5,
+        "Recipe.scaled_to for the highest rate; in warm-up it rises from 0 in proportion",
+    ),
+    "7.5": (lambda: 1 / (1 - 0.9), "the sum of 1, 0.9, 0.9**2 and so on"),
     "8.1": (lambda: math.log(SAMPLE.classes), "minus the natural logarithm of 1 / 36"),
     "8.2": (
         lambda: ILSVRC2012.validation * (0.683 - 0.419),
@@ -115,6 +120,16 @@ ANSWERS: dict[str, tuple[Callable[[], float], str]] = {
     "9.1": (_bits_of_dog, "log2 of 1,000 less log2 of the dogs"),
     "9.2": (lambda: 0.3 + 0.2, "amabilis fir is a fir, spruce is not; Hierarchy.mass adds them up"),
     "9.3": (lambda: 100 - 1, "the ceil((n + 1) * 0.99)-th of n scores has to be there"),
+    "10.1": (lambda: ILSVRC2012.train / 2_470 / 60, "images by images a second; in minutes"),
+    "10.2": (lambda: 2**8, "8 binary digits, one of them before the point, reach to 2**8"),
+    "10.3": (
+        lambda: 2 * 7 / 8 * 4 * 25_557_032 / 1e6,
+        "2 (n - 1) / n of the gradients, of 4 bytes each",
+    ),
+    "10.4": (
+        lambda: 9 * IMAGENET21K.train / 3_000 / t.HOUR * 3,
+        "images by images a second, in hours; by dollars an hour",
+    ),
 }
 
 

@@ -10,7 +10,9 @@ import html
 import io
 import os
 import textwrap
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = COLORS = (
 GRAY = "#8a8a8a"
 # Inches that a letter of a picture's title takes.
 _TITLE_LETTER = 0.07
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 mpl.rcParams.update(
     {
@@ -79,12 +82,55 @@ def show(figure: Figure, name: str, alt: str) -> None:
     from IPython.display import display
 
     png = _small_png(figure)
+    _save(png, name)
+    display(_bundle(png, alt), raw=True)
+
+
+def _save(png: bytes, name: str) -> None:
     folder = figure_folder()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.png").write_bytes(png)
+
+
+def _bundle(png: bytes, alt: str) -> dict[str, str]:
+    """What a notebook keeps of a figure."""
     encoded = base64.b64encode(png).decode("ascii")
     tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">'
-    display({"image/png": encoded, "text/html": tag, "text/plain": alt}, raw=True)
+    return {"image/png": encoded, "text/html": tag, "text/plain": alt}
+
+
+@contextmanager
+def live(
+    name: str, alt: str, draw: Callable[[], Figure], seen: Callable[[], object]
+) -> Iterator[None]:
+    """Show ``draw()`` in the output of a cell, in the same place anew when ``seen()`` has changed.
+
+    It looks once a second while the block runs. At the end, also after an error, the output holds
+    what ``show`` would have left: one figure.
+    """
+    from IPython.display import display
+
+    handle = display(_bundle(_small_png(draw()), alt), raw=True, display_id=True)
+    over = threading.Event()
+
+    def watch() -> None:
+        before = seen()
+        while not over.wait(_SECONDS_BETWEEN_LOOKS):
+            now = seen()
+            if now != before:
+                handle.update(_bundle(_small_png(draw()), alt), raw=True)
+                before = now
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        png = _small_png(draw())
+        _save(png, name)
+        handle.update(_bundle(png, alt), raw=True)
 
 
 def _small_png(figure: Figure) -> bytes:

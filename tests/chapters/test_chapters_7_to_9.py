@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imnetlib import course
@@ -20,11 +21,22 @@ def shows_training(values: dict, figures: set[str]) -> None:
     assert values["top1"] >= 0.85
     assert values["top5"] >= 0.97
     assert values["same_bits"] is True
+    # By hand: the loss falls at every step, and the gradients are those that trying finds.
+    assert np.diff(values["by_hand"]).max() < 0
+    assert values["gradient_error"] < 1e-6
+    assert values["one_batch"][-1] < values["one_batch"][0] / 2
+    # A larger batch needs a larger rate, and that does not make up for all of it so early.
+    small, unscaled, scaled = values["scaling"]
+    assert small < scaled < unscaled
+    first, trained = values["fine_tuned"]
+    assert trained > 0.8 > first
+    assert 0 <= values["waiting"] < 1
+    assert values["until_ready"] < 2
     assert (
         min(values[name] for name in ("loaded_per_second", "images_per_second", "per_core_gain"))
         > 0
     )
-    assert "07_learning_curve" in figures
+    assert {"07_crops", "07_rates", "07_learning_curve"} <= figures
 
 
 def shows_evaluation(values: dict, figures: set[str]) -> None:

@@ -29,12 +29,13 @@ from imnetlib.course.charts.memory import (
     step_memory,
     timeline,
 )
-from imnetlib.course.charts.networks import calibration, confusions, learning_curve, top_k
+from imnetlib.course.charts.networks import calibration, confusions, top_k
+from imnetlib.course.charts.training import crops, hours, learning_curve, losses, rates
 
 __all__ = [
-    "buffers", "by_batch", "calibration", "compared", "confusions", "disk_steps",
-    "download_hours", "frontier", "hours_per_epoch", "icicle", "image_sizes", "images_per_class",
-    "learning_curve", "neighbourhood", "network", "operating_curve", "orders", "parameters",
-    "plans", "reading", "roofline", "size_and_quality", "splits", "step_memory", "timeline",
-    "top_k", "until_loaded",
+    "buffers", "by_batch", "calibration", "compared", "confusions", "crops", "disk_steps",
+    "download_hours", "frontier", "hours", "hours_per_epoch", "icicle", "image_sizes",
+    "images_per_class", "learning_curve", "losses", "neighbourhood", "network", "operating_curve",
+    "orders", "parameters", "plans", "rates", "reading", "roofline", "size_and_quality", "splits",
+    "step_memory", "timeline", "top_k", "until_loaded",
 ]  # fmt: skip

@@ -8,30 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from imnetlib.course import plots
 from imnetlib.evaluate import wilson
 
 Floats = npt.NDArray[np.floating[Any]]
-
-
-def learning_curve(history: Sequence[Any]) -> Figure:
-    """Accuracy by epoch: training and validation top-1, validation top-5 (chapter 7)."""
-    number = np.arange(1, len(history) + 1)
-    figure, axis = plots.axes(7.5, 3.8)
-    for field, label, color, style in (
-        ("train_top1", "training, top-1", plots.ORANGE, "--"),
-        ("validation_top1", "validation, top-1", plots.BLUE, "-"),
-        ("validation_top5", "validation, top-5", plots.GREEN, ":"),
-    ):
-        values = [100 * getattr(epoch, field) for epoch in history]
-        axis.plot(number, values, style, color=color, marker=".", label=label)
-    axis.set(xlabel="epoch", ylabel="accuracy, %", ylim=(0, 102))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    axis.set_title("The network learns")
-    return figure
 
 
 def top_k(

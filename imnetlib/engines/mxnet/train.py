@@ -26,14 +26,16 @@ class Replicas:
 
     After the backward pass the gradients of a layer are summed over the devices, and each device
     makes the same step with the sum. MXNet's engine starts with the sums of the last layers while
-    earlier ones are still at work. ValueError for what only PyTorch does of a recipe.
+    earlier ones are still at work. ``devices``: else those that ``checkpoint.devices`` gives.
+    ValueError for what only PyTorch does of a recipe.
     """
 
     # MXNet's devices are all in one process.
     rank = 0
 
-    def __init__(self, start: Checkpoint, devices: Sequence[Any]) -> None:
+    def __init__(self, start: Checkpoint, devices: Sequence[Any] | None = None) -> None:
         recipe = start.recipe
+        devices = checkpoint.devices(recipe.devices) if devices is None else devices
         require(recipe.precision == "float32", "MXNet trains in float32", recipe.precision)
         require(not recipe.sync_batch_norm, "MXNet's BatchNorm sees one device", True)
         self.recipe = recipe
@@ -205,4 +207,4 @@ def train(
     if current.finished:
         return current
     checkpoint.write_symbol(current, folder)
-    return job.run(current, Replicas(current, checkpoint.devices(recipe.devices)))
+    return job.run(current, Replicas(current))

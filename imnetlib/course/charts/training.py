@@ -1,0 +1,136 @@
+"""Figures about training: crops, rates, curves (chapters 7 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from imnetlib.course import plots
+from imnetlib.course.plots import Pixels
+from imnetlib.engines import Recipe
+
+STYLES = ("-", "--", "-.", ":")
+# What others measured, and what we did.
+BY: tuple[dict[str, Any], ...] = (
+    {"facecolor": plots.BLUE},
+    {"facecolor": plots.ORANGE, "hatch": "//"},
+)
+MEASURED_BY = ("published", "measured by us")
+# More of them than a figure has pixels.
+_MOST_STEPS = 2_000
+
+
+def crops(
+    photo: Pixels, boxes: Sequence[tuple[int, int, int, int]], cropped: Sequence[Pixels]
+) -> Figure:
+    """``boxes`` (top, left, height, width) on a photo, and what becomes of each (chapter 7)."""
+    figure = Figure(figsize=(8, 5.4))
+    grid = figure.add_gridspec(2, len(boxes), height_ratios=(2.4, 1))
+    whole = figure.add_subplot(grid[0, :])
+    whole.imshow(photo)
+    whole.set_axis_off()
+    lines = [color for color in plots.COLORS if color != plots.BLACK]
+    for number, (box, pixels) in enumerate(zip(boxes, cropped, strict=True)):
+        top, left, height, width = box
+        color = lines[number % len(lines)]
+        frame = Rectangle((left, top), width, height, fill=False, linewidth=2.5, edgecolor=color)
+        whole.add_patch(frame)
+        label = {"facecolor": "white", "edgecolor": color, "pad": 2}
+        whole.text(left + 5, top + 5, str(number + 1), va="top", fontsize=9, bbox=label)
+        below = figure.add_subplot(grid[1, number])
+        below.imshow(pixels)
+        below.set(xticks=[], yticks=[])
+        below.set_title(str(number + 1), fontsize=9, loc="center")
+        for spine in below.spines.values():
+            spine.set(visible=True, edgecolor=color, linewidth=2.5)
+    return figure
+
+
+def rates(recipes: Mapping[str, Recipe]) -> Figure:
+    """The learning rate over the epochs of each recipe (chapter 7)."""
+    figure, axis = plots.axes(7.5, 3.2)
+    for (name, recipe), style in zip(recipes.items(), STYLES, strict=False):
+        progress = np.linspace(0, 1, 601)
+        values = [recipe.rate(share) for share in progress]
+        axis.plot(progress * recipe.epochs, values, style, label=name)
+    axis.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    axis.set_title("The rate over a training")
+    return figure
+
+
+def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss by step and accuracy by epoch, out of a training's log (chapter 7)."""
+    figure, (left, right) = plots.axes(9, 3.6, columns=2)
+    steps = [line for line in log if "step" in line]
+    epochs = [line for line in log if "step" not in line]
+    longest = max((line["step"] for line in steps), default=1)
+    shown = steps[:: -(-len(steps) // _MOST_STEPS) or 1]
+    places = [line["epoch"] - 1 + line["step"] / longest for line in shown]
+    left.plot(places, [line["loss"] for line in shown], ".", markersize=2, color=plots.SKY)
+    numbers = [line["epoch"] for line in epochs]
+    middles = [number - 0.5 for number in numbers]
+    left.plot(
+        middles, [line["loss"] for line in epochs], color=plots.BLUE, label="mean of an epoch"
+    )
+    left.set(xlabel="epoch", ylabel="loss of a batch", ylim=(0, None))
+    left.legend(loc="upper right")
+    for field, label, color, style in (
+        ("train_top1", "training, top-1", plots.ORANGE, "--"),
+        ("validation_top1", "validation, top-1", plots.BLUE, "-"),
+        ("validation_top5", "validation, top-5", plots.GREEN, ":"),
+    ):
+        values = [100 * line[field] for line in epochs]
+        right.plot(numbers, values, style, color=color, marker=".", label=label)
+    right.set(xlabel="epoch", ylabel="accuracy, %", ylim=(0, 102))
+    right.legend(loc="lower right")
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    left.set_title("The loss falls")
+    right.set_title("The network learns")
+    return figure
+
+
+def losses(curves: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """The loss by step of several trainings, drawn over each other (chapter 10)."""
+    figure, axis = plots.axes(7.5, 3.4)
+    widths = (5, 2.5, 1.2)
+    colors = (plots.SKY, plots.ORANGE, plots.BLACK)
+    for (name, values), style, width, color in zip(
+        curves.items(), STYLES, widths, colors, strict=False
+    ):
+        numbers = range(1, len(values) + 1)
+        axis.plot(numbers, values, style, linewidth=width, color=color, label=name)
+    axis.set(xlabel="step", ylabel="loss of the batch", ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    axis.set_title(title)
+    return figure
+
+
+def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:
+    """Hours by machine for each job, ours and published: (machine, hours, is ours) (chapter 10)."""
+    figure, axis = plots.axes(8.5, 1.2 + 0.32 * sum(len(rows) + 1 for rows in jobs.values()))
+    names = []
+    for job, rows in jobs.items():
+        names += [job, *(machine for machine, _, _ in rows)]
+        for place, (_, hour, is_ours) in enumerate(rows, len(names) - len(rows)):
+            bar = axis.barh(place, hour, edgecolor="w", **BY[is_ours])
+            axis.bar_label(bar, [f"{hour:,.3g} h"], padding=4, fontsize=9)
+    axis.set_yticks(range(len(names)), names)
+    for label, name in zip(axis.get_yticklabels(), names, strict=True):
+        if name in jobs:
+            label.set_fontweight("bold")
+    axis.set(xscale="log", xlabel="hours", ylim=(len(names) - 0.4, -0.6))
+    least, most = axis.get_xlim()
+    axis.set_xlim(least / 2, most * 4)
+    plots.plain_numbers(axis)
+    by = [Patch(label=name, edgecolor="w", **BY[ours]) for ours, name in enumerate(MEASURED_BY)]
+    axis.legend(handles=by, loc="lower center", ncols=2, bbox_to_anchor=(0.4, 1.0))
+    return figure

@@ -1,0 +1,100 @@
+"""A stop at a chosen moment, and a figure that is drawn anew while a block runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import IPython.display
+import pytest
+from matplotlib.figure import Figure
+
+from imnetlib.course import plots, stopped_when
+
+
+class TestStoppedWhen:
+    def test_a_block_is_interrupted_when_it_happens(self, capsys: pytest.CaptureFixture[str]):
+        rounds = []
+        with stopped_when(lambda: len(rounds) >= 3):
+            for number in range(1_000):
+                rounds.append(number)
+                time.sleep(0.01)
+        assert 3 <= len(rounds) < 1_000
+        assert capsys.readouterr().out == "stopped\n"
+
+    def test_a_block_that_ends_before_is_told(self, capsys: pytest.CaptureFixture[str]):
+        with stopped_when(lambda: False):
+            pass
+        time.sleep(0.1)
+        assert capsys.readouterr().out == "came to its end before the stop\n"
+
+    def test_what_a_block_raises_comes_through(self):
+        with pytest.raises(ValueError, match="its own"), stopped_when(lambda: False):
+            raise ValueError("its own")
+
+
+class Output:
+    """A cell's output: what is shown in it, again and again in the same place."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+        self.changed = threading.Event()
+
+    def display(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> Output:
+        assert raw
+        assert display_id
+        self.shown.append(bundle)
+        return self
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown.append(bundle)
+        self.changed.set()
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Output:
+    found = Output()
+    monkeypatch.setattr(IPython.display, "display", found.display)
+    monkeypatch.setattr(plots, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setenv("IMNETLIB_FIGURES", str(tmp_path))
+    return found
+
+
+def drawn(points: list[int]) -> Figure:
+    figure, axis = plots.axes(2, 2)
+    axis.plot(points)
+    return figure
+
+
+class TestLive:
+    def test_a_figure_is_drawn_anew_when_something_changes(self, output: Output, tmp_path: Path):
+        points = [0]
+        with plots.live("curve", "a line", lambda: drawn(points), lambda: len(points)):
+            points.append(1)
+            assert output.changed.wait(10)
+        assert [bundle["text/plain"] for bundle in output.shown] == ["a line"] * 3
+        assert output.shown[0]["image/png"] != output.shown[1]["image/png"]
+        # The last is what is saved, and what show would have left.
+        final = plots._small_png(drawn(points))
+        assert (tmp_path / "curve.png").read_bytes() == final
+        assert output.shown[-1] == plots._bundle(final, "a line")
+
+    def test_nothing_is_drawn_while_nothing_changes(self, output: Output):
+        with plots.live("curve", "a line", lambda: drawn([0]), lambda: 1):
+            time.sleep(0.1)
+        assert len(output.shown) == 2
+
+    def test_an_error_leaves_the_figure_of_then(self, output: Output, tmp_path: Path):
+        def stopped() -> Any:
+            raise KeyboardInterrupt
+
+        with (
+            pytest.raises(KeyboardInterrupt),
+            plots.live("curve", "a line", lambda: drawn([0]), lambda: 1),
+        ):
+            stopped()
+        assert (tmp_path / "curve.png").exists()
+        assert len(output.shown) == 2
