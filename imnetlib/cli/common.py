@@ -79,7 +79,7 @@ def _reader_has_gone() -> bool:
         poll.register(descriptor, select.POLLOUT)
     gone = [descriptor for descriptor, event in poll.poll(0) if event & select.POLLERR]
     # What is left in a buffer is flushed when Python ends.
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         for descriptor in gone:
             os.dup2(nowhere.fileno(), descriptor)
     return bool(gone)

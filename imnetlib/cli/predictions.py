@@ -58,14 +58,7 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
     from imnetlib import evaluate
 
     outputs = evaluate.read_outputs(predictions)
-    if logits and outputs.logits is False:
-        raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
-    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
-        click.echo(
-            f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
-            "--logits, or the confidence is wrong",
-            err=True,
-        )
+    verify_logits(predictions, outputs, logits=logits)
     wnids = _wnids(classes, predictions, outputs)
     truth = _truth(predictions, outputs, source, wnids)
     labels = evaluate.align(truth.wnids, wnids)
@@ -79,6 +72,18 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
     if truth.left_out:
         click.echo(f"left out: {truth.left_out:,} images that have labels and no predictions")
         sys.exit(LEFT_OUT)
+
+
+def verify_logits(predictions: Path, outputs: Outputs, *, logits: bool) -> None:
+    """UsageError where probabilities are called logits; a warning where they seem to be."""
+    if logits and outputs.logits is False:
+        raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
+    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
+        click.echo(
+            f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
+            "--logits, or the confidence is wrong",
+            err=True,
+        )
 
 
 def _are_probabilities(scores: Any) -> bool:

@@ -116,6 +116,6 @@ def test_probabilities_of_any_precision_are_those(dtype, classes: int):
 def test_the_row_that_is_no_probabilities_is_named():
     rows = np.full((400, 4), 0.25)
     rows[300, 0] = 0.5
-    fault = "row 300: the outputs sum to 1.25, not 1, or are negative: .* is the softmax missing"
+    fault = "row 300: the outputs sum to 1.25, not 1: .* is the softmax missing"
     with pytest.raises(ValueError, match=fault):
         list(evaluate.probability_blocks(rows))
