@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, LEFT_OUT, POSITIVE
-from imnetlib.cli.predictions import verify_columns, verify_logits
+from imnetlib.cli.predictions import read_predictions
 
 if TYPE_CHECKING:
     from imnetlib.arguments import Floats
@@ -64,44 +64,30 @@ def _require_uses(
     logits: bool,
 ) -> None:
     """UsageError where something is missing, and where an option would be of no effect."""
-    arrays = [path for path in predictions if not path.is_dir()]
     if images and network is None:
         raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
     if network is not None and not images:
         raise click.UsageError(f"{predictions[0]}: --network is for images, and this is none")
-    if arrays and classes is None:
-        raise click.UsageError(f"{arrays[0]}: give --classes, the wnid of each column")
-    if not arrays and (classes is not None or logits):
-        raise click.UsageError(
-            "--classes and --logits are for a .npy or .npz: a network, and a folder that chapter 8 "
-            "wrote, know their own classes and give probabilities"
-        )
+    if not predictions and (classes is not None or logits):
+        raise click.UsageError("--classes and --logits are for predictions; a network has its own")
 
 
 def _tell_rows(path: Path, classes: Path | None, how: dict[str, Any]) -> None:
     """Tell the first rows of predictions, and how many follow."""
-    from imnetlib import catalog, evaluate
+    from imnetlib import evaluate
 
-    if classes is None or path.is_dir():
-        if not (path / "probabilities.npy").exists():
-            raise ValueError(
-                f"{path} holds no predictions of chapter 8: give images as files, {path}/*.jpg"
-            )
-        found = evaluate.Predictions.load(path)
-        outputs = evaluate.Outputs(found.probabilities, False, found.labels, found.ids)
-        wnids = found.wnids
-    else:
-        outputs = evaluate.read_outputs(path)
-        verify_logits(path, outputs, logits=how["logits"])
-        wnids = catalog.read_classes(classes)
-        verify_columns(path, outputs, wnids, classes)
+    if path.is_dir() and not (path / "probabilities.npy").exists():
+        raise ValueError(
+            f"{path} holds no predictions of chapter 8: give images as files, {path}/*.jpg"
+        )
+    outputs, wnids, source = read_predictions(path, classes, logits=how["logits"])
     rows = outputs.scores[: how["first"]]
     if how["logits"] or outputs.logits:
         try:
             rows = evaluate.with_temperature(rows, 1, logits=True)
         except ValueError as error:
             raise ValueError(f"{path}, {error}") from error
-    teller = _Teller(wnids, classes or path, how)
+    teller = _Teller(wnids, source, how)
     for row, probabilities in enumerate(rows):
         known: dict[str, Any] = {"file": str(path), "row": row}
         if outputs.ids is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from imnetlib.cli.common import EXISTING_FILE, LEFT_OUT
+from imnetlib.cli.common import EXISTING, EXISTING_FILE, LEFT_OUT
 
 if TYPE_CHECKING:
     from imnetlib.arguments import Integers
@@ -35,20 +35,19 @@ class _Truth(NamedTuple):
 
 
 @click.command(short_help="Judge the predictions of any network.")
-@click.argument("predictions", type=EXISTING_FILE)
-@click.option(
-    "--classes", type=EXISTING_FILE, required=True, help="The wnid of each column, in their order."
-)
+@click.argument("predictions", type=EXISTING)
+@click.option("--classes", type=EXISTING_FILE, help="The wnid of each column, in their order.")
 @click.option(
     "--labels", "source", type=EXISTING_FILE, help="True classes: devkit, Kaggle's .csv, a .lst."
 )
 @click.option("--logits", is_flag=True, help="Take the softmax of each row first.")
-def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool) -> None:
+def evaluate(predictions: Path, classes: Path | None, source: Path | None, logits: bool) -> None:
     """Judge PREDICTIONS, the outputs of any network.
 
     PREDICTIONS is a .npy with a row of probabilities for each image, or a .npz that holds
-    "probabilities" or "logits", and perhaps "labels" (columns or wnids) and "ids". The classes are
-    those of a synset.txt or Kaggle's LOC_synset_mapping.txt. Labels are compared by wnid.
+    "probabilities" or "logits", and perhaps "labels" (columns or wnids) and "ids"; --classes is a
+    synset.txt or Kaggle's LOC_synset_mapping.txt. Or it is a folder that chapter 8 wrote, which has
+    all that. Labels are compared by wnid.
 
     Rows are the validation images 1, 2, ... or those of the .lst, in order; with "ids", the images
     of those numbers. For rows in the order of class folders give the .lst that imnet list makes of
@@ -57,9 +56,8 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
     """
     from imnetlib import evaluate
 
-    outputs = evaluate.read_outputs(predictions)
-    verify_logits(predictions, outputs, logits=logits)
-    wnids = _wnids(classes, predictions, outputs)
+    outputs, wnids, classes = read_predictions(predictions, classes, logits=logits)
+    _require_wnids(wnids, classes)
     truth = _truth(predictions, outputs, source, wnids)
     labels = evaluate.align(truth.wnids, wnids)
     if labels.max() < 0:
@@ -74,7 +72,39 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
         sys.exit(LEFT_OUT)
 
 
-def verify_logits(predictions: Path, outputs: Outputs, *, logits: bool) -> None:
+def read_predictions(
+    path: Path, classes: Path | None, *, logits: bool
+) -> tuple[Outputs, tuple[str, ...], Path]:
+    """The outputs in a file or in a folder of chapter 8, the class of each column, and its source.
+
+    UsageError where options lack, or contradict what the files say.
+    """
+    from imnetlib import catalog, evaluate
+
+    if path.is_dir():
+        if classes is not None or logits:
+            raise click.UsageError(
+                f"{path} is a folder: --classes and --logits are for a .npy or .npz; chapter 8 "
+                "writes probabilities, with their classes"
+            )
+        found = evaluate.Predictions.load(path)
+        outputs = evaluate.Outputs(found.probabilities, False, found.labels, found.ids)
+        return outputs, found.wnids, path
+    if classes is None:
+        raise click.UsageError(f"{path}: give --classes, the wnid of each column")
+    outputs = evaluate.read_outputs(path)
+    _verify_logits(path, outputs, logits=logits)
+    wnids = catalog.read_classes(classes)
+    columns = outputs.scores.shape[1]
+    if len(wnids) != columns:
+        raise ValueError(
+            f"{path} has {columns:,} columns and {classes} {len(wnids):,} classes: "
+            "give the list that came with the network"
+        )
+    return outputs, wnids, classes
+
+
+def _verify_logits(predictions: Path, outputs: Outputs, *, logits: bool) -> None:
     """UsageError where probabilities are called logits; a warning where they seem to be."""
     if logits and outputs.logits is False:
         raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
@@ -94,30 +124,15 @@ def _are_probabilities(scores: Any) -> bool:
     return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= 1e-3).all())
 
 
-def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...]:
+def _require_wnids(wnids: Sequence[str], classes: Path) -> None:
     from imnetlib import catalog
     from imnetlib.files import listed_names
 
-    wnids = catalog.read_classes(classes)
     others = [name for name in wnids if not catalog.WNID.fullmatch(name)]
     if others:
         raise ValueError(
             f"{classes}: classes are compared by wnid, like n02510455, and these are none: "
             f"{listed_names(others)}"
-        )
-    verify_columns(predictions, outputs, wnids, classes)
-    return wnids
-
-
-def verify_columns(
-    predictions: Path, outputs: Outputs, wnids: Sequence[str], classes: Path
-) -> None:
-    """ValueError where the list ``classes`` is not as long as the outputs have columns."""
-    columns = outputs.scores.shape[1]
-    if len(wnids) != columns:
-        raise ValueError(
-            f"{predictions} has {columns:,} columns and {classes} {len(wnids):,} classes: "
-            "give the list that came with the network"
         )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import Integers, require, whole_number
+from imnetlib.arguments import Integers, require, require_type, whole_number
 from imnetlib.wordnet.hierarchy import Doubles, Hierarchy, node_numbers
 
 # The share of a common ancestor's worth that each further node under it costs. A conifer tells
@@ -91,6 +91,7 @@ def worth(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) 
     common with one before it. In a tree that is: where a node is split in j parts, j - 1 times 8 %
     of its worth. ValueError where a class is under two of the nodes (chapter 9).
     """
+    require_type(nodes, Iterable, "nodes are several, such as (3,)")
     vector = hierarchy.vector(probabilities)
     numbers = np.unique(node_numbers(hierarchy, [*nodes]))
     if not len(numbers):

@@ -98,14 +98,14 @@ def severity(hierarchy: Hierarchy, predicted: ArrayLike, truth: ArrayLike) -> In
     """The height of the lowest common ancestor of predicted and true nodes, (n,) each (chapter 9).
 
     L. Bertinetto et al., Making better mistakes, CVPR 2020. The height of a node is the longest way
-    down from it, in edges: 0 for a right class that is above no other.
+    down from it, in edges. A right answer is 0, also that of a class above others.
     """
     node, other = node_pairs(hierarchy, predicted, truth)
     shared = hierarchy.ancestors[node].multiply(hierarchy.ancestors[other]).tocsr()
     shared.sort_indices()
     # Nodes come after their ancestors, so the last is the lowest.
     lowest = shared.indices[shared.indptr[1:] - 1]
-    return np.asarray(_heights(hierarchy)[lowest])
+    return np.where(node == other, 0, _heights(hierarchy)[lowest])
 
 
 def _heights(hierarchy: Hierarchy) -> Integers:
@@ -126,6 +126,9 @@ def distance_at_k(hierarchy: Hierarchy, columns: ArrayLike, labels: ArrayLike) -
     truth = whole_numbers("labels", labels)
     fits = best.ndim == 2 and truth.shape == best.shape[:1] and bool((truth >= 0).any())
     require(fits, "columns (n, k) and labels (n,), some not -1", (best.shape, truth.shape))
+    for name, values, lowest in (("columns", best, 0), ("labels", truth, -1)):
+        outside = values[(values < lowest) | (values >= len(hierarchy.classes))].tolist()
+        require(not outside, f"{name} go from {lowest} to {len(hierarchy.classes) - 1}", outside)
     best = best[truth >= 0]
     true = np.repeat(truth[truth >= 0], best.shape[1])
     off = severity(hierarchy, hierarchy.classes[best.ravel()], hierarchy.classes[true])

@@ -142,10 +142,7 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
         (["a.jpg"], "a.jpg: for images give --network, the folder of a network"),
         (["a.jpg", "--network", "."], "--network takes a folder of one network; there: none"),
         (["p.npy", "--classes", "two.txt"], "p.npy has 12 columns and two.txt 2 classes: give the"),
-        (
-            ["bad.npy", "--classes", "synset.txt"],
-            "bad.npy row 0: the outputs sum to 12, not 1: ",
-        ),
+        (["bad.npy", "--classes", "synset.txt"], "bad.npy row 0: the outputs sum to 12, not 1: "),
         (["cold.npy", "--classes", "synset.txt"], "cold.npy row 0: an output is negative, -0.5: "),
         (["gone.npy", "--classes", "synset.txt"], "gone.npy row 0: the outputs sum to nan, not 1"),
         (
@@ -158,9 +155,9 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
         ),
         (["p.npz", "--classes", "synset.txt", "--logits"], "p.npz holds probabilities: leave out"),
         (["UPPER.NPY"], "UPPER.NPY: give --classes, the wnid of each column"),
-        (["kept", "--logits"], "--classes and --logits are for a .npy or .npz"),
-        (["kept", "--classes", "synset.txt"], "--classes and --logits are for a .npy or .npz"),
-        (["a.jpg", "--network", ".", "--logits"], "--classes and --logits are for a .npy or .npz"),
+        (["kept", "--logits"], "kept is a folder: --classes and --logits are for a .npy"),
+        (["kept", "--classes", "synset.txt"], "kept is a folder: --classes and --logits are"),
+        (["a.jpg", "--network", ".", "--logits"], "--classes and --logits are for predictions"),
         (["p.npy", "--classes", "synset.txt", "--network", "."], "p.npy: --network is for images"),
         (
             ["pictures", "a.jpg", "--network", "."],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import imnet
 
-from imnetlib import catalog
+from imnetlib import catalog, evaluate
 
 # Five classes of ILSVRC and three others, in no order.
 WNIDS = (
@@ -285,7 +285,7 @@ def test_columns_and_rows_in_another_order_are_noticed(folder: Path):
 @pytest.mark.parametrize(
     ("name", "classes", "options", "message"),
     [
-        ("p.npy", "dog\ncat\n", (), "these are none: cat, dog|begins with no wnid"),
+        ("p.npy", lines(list("abcdefgh")), (), "these are none: a, b, c, d, e, f, g and h|none: a"),
         ("p.npy", lines(list(WNIDS[:7])), (), "has 8 columns and .* 7 classes: give the list"),
         ("p.npy", lines(list(WNIDS)), (), "holds no labels: give --labels, the devkit"),
         ("p.npz", lines(list(WNIDS)), ("--logits",), "holds probabilities: leave out --logits"),
@@ -307,6 +307,20 @@ def test_what_cannot_be_judged_is_one_sentence(
     assert re.search(message, done.output), done.output
     assert "Traceback" not in done.output
     assert not done.exception or isinstance(done.exception, SystemExit)
+
+
+def test_what_chapter_8_wrote_is_judged_as_it_is(folder: Path):
+    batch = (np.load(folder / "p.npy"), np.load(folder / "truth.npy"), range(1, N + 1))
+    evaluate.save_predictions(folder / "kept", WNIDS, [batch], N)
+    done = imnet("evaluate", folder / "kept")
+    assert done.exit_code == 0, done.output
+    expected = judged(folder, "p.npy", "--labels", folder / "folders.lst")
+    assert done.stdout.splitlines()[1:] == expected.stdout.splitlines()[1:]
+    for option in (("--logits",), ("--classes", folder / "synset.txt")):
+        done = imnet("evaluate", folder / "kept", *option)
+        assert done.exit_code == 2
+        assert "kept is a folder: --classes and --logits are for a .npy" in done.output
+    assert "p.npy: give --classes, the wnid" in imnet("evaluate", folder / "p.npy").output
 
 
 def test_ids_that_are_no_nouns_are_judged_without_relations(folder: Path):
