@@ -52,7 +52,8 @@ def evaluate(predictions: Path, classes: Path | None, source: Path | None, logit
     Rows are the validation images 1, 2, ... or those of the .lst, in order; with "ids", the images
     of those numbers. For rows in the order of class folders give the .lst that imnet list makes of
     these. The labels of a flat .lst are named by the synset.txt beside it. Without labels, 50,000
-    rows are taken for the validation images of ILSVRC2012.
+    rows are taken for the validation images of ILSVRC2012. Relations and severity are, as in
+    chapter 8, those among the nodes of WordNet that tell the network's classes apart.
     """
     from imnetlib import evaluate
 
@@ -175,9 +176,11 @@ def _truth(
 
 def _stored(where: Path, labels: list[Any], wnids: Sequence[str]) -> _Truth:
     """The labels beside the predictions: wnids, or columns."""
-    if isinstance(labels[0], str):
+    named = isinstance(labels[0], str)
+    # Chapter 8 compared the labels with the classes beside them.
+    if named or where.is_dir():
         click.echo(f"labels: those in {where}")
-        return _Truth(labels)
+        return _Truth(labels if named else _named(labels, wnids))
     return _taken_for_columns(where, labels, wnids)
 
 
@@ -187,7 +190,10 @@ def _taken_for_columns(where: Path, labels: list[int], wnids: Sequence[str]) -> 
             f"{where}: labels are columns, 0 to {len(wnids) - 1}, or -1; these go from "
             f"{min(labels)} to {max(labels)}"
         )
-    click.echo(f"labels: those of {where}, taken for columns of the network")
+    click.echo(
+        f"labels: those of {where}, taken for columns of the network: which class each is hangs "
+        "on the order of the class list alone"
+    )
     return _Truth(_named(labels, wnids), numbered=where)
 
 
@@ -297,7 +303,8 @@ def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> N
 
     wrong = (labels >= 0) & (judged.chosen != labels)
     try:
-        hierarchy = wordnet.load(wnids)
+        # As in chapter 8, only nodes that tell the classes apart: relatives are nearer there.
+        hierarchy = wordnet.contract(wordnet.load(wnids))
     except KeyError as error:
         click.echo(f"no relations of wrong answers: {error.args[0]}")
     else:

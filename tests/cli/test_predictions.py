@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import imnet
 
-from imnetlib import catalog, evaluate
+from imnetlib import catalog, course, evaluate, wordnet
 
 # Five classes of ILSVRC and three others, in no order.
 WNIDS = (
@@ -307,6 +307,20 @@ def test_what_cannot_be_judged_is_one_sentence(
     assert re.search(message, done.output), done.output
     assert "Traceback" not in done.output
     assert not done.exception or isinstance(done.exception, SystemExit)
+
+
+def test_relations_are_those_that_chapter_8_shows(folder: Path):
+    tree = wordnet.contract(wordnet.load(WNIDS))
+    truth = np.load(folder / "truth.npy")
+    answers = np.load(folder / "p.npy").argmax(axis=1)[:, None]
+    rows = course.hierarchical_table(tree, {"network": answers}, truth)
+    shown = {row["measure"].split(": ")[-1]: row["network"] for row in rows}
+    output = judged(folder, "p.npy", "--labels", folder / "folders.lst").stdout
+    for measure in wordnet.RELATIONS[1:]:
+        assert f"{measure} {shown[measure]}" in output
+    assert f"severity of a wrong answer {shown['severity of an error']}" in output
+    for measure in ("precision", "recall"):
+        assert f"{measure} {shown[f'hierarchical {measure}']}, " in output
 
 
 def test_what_chapter_8_wrote_is_judged_as_it_is(folder: Path):
