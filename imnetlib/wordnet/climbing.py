@@ -39,8 +39,9 @@ class OperatingCurve(NamedTuple):
 
     ``theta``: float64 (m,), ascending, the last infinity: the largest that gives these answers.
     ``right``: the share of answers that are the true class or above it. ``information``: their mean
-    bits. ``area``: under ``right`` against ``information``, as a share of what a network that is
-    always right about single classes would have.
+    bits. ``area``: under ``right`` against ``information``, as a share of log2 N, what answers have
+    that are always right and always a class with no other under it. True classes that are above
+    others tell less, so with such labels no network has all of it.
     """
 
     theta: Doubles
