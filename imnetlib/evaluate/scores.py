@@ -81,7 +81,8 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     """The probabilities of ``logits`` along the last axis, float32 or float64 (chapter 8).
 
     The largest logit of a row is taken from the others first, so none is too large. Of more rows
-    than fit into memory take those of ``row_blocks``, one block after the other.
+    than fit into memory take those of ``row_blocks``, one block after the other. ValueError for no
+    logits.
     """
     rows = as_floats(np.asarray(logits))
     require(rows.ndim > 0 and rows.size > 0, "give logits of one class at least", rows.shape)

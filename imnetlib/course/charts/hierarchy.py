@@ -47,7 +47,16 @@ def reading(
     *,
     listed: int,
 ) -> Figure:
-    """The ``listed`` likeliest classes, and a reading as a tree with bars, after a picture."""
+    """Some of the likeliest classes, and a reading as a tree with bars; perhaps a picture first.
+
+    Args:
+        hierarchy: That of the classes.
+        probabilities: Of one image, (N,).
+        read: Their reading.
+        picture: The image.
+        title: What stands above it.
+        listed: How many classes are shown.
+    """
     figure, panels = plots.axes(9 if picture is None else 12, 4.4, columns=3 - (picture is None))
     if picture is not None:
         panels[0].imshow(picture)
