@@ -72,6 +72,14 @@ def hold_deaf(sign: Path, grace: float = stopping.GRACE) -> None:
     hold(sign, wait)
 
 
+def print_to_nobody(*descriptors: int) -> None:
+    """Let what is printed go into a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for descriptor in descriptors:
+        os.dup2(writer, descriptor)
+
+
 def hold_under_nohup(sign: Path) -> None:
     """Pause at each step, and ignore SIGHUP."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
+import select
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +17,8 @@ import click
 from imnetlib.cli.stopping import StopSignals
 
 LEFT_OUT = 3
+# 128 + SIGPIPE, as for every program whose reader has gone.
+NO_READER = 141
 
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -52,9 +57,29 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+            sys.exit(NO_READER)
         raise click.ClickException(str(error)) from error
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"{error.name} is not installed: this verb needs the course: make run in a "
             "checkout, or pip install '.[course]'"
         ) from error
+
+
+def _reader_has_gone() -> bool:
+    """Whether what is printed goes into a pipe that nobody reads; what is left is dropped.
+
+    A BrokenPipeError may also be of a connection, and then it is one to report.
+    """
+    if sys.platform == "win32":
+        return True
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, select.POLLOUT)
+    gone = [descriptor for descriptor, event in poll.poll(0) if event & select.POLLERR]
+    # What is left in a buffer is flushed when Python ends.
+    with Path(os.devnull).open("wb") as nowhere:
+        for descriptor in gone:
+            os.dup2(nowhere.fileno(), descriptor)
+    return bool(gone)

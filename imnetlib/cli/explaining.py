@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, LEFT_OUT, POSITIVE
-from imnetlib.cli.predictions import verify_columns
+from imnetlib.cli.predictions import read_predictions
 
 if TYPE_CHECKING:
     from imnetlib.arguments import Floats
-    from imnetlib.wordnet import Hierarchy
 
 _ARRAYS = (".npy", ".npz")
 ENGINE = click.Choice(["mxnet", "torch"])
@@ -41,102 +40,131 @@ def explain(files: Sequence[Path], network: Path | None, classes: Path | None, *
     FILES are images, and --network says where the network is that looks at them; or predictions: a
     .npy or .npz as for imnet evaluate, with --classes, or a folder that chapter 8 wrote.
     """
-    failed = 0
-    teller = _Teller(how["k"], how["theta"], as_json=how["as_json"])
-    predictions = [path for path in files if path.is_dir() or path.suffix in _ARRAYS]
-    for path in predictions:
-        wnids, rows, more = _rows(path, classes, how["first"], logits=how["logits"])
-        teller.load(wnids)
-        for row, probabilities in enumerate(rows):
-            teller.tell(f"{path} row {row}", probabilities)
-        if more and not how["as_json"]:
-            click.echo(f"{path}: {more:,} more rows (--first)")
+    predictions = [path for path in files if path.is_dir() or path.suffix.lower() in _ARRAYS]
     images = [path for path in files if path not in predictions]
-    if images and network is None:
-        raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
-    if images and network is not None:
-        failed = _tell_images(teller, images, network, how["engine"] or "")
+    _require_uses(predictions, images, network, classes, logits=how["logits"])
+    tell_image = None
+    failed = 0
+    for path in files:
+        if path in predictions:
+            _tell_rows(path, classes, how)
+            continue
+        if tell_image is None and network is not None:
+            tell_image = _by_network(network, how)
+        failed += tell_image is not None and not tell_image(path)
     if failed:
         click.echo(f"{failed:,} of {len(images):,} images cannot be read", err=True)
         sys.exit(LEFT_OUT)
 
 
-def _rows(
-    path: Path, classes: Path | None, first: int, *, logits: bool
-) -> tuple[Sequence[str], Any, int]:
-    """The classes of predictions, their ``first`` rows of probabilities, and how many follow."""
-    from imnetlib import catalog, evaluate
+def _require_uses(
+    predictions: Sequence[Path],
+    images: Sequence[Path],
+    network: Path | None,
+    classes: Path | None,
+    *,
+    logits: bool,
+) -> None:
+    """UsageError where something is missing, and where an option would be of no effect."""
+    if images and network is None:
+        raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
+    if network is not None and not images:
+        raise click.UsageError(f"{predictions[0]}: --network is for images, and this is none")
+    if not predictions and (classes is not None or logits):
+        raise click.UsageError("--classes and --logits are for predictions; a network has its own")
 
-    if path.is_dir():
-        predictions = evaluate.Predictions.load(path)
-        rows = predictions.probabilities[:first]
-        return predictions.wnids, rows, len(predictions.probabilities) - len(rows)
-    if classes is None:
-        raise click.UsageError(f"{path}: give --classes, the wnid of each column")
-    outputs = evaluate.read_outputs(path)
-    wnids = catalog.read_classes(classes)
-    verify_columns(path, outputs, wnids, classes)
-    rows = outputs.scores[:first]
+
+def _tell_rows(path: Path, classes: Path | None, how: dict[str, Any]) -> None:
+    """Tell the first rows of predictions, and how many follow."""
+    from imnetlib import evaluate
+
+    if path.is_dir() and not (path / "probabilities.npy").exists():
+        raise ValueError(
+            f"{path} holds no predictions of chapter 8: give images as files, {path}/*.jpg"
+        )
+    outputs, wnids, source = read_predictions(path, classes, logits=how["logits"])
+    rows = outputs.scores[: how["first"]]
+    if how["logits"] or outputs.logits:
+        try:
+            rows = evaluate.with_temperature(rows, 1, logits=True)
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}") from error
+    teller = _Teller(wnids, source, how)
+    for row, probabilities in enumerate(rows):
+        known: dict[str, Any] = {"file": str(path), "row": row}
+        if outputs.ids is not None:
+            known["id"] = int(outputs.ids[row])
+        if outputs.labels is not None:
+            known["label"] = _label(outputs.labels[row], wnids)
+        teller.tell(known, probabilities)
     more = len(outputs.scores) - len(rows)
-    return wnids, evaluate.softmax(rows) if logits or outputs.logits else rows, more
+    if more and not how["as_json"]:
+        click.echo(f"{path}: {more:,} more rows (--first)")
 
 
-def _tell_images(teller: _Teller, images: Sequence[Path], folder: Path, engine: str) -> int:
-    """Tell each image by the network in ``folder``; the number of those that cannot be read."""
+def _label(label: Any, wnids: Sequence[str]) -> str | None:
+    """The wnid that a label is, or that of its column."""
+    if isinstance(label, str):
+        return label
+    return wnids[label] if 0 <= label < len(wnids) else None
+
+
+def _by_network(folder: Path, how: dict[str, Any]) -> Callable[[Path], bool]:
+    """What tells an image by the network in ``folder``; False for one that cannot be read."""
     from imnetlib import course, engines
     from imnetlib.image import ImageError
 
     network = engines.load_network(folder)
-    teller.load(network.wnids)
-    predict = course.engine(engine).checkpoint.image_predictor(network)
-    failed = 0
-    for path in images:
+    teller = _Teller(network.wnids, folder, how)
+    predict = course.engine(how["engine"] or "").checkpoint.image_predictor(network)
+
+    def tell(path: Path) -> bool:
         try:
             probabilities = predict(path.read_bytes())
         except (ImageError, OSError) as error:
-            failed += 1
             click.echo(f"{path}: {error}", err=True)
-        else:
-            teller.tell(str(path), probabilities)
-    return failed
+            return False
+        teller.tell({"file": str(path)}, probabilities)
+        return True
+
+    return tell
 
 
 class _Teller:
     """Tells images, as trees or as JSON."""
 
-    hierarchy: Hierarchy
-
-    def __init__(self, k: int, theta: float | None, *, as_json: bool) -> None:
-        self.k = k
-        self.theta = theta
-        self.as_json = as_json
-
-    def load(self, wnids: Sequence[str]) -> None:
-        """Take up the classes of the images that follow."""
+    def __init__(self, wnids: Sequence[str], source: Path, how: dict[str, Any]) -> None:
+        """``source``: the file or folder that names the classes ``wnids``."""
         from imnetlib import wordnet
 
         try:
             self.hierarchy = wordnet.load(wnids)
         except KeyError as error:
-            raise ValueError(error.args[0]) from error
+            remedy = "explain takes classes by wnid: name there the noun that each of yours is"
+            raise ValueError(f"{source}: {error.args[0]} ({remedy})") from error
         self.names = wordnet.unique_names(self.hierarchy)
         self.class_names = wordnet.class_names(self.hierarchy)
+        self.how = how
 
-    def tell(self, what: str, probabilities: Any) -> None:
-        """Tell one image."""
+    def tell(self, known: dict[str, Any], probabilities: Any) -> None:
+        """Tell one image, of which some things are ``known``, such as its file."""
+        what = known["file"] + (f" row {known['row']}" if "row" in known else "")
         try:
             told = self._told(probabilities)
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from error
-        if self.as_json:
-            click.echo(json.dumps({"image": what, **told}, ensure_ascii=False))
+        if self.how["as_json"]:
+            click.echo(json.dumps({**known, **told}, ensure_ascii=False))
         else:
-            click.echo("\n".join([what, *_tree(told)]))
+            also = [
+                f", {key} {known[key]}" for key in ("id", "label") if known.get(key) is not None
+            ]
+            click.echo("\n".join(["".join([what, *also]), *_tree(told)]))
 
     def _told(self, probabilities: Any) -> dict[str, Any]:
         from imnetlib import wordnet
 
-        reading = wordnet.explain(self.hierarchy, probabilities, self.k)
+        reading = wordnet.explain(self.hierarchy, probabilities, self.how["k"])
         told = zip(
             reading.nodes.tolist(),
             reading.unspecified.tolist(),
@@ -157,10 +185,11 @@ class _Teller:
             ],
             "rest": max(0.0, 1 - reading.covered),
         }
-        if self.theta is not None:
-            answer = int(wordnet.climb(self.hierarchy, probabilities[None], self.theta)[0])
+        theta = self.how["theta"]
+        if theta is not None:
+            answer = int(wordnet.climb(self.hierarchy, probabilities[None], theta)[0])
             mass = float(self.hierarchy.mass(probabilities)[answer])
-            found["answer"] = {**self._node(answer), "mass": mass, "theta": self.theta}
+            found["answer"] = {**self._node(answer), "mass": mass, "theta": theta}
         return found
 
     def _node(self, node: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from imnetlib.cli.common import EXISTING_FILE, LEFT_OUT
+from imnetlib.cli.common import EXISTING, EXISTING_FILE, LEFT_OUT
 
 if TYPE_CHECKING:
     from imnetlib.arguments import Integers
@@ -35,38 +35,30 @@ class _Truth(NamedTuple):
 
 
 @click.command(short_help="Judge the predictions of any network.")
-@click.argument("predictions", type=EXISTING_FILE)
-@click.option(
-    "--classes", type=EXISTING_FILE, required=True, help="The wnid of each column, in their order."
-)
+@click.argument("predictions", type=EXISTING)
+@click.option("--classes", type=EXISTING_FILE, help="The wnid of each column, in their order.")
 @click.option(
     "--labels", "source", type=EXISTING_FILE, help="True classes: devkit, Kaggle's .csv, a .lst."
 )
 @click.option("--logits", is_flag=True, help="Take the softmax of each row first.")
-def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool) -> None:
+def evaluate(predictions: Path, classes: Path | None, source: Path | None, logits: bool) -> None:
     """Judge PREDICTIONS, the outputs of any network.
 
     PREDICTIONS is a .npy with a row of probabilities for each image, or a .npz that holds
-    "probabilities" or "logits", and perhaps "labels" (columns or wnids) and "ids". The classes are
-    those of a synset.txt or Kaggle's LOC_synset_mapping.txt. Labels are compared by wnid.
+    "probabilities" or "logits", and perhaps "labels" (columns or wnids) and "ids"; --classes is a
+    synset.txt or Kaggle's LOC_synset_mapping.txt. Or it is a folder that chapter 8 wrote, which has
+    all that. Labels are compared by wnid.
 
     Rows are the validation images 1, 2, ... or those of the .lst, in order; with "ids", the images
     of those numbers. For rows in the order of class folders give the .lst that imnet list makes of
     these. The labels of a flat .lst are named by the synset.txt beside it. Without labels, 50,000
-    rows are taken for the validation images of ILSVRC2012.
+    rows are taken for the validation images of ILSVRC2012. Relations and severity are, as in
+    chapter 8, those among the nodes of WordNet that tell the network's classes apart.
     """
     from imnetlib import evaluate
 
-    outputs = evaluate.read_outputs(predictions)
-    if logits and outputs.logits is False:
-        raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
-    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
-        click.echo(
-            f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
-            "--logits, or the confidence is wrong",
-            err=True,
-        )
-    wnids = _wnids(classes, predictions, outputs)
+    outputs, wnids, classes = read_predictions(predictions, classes, logits=logits)
+    _require_wnids(wnids, classes)
     truth = _truth(predictions, outputs, source, wnids)
     labels = evaluate.align(truth.wnids, wnids)
     if labels.max() < 0:
@@ -81,6 +73,50 @@ def evaluate(predictions: Path, classes: Path, source: Path | None, logits: bool
         sys.exit(LEFT_OUT)
 
 
+def read_predictions(
+    path: Path, classes: Path | None, *, logits: bool
+) -> tuple[Outputs, tuple[str, ...], Path]:
+    """The outputs in a file or in a folder of chapter 8, the class of each column, and its source.
+
+    UsageError where options lack, or contradict what the files say.
+    """
+    from imnetlib import catalog, evaluate
+
+    if path.is_dir():
+        if classes is not None or logits:
+            raise click.UsageError(
+                f"{path} is a folder: --classes and --logits are for a .npy or .npz; chapter 8 "
+                "writes probabilities, with their classes"
+            )
+        found = evaluate.Predictions.load(path)
+        outputs = evaluate.Outputs(found.probabilities, False, found.labels, found.ids)
+        return outputs, found.wnids, path
+    if classes is None:
+        raise click.UsageError(f"{path}: give --classes, the wnid of each column")
+    outputs = evaluate.read_outputs(path)
+    _verify_logits(path, outputs, logits=logits)
+    wnids = catalog.read_classes(classes)
+    columns = outputs.scores.shape[1]
+    if len(wnids) != columns:
+        raise ValueError(
+            f"{path} has {columns:,} columns and {classes} {len(wnids):,} classes: "
+            "give the list that came with the network"
+        )
+    return outputs, wnids, classes
+
+
+def _verify_logits(predictions: Path, outputs: Outputs, *, logits: bool) -> None:
+    """UsageError where probabilities are called logits; a warning where they seem to be."""
+    if logits and outputs.logits is False:
+        raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
+    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
+        click.echo(
+            f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
+            "--logits, or the confidence is wrong",
+            err=True,
+        )
+
+
 def _are_probabilities(scores: Any) -> bool:
     """Whether the first rows are: of logits not one is."""
     import numpy as np
@@ -89,30 +125,15 @@ def _are_probabilities(scores: Any) -> bool:
     return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= 1e-3).all())
 
 
-def _wnids(classes: Path, predictions: Path, outputs: Outputs) -> tuple[str, ...]:
+def _require_wnids(wnids: Sequence[str], classes: Path) -> None:
     from imnetlib import catalog
     from imnetlib.files import listed_names
 
-    wnids = catalog.read_classes(classes)
     others = [name for name in wnids if not catalog.WNID.fullmatch(name)]
     if others:
         raise ValueError(
             f"{classes}: classes are compared by wnid, like n02510455, and these are none: "
             f"{listed_names(others)}"
-        )
-    verify_columns(predictions, outputs, wnids, classes)
-    return wnids
-
-
-def verify_columns(
-    predictions: Path, outputs: Outputs, wnids: Sequence[str], classes: Path
-) -> None:
-    """ValueError where the list ``classes`` is not as long as the outputs have columns."""
-    columns = outputs.scores.shape[1]
-    if len(wnids) != columns:
-        raise ValueError(
-            f"{predictions} has {columns:,} columns and {classes} {len(wnids):,} classes: "
-            "give the list that came with the network"
         )
 
 
@@ -155,9 +176,11 @@ def _truth(
 
 def _stored(where: Path, labels: list[Any], wnids: Sequence[str]) -> _Truth:
     """The labels beside the predictions: wnids, or columns."""
-    if isinstance(labels[0], str):
+    named = isinstance(labels[0], str)
+    # Chapter 8 compared the labels with the classes beside them.
+    if named or where.is_dir():
         click.echo(f"labels: those in {where}")
-        return _Truth(labels)
+        return _Truth(labels if named else _named(labels, wnids))
     return _taken_for_columns(where, labels, wnids)
 
 
@@ -167,7 +190,10 @@ def _taken_for_columns(where: Path, labels: list[int], wnids: Sequence[str]) -> 
             f"{where}: labels are columns, 0 to {len(wnids) - 1}, or -1; these go from "
             f"{min(labels)} to {max(labels)}"
         )
-    click.echo(f"labels: those of {where}, taken for columns of the network")
+    click.echo(
+        f"labels: those of {where}, taken for columns of the network: which class each is hangs "
+        "on the order of the class list alone"
+    )
     return _Truth(_named(labels, wnids), numbered=where)
 
 
@@ -277,7 +303,8 @@ def _echo_errors(judged: Judgement, labels: Integers, wnids: Sequence[str]) -> N
 
     wrong = (labels >= 0) & (judged.chosen != labels)
     try:
-        hierarchy = wordnet.load(wnids)
+        # As in chapter 8, only nodes that tell the classes apart: relatives are nearer there.
+        hierarchy = wordnet.contract(wordnet.load(wnids))
     except KeyError as error:
         click.echo(f"no relations of wrong answers: {error.args[0]}")
     else:

@@ -15,13 +15,18 @@ from imnetlib.wordnet import Hierarchy
 Row = dict[str, str | float]
 
 
-def accuracy_row(judged: str, accuracies: Sequence[TopK], outputs: int) -> Row:
-    """Each accuracy in percent with its interval, and what guessing among ``outputs`` gives."""
+def accuracy_row(
+    judged: str, accuracies: Sequence[TopK], outputs: int, with_output: float = 1.0
+) -> Row:
+    """Each accuracy in percent with its interval, and what guessing among ``outputs`` gives.
+
+    ``with_output``: the share of the images whose class has an output, so that it may be guessed.
+    """
     row: Row = {"judged": judged}
     for top in accuracies:
         interval = f"{100 * top.low:.1f} to {100 * top.high:.1f}"
         row[f"top-{top.k}, %"] = f"{100 * top.accuracy:.1f} ({interval})"
-    guessed = [f"{100 * min(1, top.k / outputs):.3g}" for top in accuracies]
+    guessed = [f"{100 * with_output * min(1, top.k / outputs):.3g}" for top in accuracies]
     return row | {"by guessing, %": " / ".join(guessed)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ def split_table(
 ) -> list[dict[str, str]]:
     """Rows of a table: the mean of each kind's errors, where it lies, how often it is too large."""
     low, high = interval
+    digits = max(1, math.ceil(-math.log10(error)) - 1)
     rows = []
     for name, errors in held_out.items():
         mean = errors.mean()
@@ -46,8 +48,8 @@ def split_table(
         rows.append(
             {
                 "answers": name,
-                "wrong on average": f"{mean:.1%}",
-                f"of {low:.1%} to {high:.1%}": where,
+                "wrong on average": f"{mean:.{digits}%}",
+                f"of {low:.{digits}%} to {high:.{digits}%}": where,
                 "more than promised": f"in {np.mean(errors > error):.0%} of the splits",
             }
         )
@@ -80,16 +82,16 @@ def kind_table(
 ) -> list[dict[str, str | int]]:
     """Rows of a table: how often answers are wrong of some kinds of pictures.
 
-    Of those that are ``peaked``, of those that are not, and of the true node with the largest share
-    of errors.
+    Of those that are ``peaked``, of those that are not, and, where there are errors, of the true
+    node with the largest share of them.
     """
     wrong = ~hierarchy.above(nodes, truths)
     every = np.bincount(truths, minlength=len(hierarchy))
     failed = np.bincount(truths[wrong], minlength=len(hierarchy))
-    weakest = int(np.argmax(failed / np.maximum(every, 1)))
-    name = wordnet.unique_names(hierarchy)[weakest]
     kinds = {"a class above cap": peaked, "none above cap": ~peaked}
-    kinds[f"of class {name}"] = truths == weakest
+    if wrong.any():
+        weakest = int(np.argmax(failed / np.maximum(every, 1)))
+        kinds[f"of class {wordnet.unique_names(hierarchy)[weakest]}"] = truths == weakest
     return [
         {
             "pictures": kind,

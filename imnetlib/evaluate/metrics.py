@@ -126,8 +126,10 @@ def wilson(hits: int, images: int) -> tuple[float, float]:
     """The 95 % interval of a share (chapter 8): E. B. Wilson, Probable inference, JASA 22, 1927.
 
     Unlike the share ± 1.96 standard errors it stays within 0 and 1 and holds for few images.
-    ValueError for none. SciPy has it too, but this room takes NumPy alone.
+    ValueError for no images. SciPy has it too, but this room takes NumPy alone.
     """
+    hits = whole_number("hits", hits)
+    images = whole_number("images", images)
     if images < 1:
         raise ValueError("a share of no images has no interval: is the list empty?")
     if not 0 <= hits <= images:
@@ -164,6 +166,9 @@ def labelled(labels: ArrayLike, chosen: ArrayLike) -> Integers:
     choice = whole_numbers("chosen columns", chosen)
     if truth.ndim != 1 or truth.shape != choice.shape:
         raise ValueError(f"labels {truth.shape} and chosen columns {choice.shape} are (n,) each")
+    for name, values, lowest in (("labels", truth, -1), ("chosen columns", choice, 0)):
+        outside = values[values < lowest].tolist()
+        require(not outside, f"{name} are {lowest} or more", outside[:10])
     return np.stack([truth, choice], axis=1)[truth >= 0]
 
 

@@ -81,32 +81,38 @@ def softmax(logits: ArrayLike) -> NDArray[Any]:
     """The probabilities of ``logits`` along the last axis, float32 or float64 (chapter 8).
 
     The largest logit of a row is taken from the others first, so none is too large. Of more rows
-    than fit into memory take those of ``row_blocks``, one block after the other.
+    than fit into memory take those of ``row_blocks``, one block after the other. ValueError for no
+    logits.
     """
     rows = as_floats(np.asarray(logits))
+    require(rows.ndim > 0 and rows.size > 0, "give logits of one class at least", rows.shape)
     raised = np.exp(rows - rows.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def require_probabilities(
-    rows: NDArray[Any], where: str = "row", names: ArrayLike | None = None
+    rows: ArrayLike, where: str = "row", names: ArrayLike | None = None
 ) -> None:
     """ValueError unless each of ``rows`` (n, classes) holds probabilities, within ``TOLERANCE``.
 
-    They are not negative and sum to 1. ``names``, (n,), name the rows.
+    They are not negative and sum to 1. ``names``, (n,), name the rows; a single one without a name
+    needs no number.
     """
-    rows = as_floats(rows)
-    sums = rows.sum(axis=1)
+    matrix = as_floats(as_matrix(rows))
+    sums = matrix.sum(axis=1)
     # Both comparisons are false for NaN.
     whole = np.abs(sums - 1) <= TOLERANCE
-    right = whole & (rows.min(axis=1, initial=0) >= 0)
+    right = whole & (matrix.min(axis=1) >= 0)
     if not right.all():
         row = int(right.argmin())
+        fault = f"the outputs sum to {sums[row]:.4g}, not 1"
+        if whole[row]:
+            fault = f"an output is negative, {matrix[row].min():.4g}"
         name = row if names is None else np.asarray(names)[row]
+        place = "" if names is None and len(matrix) == 1 else f"{where} {name}: "
         raise ValueError(
-            f"{where} {name}: the outputs sum to {sums[row]:.4g}, not 1, or are negative: has the "
-            "training diverged, or is the softmax missing (evaluate.softmax; imnet evaluate "
-            "--logits)?"
+            f"{place}{fault}: has the training diverged, or is the softmax missing "
+            "(evaluate.softmax; --logits)?"
         )
 
 

@@ -1,9 +1,10 @@
 """One answer an image, as precise as its mass or its labelled like vouch for (chapter 9).
 
-Functions of a ``wordnet.Hierarchy`` of N classes and of probabilities (n, N) in its order. A node
-says "one of the classes under me"; its mass is the probability that this is right. An image's
-*front* holds the nodes that no other beats in both mass and information: every rule that wants much
-of either answers with one of them. All raise ValueError for what are no probabilities.
+Functions of a ``wordnet.Hierarchy`` of N classes and of probabilities (n, N) in its order, of one
+image at least; those of a vector p are p[None]. A node says "one of the classes under me"; its mass
+is the probability that this is right. An image's *front* holds the nodes that no other beats in
+both mass and information: every rule that wants much of either answers with one of them. All raise
+ValueError for no images and for what are no probabilities.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ class OperatingCurve(NamedTuple):
 
     ``theta``: float64 (m,), ascending, the last infinity: the largest that gives these answers.
     ``right``: the share of answers that are the true class or above it. ``information``: their mean
-    bits. ``area``: under ``right`` against ``information``, as a share of what a network that is
-    always right about single classes would have.
+    bits. ``area``: under ``right`` against ``information``, as a share of log2 N, what answers have
+    that are always right and always a class with no other under it. True classes that are above
+    others tell less, so with such labels no network has all of it.
     """
 
     theta: Doubles
@@ -115,7 +117,9 @@ def conformal_quantile(scores: ArrayLike, error: float) -> float:
     ceil((n + 1) (1 - error))-th smallest of the scores, infinity where there are not as many.
     """
     require(0 < real_number("error", error) < 1, "an error is a share, between 0 and 1", error)
-    ascending = np.sort(np.asarray(scores, np.float64))
+    given = np.asarray(scores, np.float64)
+    require(given.ndim == 1 and not np.isnan(given).any(), "scores are numbers, (n,)", given)
+    ascending = np.sort(given)
     # Without the digits that a computed 1 - error has too many.
     rank = math.ceil(round((len(ascending) + 1) * (1 - error), 9))
     return float(ascending[rank - 1]) if rank <= len(ascending) else math.inf

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imnetlib.arguments import Integers, require, whole_number
+from imnetlib.arguments import Integers, require, require_type, whole_number
 from imnetlib.wordnet.hierarchy import Doubles, Hierarchy, node_numbers
 
 # The share of a common ancestor's worth that each further node under it costs. A conifer tells
@@ -21,10 +21,13 @@ from imnetlib.wordnet.hierarchy import Doubles, Hierarchy, node_numbers
 # a cat and a dog (carnivore: 0.87) are still told apart. What has nothing in common with the best
 # node costs nothing by that, so it has to be as large a share of what that node and noise leave.
 PRICE = 0.08
-# What is named has this mass. A class that has less, or less than some times its fair share 1 / N,
-# may be noise: their sum is spread evenly over all classes and taken off.
+# What is named has this mass, and more than its fair share, n / N for n of N classes. A class that
+# has less than LEAST_MASS, or than some times 1 / N, may be noise: their sum is spread evenly over
+# all classes and taken off. Noise strays less from 1 / N where it has few values to stray with, so
+# it is FAIR_SHARES times that for MANY classes or more, and for fewer the nearer to once.
 LEAST_MASS = 0.01
 FAIR_SHARES = 2
+MANY = 30
 # What is left has to be this share of that sum (the largest of 21,841 lognormal values, exp of 2
 # standard normal ones, has 7 % of their sum, or more in one vector of 30) or, where noise is more
 # even, so many times the largest of them; and as many standard deviations of what a node so large
@@ -63,11 +66,13 @@ def explain(hierarchy: Hierarchy, probabilities: ArrayLike, k: int = 5) -> Readi
     where no node has several parents; elsewhere nodes are then exchanged, one at a time, as long as
     that gains, from the best in a tree, from the best one alone, and from none: worth 1 / k of the
     best at least. ``k`` is a limit, not a quota: a node is named only with a mass of 1 % that
-    noise does not explain, and 8 % of what the best node and noise leave; and splitting one into
-    its parts has to pay. Where nearly all mass of a node is on the class that it is itself, that
-    class is named. Noise on a few classes has the masses of a few things: what passes that floor is
-    named, whichever it is. ValueError for a ``k`` below 1 and for what are no probabilities. 2 ms
-    an image of 21,841 classes, 9 ms where dozens of unrelated classes are likely.
+    noise does not explain, with more than its fair share (n / N, of n classes), and with 8 % of
+    what the best node and noise leave; and splitting one into its parts has to pay. Where nearly
+    all mass of a node is on the class that it is itself, that class is named. Where all classes are
+    about equally likely (of 2 none has 53 %, of 30 or more twice 1 / N) no class is named. Noise on
+    a few of many classes has the masses of a few things: what passes that floor is named, whichever
+    it is. ValueError for a ``k`` below 1 and for what are no probabilities. 2 ms an image of 21,841
+    classes, 9 ms where dozens of unrelated classes are likely.
     """
     k = whole_number("k", k)
     require(k > 0, "k is 1 at least", k)
@@ -91,6 +96,7 @@ def worth(hierarchy: Hierarchy, probabilities: ArrayLike, nodes: Iterable[int]) 
     common with one before it. In a tree that is: where a node is split in j parts, j - 1 times 8 %
     of its worth. ValueError where a class is under two of the nodes (chapter 9).
     """
+    require_type(nodes, Iterable, "nodes are several, such as (3,)")
     vector = hierarchy.vector(probabilities)
     numbers = np.unique(node_numbers(hierarchy, [*nodes]))
     if not len(numbers):
@@ -107,7 +113,7 @@ class _Noise:
 
     def __init__(self, vector: Doubles) -> None:
         count = len(vector)
-        fair = FAIR_SHARES / count
+        fair = (1 + (FAIR_SHARES - 1) * min(1, count / MANY)) / count
         small = vector[vector < max(LEAST_MASS, fair)]
         self.mass = float(small.sum())
         self.level = self.mass / count
@@ -169,7 +175,8 @@ class _Search:
         self.mass = np.where(self.unspecified, self.vector[own], mass)
         self.worths_named = np.where(self.unspecified, alone, self.worths)
         over = self.mass - noise.level * self.sizes
-        enough = (self.mass >= LEAST_MASS) & (over >= noise.most(self.sizes))
+        least = np.maximum(LEAST_MASS, self.sizes / len(self.vector))
+        enough = (self.mass >= least) & (over >= noise.most(self.sizes))
         self.likely = enough & (self.worths_named > 0)
         # Not a node with the same classes under it as a later one.
         same = np.triu(self.above & (sizes[:, None] == sizes), 1)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog, evaluate
-from imnetlib.arguments import Integers, in_order, require, whole_numbers
+from imnetlib.arguments import Integers, in_order, require, require_several, whole_numbers
 from imnetlib.wordnet.names import other_noun
 
 Doubles = NDArray[np.float64]
@@ -53,6 +53,7 @@ class Hierarchy:
 
     def nodes(self, wnids: Iterable[str]) -> Integers:
         """The node of each wnid; KeyError names one that is neither a class here nor above one."""
+        require_several("wnids", wnids)
         numbers = {wnid: number for number, wnid in enumerate(self.wnids)}
         try:
             return np.array([numbers[wnid] for wnid in wnids], np.int64)
@@ -63,14 +64,17 @@ class Hierarchy:
     def mass(self, probabilities: ArrayLike) -> NDArray[Any]:
         """The probability under each node, (..., N) to (..., nodes) (chapter 9).
 
-        A class counts once however many ways lead up from it, so no node gets more than the root.
-        Float64 gives float64. Float32 and float16 are summed in float32: of c classes the relative
-        error is below c / 2**24, 0.13 % at the root of 21,841, and 0.002 % where it was measured.
-        ValueError for another number of classes and for what are no probabilities, as logits are
-        not. The 21,841 classes cost up to 0.5 ms and 0.1 MB an image.
+        Of one image, of many or of none. A class counts once however many ways lead up from it, so
+        no node gets more than the root. Float64 gives float64. Float32 and float16 are summed in
+        float32: of c classes the relative error is below c / 2**24, 0.13 % at the root of 21,841,
+        and 0.002 % where it was measured. ValueError for another number of classes and for what are
+        no probabilities, as logits are not. The 21,841 classes cost up to 0.5 ms and 0.1 MB an
+        image.
         """
         given = np.asarray(probabilities)
-        rows = evaluate.probability_rows(given.reshape(-1, *given.shape[-1:]), len(self.classes))
+        classes = len(self.classes)
+        require(given.shape[-1:] == (classes,), f"give {classes:,} classes an image", given.shape)
+        rows = evaluate.probability_rows(given.reshape(-1, classes), classes)
         return np.ascontiguousarray(self._masses(rows).T).reshape(*given.shape[:-1], len(self))
 
     def mass_blocks(self, probabilities: ArrayLike) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -42,7 +42,7 @@ def label_coverage(
     """What ``explain`` covers of the true labels, beside the likeliest classes (chapter 9).
 
     Of probabilities (n, N), ``labels`` (n,) the true columns; images of label -1 are left out, and
-    ValueError says when none remain. 50,000 images of 21,841 classes: a minute.
+    ValueError says when none remain. 50,000 images of 21,841 classes: 3 to 5 minutes.
     """
     truth = known_labels(probabilities, labels)
     ranks = []
@@ -98,14 +98,14 @@ def severity(hierarchy: Hierarchy, predicted: ArrayLike, truth: ArrayLike) -> In
     """The height of the lowest common ancestor of predicted and true nodes, (n,) each (chapter 9).
 
     L. Bertinetto et al., Making better mistakes, CVPR 2020. The height of a node is the longest way
-    down from it, in edges: 0 for a right class that is above no other.
+    down from it, in edges. A right answer is 0, also that of a class above others.
     """
     node, other = node_pairs(hierarchy, predicted, truth)
     shared = hierarchy.ancestors[node].multiply(hierarchy.ancestors[other]).tocsr()
     shared.sort_indices()
     # Nodes come after their ancestors, so the last is the lowest.
     lowest = shared.indices[shared.indptr[1:] - 1]
-    return np.asarray(_heights(hierarchy)[lowest])
+    return np.where(node == other, 0, _heights(hierarchy)[lowest])
 
 
 def _heights(hierarchy: Hierarchy) -> Integers:
@@ -120,12 +120,17 @@ def distance_at_k(hierarchy: Hierarchy, columns: ArrayLike, labels: ArrayLike) -
     """The mean severity of the first 1, 2, ... k ``columns`` (n, k): HD@k, (k,) (chapter 9).
 
     Bertinetto et al. 2020. ``columns``: the first of ``evaluate.best_columns`` or ``rerank``;
-    ``labels`` (n,): the true ones; images of label -1 are left out.
+    ``labels`` (n,): the true ones; images of label -1 are left out. HD@1 of a network that is
+    always right is 0; further classes are wrong ones, so with them no network has 0. ValueError for
+    what are no columns.
     """
     best = whole_numbers("columns", columns)
     truth = whole_numbers("labels", labels)
     fits = best.ndim == 2 and truth.shape == best.shape[:1] and bool((truth >= 0).any())
     require(fits, "columns (n, k) and labels (n,), some not -1", (best.shape, truth.shape))
+    for name, values, lowest in (("columns", best, 0), ("labels", truth, -1)):
+        outside = values[(values < lowest) | (values >= len(hierarchy.classes))].tolist()
+        require(not outside, f"{name} go from {lowest} to {len(hierarchy.classes) - 1}", outside)
     best = best[truth >= 0]
     true = np.repeat(truth[truth >= 0], best.shape[1])
     off = severity(hierarchy, hierarchy.classes[best.ravel()], hierarchy.classes[true])

@@ -22,7 +22,8 @@ def rerank(
     information(their lowest common ancestor). So the expected cost of v is, but for a constant of
     the image, the sum of weight * (1 - 2 mass) over the ancestors of v: linear in the pairs of
     class and ancestor, where a matrix of all pairs of classes has 21,841 ** 2 entries. 256 images
-    of 21,841 classes: 0.1 s. ValueError for what are no probabilities, and negative weights.
+    of 21,841 classes: 0.1 s. ValueError for no images, for what are no probabilities, and for
+    negative weights.
     """
     weight = _information_gained(hierarchy) if weights is None else np.asarray(weights, np.float64)
     fits = weight.shape == (len(hierarchy),) and bool((weight >= 0).all())

@@ -61,7 +61,7 @@ def test_json_holds_the_same(folder: Path):
         done = told(folder, name, "--json", "--first", 1, "-k", 3)
         (line,) = done.stdout.splitlines()
         found = json.loads(line)
-        assert found["image"] == f"{folder / name} row 0"
+        assert (found["file"], found["row"]) == (str(folder / name), 0)
         assert [node["wnid"] for node in found["nodes"]] == ["n13108841", "n09468604", "n02898711"]
         assert [part["name"] for part in found["nodes"][0]["of"]] == [
             "fir, unspecified",
@@ -125,7 +125,7 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
     )
     assert done.exit_code == 0, done.output
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["image"] for each in found] == [f"{folder}/a.jpg", f"{folder}/b.JPEG"]
+    assert [each["file"] for each in found] == [f"{folder}/a.jpg", f"{folder}/b.JPEG"]
     for each, row in zip(found, probabilities, strict=True):
         told_of = dict(zip(BRIDGE_VALLEY_FIR, row.tolist(), strict=True))
         assert each["nodes"]
@@ -145,8 +145,28 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
         (["a.jpg"], "a.jpg: for images give --network, the folder of a network"),
         (["a.jpg", "--network", "."], ". is no folder of one network; there: none"),
         (["p.npy", "--classes", "two.txt"], "p.npy has 12 columns and two.txt 2 classes: give the"),
-        (["bad.npy", "--classes", "synset.txt"], "bad.npy row 0: row 0: the outputs sum to 12"),
-        (["p.npy", "--classes", "names.txt"], "'name0' is no noun of WordNet 3.0"),
+        (["bad.npy", "--classes", "synset.txt"], "bad.npy row 0: the outputs sum to 12, not 1: "),
+        (["cold.npy", "--classes", "synset.txt"], "cold.npy row 0: an output is negative, -0.5: "),
+        (["gone.npy", "--classes", "synset.txt"], "gone.npy row 0: the outputs sum to nan, not 1"),
+        (
+            ["gone.npy", "--classes", "synset.txt", "--logits"],
+            "gone.npy, row 0 of the scores holds NaN or infinity",
+        ),
+        (
+            ["ruled_out.npy", "--classes", "synset.txt", "--logits"],
+            "ruled_out.npy, row 0 of the scores holds NaN or infinity",
+        ),
+        (["p.npz", "--classes", "synset.txt", "--logits"], "p.npz holds probabilities: leave out"),
+        (["UPPER.NPY"], "UPPER.NPY: give --classes, the wnid of each column"),
+        (["kept", "--logits"], "kept is a folder: --classes and --logits are for a .npy"),
+        (["kept", "--classes", "synset.txt"], "kept is a folder: --classes and --logits are"),
+        (["a.jpg", "--network", ".", "--logits"], "--classes and --logits are for predictions"),
+        (["p.npy", "--classes", "synset.txt", "--network", "."], "p.npy: --network is for images"),
+        (
+            ["pictures", "a.jpg", "--network", "."],
+            "pictures holds no predictions of chapter 8: give images as files, pictures/*.jpg",
+        ),
+        (["p.npy", "--classes", "names.txt"], "names.txt: 'name0' is no noun of WordNet 3.0"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(
@@ -156,7 +176,41 @@ def test_what_is_missing_or_wrong_is_said(
     (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
     (folder / "two.txt").write_text("n11620673\nn11621281\n")
     (folder / "names.txt").write_text("".join(f"name{number}\n" for number in range(12)))
-    np.save(folder / "bad.npy", np.ones((1, 12)))
+    (folder / "pictures").mkdir()
+    evaluate.save_predictions(folder / "kept", WNIDS, [(P[None].astype(np.float32), [0], [1])], 1)
+    bad = {"bad": np.ones(12), "cold": [*[0] * 9, -0.5, 0.5, 1], "UPPER": P}
+    for name, row in {**bad, "gone": [np.nan] * 12, "ruled_out": [-np.inf] * 12}.items():
+        np.save(folder / f"{name}.npy", [row])
+    (folder / "UPPER.npy").rename(folder / "UPPER.NPY")
+    np.savez(folder / "p.npz", probabilities=[P])
     done = imnet("explain", *options)
     assert done.exit_code in (1, 2)
     assert message in done.output
+
+
+def test_probabilities_taken_for_logits_are_told(folder: Path):
+    done = told(folder, "p.npy", "--logits")
+    assert "p.npy sum to 1, as probabilities do: leave out --logits" in done.stderr
+
+
+def test_what_is_known_of_a_row_is_told(folder: Path):
+    np.savez(folder / "p.npz", probabilities=[P, P, P], ids=[7, 5, 3], labels=[1, -1, 0])
+    assert f"{folder}/p.npz row 0, id 7, label {WNIDS[1]}\n" in told(folder, "p.npz").stdout
+    found = [json.loads(line) for line in told(folder, "p.npz", "--json").stdout.splitlines()]
+    assert [(each["row"], each["id"]) for each in found] == [(0, 7), (1, 5), (2, 3)]
+    assert [each["label"] for each in found] == [WNIDS[1], None, WNIDS[0]]
+    np.savez(folder / "p.npz", probabilities=[P], labels=["n02084071"])
+    (line,) = told(folder, "p.npz", "--json").stdout.splitlines()
+    assert json.loads(line)["label"] == "n02084071"
+
+
+def test_files_are_told_in_their_order(folder: Path):
+    save_checkpoint(untrained(Recipe(), WNIDS), folder / "network")
+    (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
+    files = ["a.jpg", "p.npy", "a.jpg"]
+    done = imnet(
+        *("explain", *(folder / name for name in files), "--network", folder / "network"),
+        *("--classes", folder / "synset.txt", "--first", 1, "--json"),
+    )
+    found = [json.loads(line)["file"] for line in done.stdout.splitlines()]
+    assert found == [str(folder / name) for name in files]

@@ -6,12 +6,15 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from making import imnet
+from forking import imnet_process, print_to_nobody
+from making import encoded, imnet, photo, write_shard
 
 from imnetlib.cli import main
 
@@ -79,3 +82,47 @@ def test_bad_input_is_one_sentence_and_no_traceback(
     assert message in done.output
     assert "Traceback" not in done.output
     assert not done.exception or isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_reader_that_has_gone_ends_every_verb_in_silence(verb: str, tmp_path: Path):
+    process = imnet_process(
+        [*verb.split(), "--help"], tmp_path / "log", {}, partial(print_to_nobody, 1)
+    )
+    process.join(20)
+    assert process.exitcode == 141
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "descriptors", "status"),
+    [
+        (("explain", "p.npy", "--classes", "classes.txt"), (1,), 141),
+        (("explain", "p.npy", "--classes", "classes.txt"), (1, 2), 141),
+        (("evaluate", "p.npy", "--classes", "classes.txt", "--labels", "all.lst"), (1,), 141),
+        (("verify", "shard.rec"), (1,), 141),
+        # Nothing is printed before the fault, and nobody reads what is said of it.
+        (("explain", "p.npy", "--classes", "all.lst"), (1, 2), 1),
+    ],
+)
+def test_a_reader_may_go_in_the_middle(
+    tmp_path: Path, arguments: tuple[str, ...], descriptors: tuple[int, ...], status: int
+):
+    np.save(tmp_path / "p.npy", np.eye(2))
+    (tmp_path / "classes.txt").write_text("n11620673\nn11621281\n")
+    (tmp_path / "all.lst").write_text("0\t0\ta.jpg\n1\t1\tb.jpg\n")
+    write_shard(tmp_path / "shard.rec", [0], [encoded(photo(20, 20, 0))])
+    words = [tmp_path / word if "." in word else word for word in arguments]
+    process = imnet_process(words, tmp_path / "log", {}, partial(print_to_nobody, *descriptors))
+    process.join(20)
+    assert process.exitcode == status
+    assert b"Error" not in (tmp_path / "log").read_bytes()
+
+
+def test_a_broken_connection_is_reported(monkeypatch: pytest.MonkeyPatch):
+    def broken(**_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(main.commands["doctor"], "callback", broken)
+    done = imnet("doctor")
+    assert (done.exit_code, done.output) == (1, "Error: [Errno 32] Broken pipe\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import imnet
 
-from imnetlib import catalog
+from imnetlib import catalog, course, evaluate, wordnet
 
 # Five classes of ILSVRC and three others, in no order.
 WNIDS = (
@@ -93,7 +93,7 @@ def test_logits_and_probabilities_give_the_same(folder: Path, dtype):
     refused = judged(folder, "l.npy", *labels)
     assert refused.exit_code == 1
     assert "l.npy, row 0: the outputs sum to" in refused.output
-    assert "imnet evaluate --logits" in refused.output
+    assert "(evaluate.softmax; --logits)" in refused.output
 
 
 def test_labels_in_the_npz_are_columns_or_wnids(folder: Path):
@@ -285,7 +285,7 @@ def test_columns_and_rows_in_another_order_are_noticed(folder: Path):
 @pytest.mark.parametrize(
     ("name", "classes", "options", "message"),
     [
-        ("p.npy", "dog\ncat\n", (), "these are none: cat, dog|begins with no wnid"),
+        ("p.npy", lines(list("abcdefgh")), (), "these are none: a, b, c, d, e, f, g and h|none: a"),
         ("p.npy", lines(list(WNIDS[:7])), (), "has 8 columns and .* 7 classes: give the list"),
         ("p.npy", lines(list(WNIDS)), (), "holds no labels: give --labels, the devkit"),
         ("p.npz", lines(list(WNIDS)), ("--logits",), "holds probabilities: leave out --logits"),
@@ -307,6 +307,34 @@ def test_what_cannot_be_judged_is_one_sentence(
     assert re.search(message, done.output), done.output
     assert "Traceback" not in done.output
     assert not done.exception or isinstance(done.exception, SystemExit)
+
+
+def test_relations_are_those_that_chapter_8_shows(folder: Path):
+    tree = wordnet.contract(wordnet.load(WNIDS))
+    truth = np.load(folder / "truth.npy")
+    answers = np.load(folder / "p.npy").argmax(axis=1)[:, None]
+    rows = course.hierarchical_table(tree, {"network": answers}, truth)
+    shown = {row["measure"].split(": ")[-1]: row["network"] for row in rows}
+    output = judged(folder, "p.npy", "--labels", folder / "folders.lst").stdout
+    for measure in wordnet.RELATIONS[1:]:
+        assert f"{measure} {shown[measure]}" in output
+    assert f"severity of a wrong answer {shown['severity of an error']}" in output
+    for measure in ("precision", "recall"):
+        assert f"{measure} {shown[f'hierarchical {measure}']}, " in output
+
+
+def test_what_chapter_8_wrote_is_judged_as_it_is(folder: Path):
+    batch = (np.load(folder / "p.npy"), np.load(folder / "truth.npy"), range(1, N + 1))
+    evaluate.save_predictions(folder / "kept", WNIDS, [batch], N)
+    done = imnet("evaluate", folder / "kept")
+    assert done.exit_code == 0, done.output
+    expected = judged(folder, "p.npy", "--labels", folder / "folders.lst")
+    assert done.stdout.splitlines()[1:] == expected.stdout.splitlines()[1:]
+    for option in (("--logits",), ("--classes", folder / "synset.txt")):
+        done = imnet("evaluate", folder / "kept", *option)
+        assert done.exit_code == 2
+        assert "kept is a folder: --classes and --logits are for a .npy" in done.output
+    assert "p.npy: give --classes, the wnid" in imnet("evaluate", folder / "p.npy").output
 
 
 def test_ids_that_are_no_nouns_are_judged_without_relations(folder: Path):

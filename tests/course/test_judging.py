@@ -21,6 +21,11 @@ def test_an_accuracy_has_its_interval_and_what_guessing_gives():
     }
 
 
+def test_what_has_no_output_cannot_be_guessed():
+    row = course.accuracy_row("all", evaluate.top_k_accuracy([0, 9], (1, 5)), 4, with_output=0.25)
+    assert row["by guessing, %"] == "6.25 / 25"
+
+
 def test_confusions_are_shares_of_their_true_class_in_the_order_given():
     pairs = evaluate.confusions(LABELS, CHOSEN)
     square = course.confusion_square(pairs, [2, 0], np.bincount(LABELS))

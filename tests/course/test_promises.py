@@ -45,6 +45,18 @@ def test_a_mean_lies_below_within_or_above_the_interval(errors: float, where: st
     }
 
 
+def test_small_errors_have_as_many_digits_as_they_need():
+    (row,) = course.split_table({"sets": np.full(4, 0.0002)}, 0.0001, (0.0, 0.0004))
+    assert row["wrong on average"] == "0.020%"
+    assert row["of 0.000% to 0.040%"] == "within"
+
+
+def test_without_errors_no_class_has_most_of_them():
+    truths = TREE.classes[[AMABILIS, BRIDGE]]
+    rows = course.kind_table(TREE, truths, truths, np.array([True, False]))
+    assert [row["pictures"] for row in rows] == ["a class above cap", "none above cap"]
+
+
 def test_answers_are_right_where_they_are_the_truth_or_above_it():
     truths = TREE.classes[[AMABILIS, GRAND, SPRUCE, BRIDGE]]
     nodes = np.array([CONIFER, TREE.classes[AMABILIS], CONIFER, CONIFER])

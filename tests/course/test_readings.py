@@ -96,10 +96,11 @@ def test_a_class_that_is_meant_itself_is_drawn_as_unspecified():
     p[[0, 1, 50]] = (0.6, 0.03, 0.37)
     read = wordnet.explain(tree, p, 3)
     assert read.unspecified.tolist() == [True, False]
-    raw, drawn = charts.reading(tree, p, read).axes
+    raw, drawn = charts.reading(tree, p, read, listed=2).axes
     (text, *_) = [text.get_text() for text in drawn.texts if "fir" in text.get_text()]
     assert text == "fir, unspecified"
     assert "fir, unspecified" in [label.get_text() for label in raw.get_yticklabels()]
+    assert len(raw.patches) == 2
     assert "amabilis fir" not in {text.get_text() for text in drawn.texts}
     (axis,) = charts.icicle(tree, p, read).axes
     orange = [

@@ -132,7 +132,9 @@ class TestCharts:
         own = wordnet.load(["n02012849", "n03126707", longest])
         shares = np.array([0.5, 0.3, 0.2])
         read = wordnet.Reading(own.classes, shares, own.information[own.classes], 1.0, shares < 0)
-        figure = charts.reading(own, shares, read, np.zeros((9, 9, 3), np.uint8), "a title")
+        figure = charts.reading(
+            own, shares, read, np.zeros((9, 9, 3), np.uint8), "a title", listed=5
+        )
         assert drawn(figure)
         _, five, tree = figure.axes
         assert [bar.get_width() for bar in five.patches] == [0.5, 0.3, 0.2]

@@ -111,7 +111,7 @@ def test_bad_input_is_refused(call):
         call(p, [-1, -1])
     with pytest.raises(ValueError, match=r"labels \(1,\) up to 0 for \(2, 3\) outputs"):
         call(p, [0])
-    with pytest.raises(ValueError, match="row 1: the outputs sum to 3, not 1, or are negative"):
+    with pytest.raises(ValueError, match="row 1: the outputs sum to 3, not 1: "):
         call(np.array([[0.2, 0.3, 0.5], [1.0, 1.0, 1.0]]), [0, 0])
     with pytest.raises(ValueError, match="row 0 of the scores holds NaN or infinity"):
         call(np.full((2, 3), np.nan), [0, 0])

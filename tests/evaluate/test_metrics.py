@@ -153,6 +153,12 @@ def test_the_notes_figures_are_fixed_to_less_than_half_a_point():
     assert (round(100 * low, 1), round(100 * high, 1)) == (67.9, 68.7)
 
 
+@pytest.mark.parametrize("case", [(1.5, 2), (True, 2), (1, 2.0)])
+def test_wilson_takes_counts(case: tuple):
+    with pytest.raises(TypeError, match="is a whole number"):
+        evaluate.wilson(*case)
+
+
 @given(anywhere, hnp.arrays(np.int64, 6, elements=st.integers(0, 4)))
 def test_confusions_by_brute_force(labels, chosen):
     found = evaluate.confusions(labels, chosen).tolist()
@@ -164,6 +170,16 @@ def test_confusions_by_brute_force(labels, chosen):
     assert found == sorted(
         ([*pair, wrong.count(pair)] for pair in set(wrong)), key=lambda row: (-row[2], row[:2])
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "chosen", "message"),
+    [([0, -7], [0, 0], "labels are -1 or more"), ([0, 1], [0, -1], "chosen columns are 0 or")],
+)
+def test_what_are_no_columns_is_refused(labels: list, chosen: list, message: str):
+    for function in (evaluate.confusions, evaluate.permutation_suspected):
+        with pytest.raises(ValueError, match=message):
+            function(labels, chosen)
 
 
 def test_calibration_of_an_honest_and_of_a_boastful_network():

@@ -116,6 +116,20 @@ def test_probabilities_of_any_precision_are_those(dtype, classes: int):
 def test_the_row_that_is_no_probabilities_is_named():
     rows = np.full((400, 4), 0.25)
     rows[300, 0] = 0.5
-    fault = "row 300: the outputs sum to 1.25, not 1, or are negative: .* is the softmax missing"
+    fault = "row 300: the outputs sum to 1.25, not 1: .* is the softmax missing"
     with pytest.raises(ValueError, match=fault):
         list(evaluate.probability_blocks(rows))
+
+
+@pytest.mark.parametrize("logits", [[], [[]], 1.0, np.zeros((3, 0))])
+def test_a_softmax_of_nothing_is_refused(logits):
+    with pytest.raises(ValueError, match=r"^give logits of one class at least"):
+        evaluate.softmax(logits)
+
+
+def test_probabilities_may_be_lists():
+    evaluate.require_probabilities([[0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"^give a row for each image, .*, not \(2,\)"):
+        evaluate.require_probabilities(np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"^an output is negative, -0\.5: has"):
+        evaluate.require_probabilities([[1.5, -0.5]])

@@ -45,13 +45,14 @@ BAD = {
 def test_only_probabilities_are_read(function: str, bad: str):
     tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
     p, total = BAD[bad]
-    row = 0
+    place = ""
     call = {**ONE, **MANY}[function]
     if function in MANY:
         p = np.stack([[0.25] * 4, p])
-        row = 1
+        place = "row 1: "
     way_out = r"evaluate\.softmax"
-    fault = f"^row {row}: the outputs sum to {total}, not 1, or are negative: .*{way_out}"
+    what = "an output is negative, -0.2" if bad == "negative" else f"the outputs sum to {total}"
+    fault = f"^{place}{what}(, not 1)?: .*{way_out}"
     with pytest.raises(ValueError, match=f"{fault}|^row 1 of the scores holds NaN or infinity"):
         call(tree, p)
 
@@ -79,3 +80,20 @@ def test_readings_of_many_images_take_a_row_each(function: str, shape: tuple[int
     tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
     with pytest.raises(ValueError, match=r"^give a row|no image has a label|^labels"):
         MANY[function](tree, np.full(shape, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda tree: tree.nodes("A"), TypeError, "wnids are several, in a list or a tuple"),
+        (lambda tree: tree.mass([]), ValueError, r"give 4 classes an image, not \(0,\)"),
+        (lambda tree: tree.mass(0.5), ValueError, r"give 4 classes an image, not \(\)"),
+        (lambda tree: wordnet.worth(tree, [0.25] * 4, 3), TypeError, "nodes are several"),
+        (lambda _: wordnet.conformal_quantile([[0.1]], 0.1), ValueError, r"scores are .* \(n,\)"),
+        (lambda _: wordnet.conformal_quantile(0.1, 0.1), ValueError, r"scores are .* \(n,\)"),
+        (lambda _: wordnet.conformal_quantile([np.nan], 0.5), ValueError, r"scores are .* \(n,\)"),
+    ],
+)
+def test_other_things_than_those_that_are_wanted_are_named(call, error: type, message: str):
+    with pytest.raises(error, match=f"^{message}"):
+        call(wordnet.build(["x", "y", "z", "y1"], LITTLE))

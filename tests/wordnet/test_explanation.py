@@ -44,13 +44,14 @@ class Oracle:
         self.tree = tree
         self.p = dict(zip(tree.classes.tolist(), p.tolist(), strict=True))
         count = len(p)
-        small = [share for share in p if share < max(LEAST_MASS, 2 / count)]
+        fair = (1 + min(1, count / 30)) / count
+        small = [share for share in p if share < max(LEAST_MASS, fair)]
         noise = sum(small)
         largest = min(0.1 * noise, 3 * max(small, default=0))
         self.excess = {node: share - noise / count for node, share in self.p.items()}
         self.told = 1 - np.sqrt(tree.counts / count)
         self.told_by_one = 1 - np.sqrt(1 / count)
-        squares = sum(share**2 for share in p if share < max(0.05, 2 / count))
+        squares = sum(share**2 for share in p if share < max(0.05, fair))
         self.wholes = [self.under(node) for node in range(len(tree))]
         self.named = list(self.wholes)
         self.whole = [self.mass(self.named[node]) * self.told[node] for node in range(len(tree))]
@@ -66,7 +67,8 @@ class Oracle:
         for node, classes in enumerate(self.named):
             enough = max(largest, 3 * np.sqrt((len(classes) - 1) * squares / count))
             mass = sum(self.p[each] for each in classes)
-            stands_out = mass >= LEAST_MASS and self.mass(classes) >= enough
+            least = max(LEAST_MASS, len(classes) / count)
+            stands_out = mass >= least and self.mass(classes) >= enough
             same = [each for each in range(node + 1, len(tree)) if self.same(node, each)]
             if stands_out and self.mass(classes) > 0 and not same:
                 self.likely.append(node)
@@ -207,6 +209,32 @@ def test_invented_predictions_are_what_is_said_of_them(full: Hierarchy):
     again = wordnet.invented_predictions(full, 20)
     np.testing.assert_array_equal(p, again)
     assert not np.array_equal(p, wordnet.invented_predictions(full, 20, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [
+        ((1.0, 0.0), 1),
+        ((0.6, 0.4), 1),
+        ((0.4, 0.6), 1),
+        ((0.52, 0.48), 0),
+        ((0.5, 0.4, 0.1), 2),
+        ((0.4, 0.35, 0.25), 2),
+        ((0.34, 0.33, 0.33), 0),
+        ((0.7, 0.1, 0.1, 0.1), 1),
+        ((0.3, 0.3, 0.3, 0.05, 0.05), 3),
+        ((*[0.15] * 5, *[0.05] * 5), 5),
+        *((tuple([1 / count] * count), 0) for count in range(2, 40)),
+    ],
+)
+def test_of_few_classes_those_of_more_than_their_fair_share_are_named(
+    shares: tuple[float, ...], named: int
+):
+    names = [str(number) for number in range(len(shares))]
+    tree = wordnet.build(names, [(name, "root") for name in names])
+    reading = wordnet.explain(tree, shares)
+    likeliest = sorted(shares, reverse=True)[:named]
+    assert reading.mass.tolist() == pytest.approx(likeliest)
 
 
 @pytest.mark.parametrize(("each", "named"), [(0.041, 8), (0.039, 2), (0.009, 2)])

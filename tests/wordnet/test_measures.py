@@ -66,7 +66,8 @@ def test_severity_and_hierarchical_scores_by_definition(tree: wordnet.Hierarchy,
     off = wordnet.severity(tree, predicted, truth)
     shared = said = true = 0
     for node, other, found in zip(predicted, truth, off, strict=True):
-        assert found == height(tree, tree.lowest_common_ancestor([node, other]))
+        shared_height = height(tree, tree.lowest_common_ancestor([node, other]))
+        assert found == (0 if node == other else shared_height)
         mine = ancestors(tree, node) - {0}
         theirs = ancestors(tree, other) - {0}
         shared += len(mine & theirs)
@@ -88,8 +89,22 @@ def test_distance_at_k_is_the_mean_severity_of_the_first_k(tree: wordnet.Hierarc
     for labels in ([0, 0], [-1, -1, -1], [[0], [0], [0]]):
         with pytest.raises(ValueError, match=r"columns \(n, k\) and labels \(n,\), some not -1"):
             wordnet.distance_at_k(tree, columns, labels)
+    for columns, labels, fault in (
+        ([[0, -1]], [3], "columns go from 0 to 3, not"),
+        ([[0, 4]], [3], "columns go from 0 to 3, not"),
+        ([[0, 1], [0, 1]], [3, -7], "labels go from -1 to 3, not"),
+        ([[0, 1]], [36], "labels go from -1 to 3, not"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            wordnet.distance_at_k(tree, columns, labels)
     with pytest.raises(ValueError, match="give one prediction at least"):
         wordnet.hierarchical_scores(tree, np.zeros(0, int), np.zeros(0, int))
+
+
+def test_a_perfect_network_is_never_off():
+    full = wordnet.load(["n02510455", "n02084071", "n11620673", "n11621281"])
+    columns = np.arange(4)[:, None]
+    assert wordnet.distance_at_k(full, columns, np.arange(4)).tolist() == [0]
 
 
 @given(HIERARCHIES, st.integers(1, 3), st.integers(0, 99))

@@ -44,8 +44,19 @@ def reading(
     read: Reading,
     picture: plots.Pixels | None = None,
     title: str = "",
+    *,
+    listed: int,
 ) -> Figure:
-    """The five likeliest classes, and a reading as a tree with bars; a picture before them."""
+    """Some of the likeliest classes, and a reading as a tree with bars; perhaps a picture first.
+
+    Args:
+        hierarchy: That of the classes.
+        probabilities: Of one image, (N,).
+        read: Their reading.
+        picture: The image.
+        title: What stands above it.
+        listed: How many classes are shown.
+    """
     figure, panels = plots.axes(9 if picture is None else 12, 4.4, columns=3 - (picture is None))
     if picture is not None:
         panels[0].imshow(picture)
@@ -53,12 +64,14 @@ def reading(
         panels[0].set_title(title)
     raw, tree = panels[-2:]
     names = wordnet.class_names(hierarchy)
-    five = np.argsort(-probabilities, kind="stable")[:5].tolist()
+    first = np.argsort(-probabilities, kind="stable")[:listed].tolist()
     # By place: two classes of one name are two bars.
-    labels = [textwrap.fill(names[column], LETTERS) for column in five]
-    raw.barh(range(len(five)), probabilities[five], tick_label=labels, color=plots.BLUE)
+    labels = [textwrap.fill(names[column], LETTERS) for column in first]
+    bars = raw.barh(range(len(first)), probabilities[first], tick_label=labels, color=plots.BLUE)
+    raw.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
     raw.invert_yaxis()
-    raw.set(xlabel="probability", title="The raw top five", xlim=(0, 1))
+    raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.15))
+    raw.set_xticks((0, 0.5, 1))
     _draw_tree(tree, _tree_lines(hierarchy, probabilities, read))
     tree.set_title("Read with WordNet")
     return figure
@@ -67,7 +80,8 @@ def reading(
 def compared(hierarchy: Hierarchy, one: Compared, picture: plots.Pixels) -> Figure:
     """A picture under its label, its likeliest classes and its reading."""
     title = f"Label: {wordnet.class_names(hierarchy)[one.label]}"
-    return reading(hierarchy, one.probabilities, one.reading, picture, title)
+    listed = len(one.listed.nodes)
+    return reading(hierarchy, one.probabilities, one.reading, picture, title, listed=listed)
 
 
 def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> list[_Line]:
@@ -95,10 +109,15 @@ def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> l
 def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
     for place, line in enumerate(lines):
         axis.barh(place, line.share, color=line.color, edgecolor=plots.BLACK, linewidth=0.5)
-        # A longer name would run into the bars.
-        text = f"{'└ ' if line.depth else ''}{_short(line.name, LETTERS)}"
+        # In two lines what would run into the bars.
+        rows = textwrap.wrap(line.name, LETTERS)
+        text = f"{'└ ' if line.depth else ''}" + "\n".join(rows)
         weight = "normal" if line.depth else "bold"
-        axis.text(0.1 * line.depth - 1.8, place, text, va="center", fontsize=9, fontweight=weight)
+        size = 9 if len(rows) == 1 else 7.5
+        axis.text(
+            0.1 * line.depth - 1.8, place, text, va="center", fontsize=size, fontweight=weight,
+            linespacing=0.9,
+        )  # fmt: skip
         axis.text(line.share + 0.03, place, f"{line.share:.2f}", va="center", fontsize=9)
     axis.set(xlim=(-1.8, 1.2), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
     axis.spines["left"].set_visible(False)
@@ -142,7 +161,7 @@ def icicle(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> Figure
         mass = float(own[small.members[[cell.node]].indices].sum())
         _write_in(axis, cell, label, cell.height if cell.residual else mass)
     axis.set(xlim=(0, cells.deepest + 2.2), ylim=(1, 0), xticks=(), ylabel="probability")
-    axis.set_title("One whole, divided: named (orange), above it (gray), classes (blue)")
+    axis.set_title("One whole, divided: named (orange), other nodes (gray), other classes (blue)")
     axis.spines["bottom"].set_visible(False)
     _explain_rest(axis, 1 - cells.total)
     _explain_hatches(axis, small, labels)
@@ -324,7 +343,7 @@ def operating_curve(
         at = min(at, len(bits) - 1)
         axis.plot(
             bits[at], wrong[at], marker, color=plots.ORANGE, markeredgecolor=plots.BLACK,
-            markersize=9, label=f"{name}: θ = {theta:.3f}",
+            markersize=9, label=f"{name}: θ = {theta:.4g}",
         )  # fmt: skip
     axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are wrong, %")
     axis.set(xlim=(0, None), ylim=(0, None), title="Being wrong against saying much")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from imnetlib.course import plots
-from imnetlib.evaluate import wilson
+from imnetlib.evaluate import NEVER, wilson
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -28,8 +28,11 @@ def top_k(
         axis.plot(ks, accuracies, style, color=color, label=f"here, {outputs:,} outputs")
     for (outputs, shares), color, marker in zip(note.items(), plots.COLORS, "o^", strict=False):
         percent = 100 * np.array(shares)
-        axis.plot((1, 5, 20), percent, marker, color=color, label=f"note, {outputs:,} outputs")
-    guessed = 100 * ks / classes
+        axis.plot(
+            (1, 5, 20), percent, marker, color=color, label=f"note, other images, {outputs:,}"
+        )
+    # A class without an output can't be guessed either.
+    guessed = 100 * ks / classes * np.mean(ranks[classes] < NEVER)
     axis.plot(ks, guessed, ":", color=plots.BLACK, label=f"guessing among {classes:,}")
     axis.set(xscale="log", xlabel="k", ylabel="top-k accuracy, %", ylim=(0, 103))
     ticks = [k for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if k <= max(20, ks[-1])]
