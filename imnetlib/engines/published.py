@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from imnetlib import catalog
 from imnetlib.arguments import PathLike, require, whole_number
 from imnetlib.engines.checkpoint import Checkpoint
-from imnetlib.engines.inception import Shape
+from imnetlib.engines.graph import Shape
 from imnetlib.engines.params import Arrays, read_params
 from imnetlib.files import file_crc32, listed_names
 from imnetlib.image import Transform
