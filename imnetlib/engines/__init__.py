@@ -28,6 +28,7 @@ from imnetlib.engines.inception import (
     parameter_shapes,
     require_size,
 )
+from imnetlib.engines.log import read_log
 from imnetlib.engines.offsets import Layout, plan_offsets
 from imnetlib.engines.operations import CHEAP, training_steps
 from imnetlib.engines.params import read_params, write_params
@@ -42,7 +43,8 @@ from imnetlib.engines.published import (
 )
 from imnetlib.engines.recipe import Recipe
 from imnetlib.engines.recomputation import PER_NUMBER, Choice, Recomputation
-from imnetlib.engines.training import DivergedError, fine_tuned, read_log, untrained
+from imnetlib.engines.training import DivergedError
+from imnetlib.engines.weights import fine_tuned, untrained
 
 __all__ = [
     "CHEAP", "MATCH_RANGE", "PER_NUMBER", "PICTURES", "Block", "Chain", "Checkpoint", "Choice",

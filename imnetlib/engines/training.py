@@ -7,15 +7,12 @@ checkpoints.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +21,10 @@ from imnetlib import catalog, recordio
 from imnetlib.arguments import Floats, Integers, PathLike, list_of_paths, require, require_several
 from imnetlib.engines import checkpoint
 from imnetlib.engines.checkpoint import NOTHING, Checkpoint, Epoch
-from imnetlib.engines.graph import Shape
-from imnetlib.engines.inception import network, parameter_shapes, require_size
+from imnetlib.engines.log import Log
 from imnetlib.engines.params import Arrays
 from imnetlib.engines.recipe import Recipe
 from imnetlib.evaluate import ranks
-from imnetlib.files import write_bytes_atomically
 from imnetlib.loader import Batch, LoadError
 from imnetlib.pack import CLASSES
 from imnetlib.progress import progress
@@ -47,50 +42,6 @@ MINUTES = 10.0
 
 class DivergedError(ArithmeticError):
     """The loss is infinite or not a number."""
-
-
-def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
-    """A network of the table before its first step, with weights after He et al. 2015 (chapter 7).
-
-    They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
-    """
-    require_several("wnids", wnids)
-    net = network(recipe.network, len(wnids))
-    require_size(net, recipe.size)
-    random = np.random.default_rng(recipe.seed)
-    parameters = {
-        name: _initial_values(name, shape, random) for name, shape in parameter_shapes(net).items()
-    }
-    return Checkpoint(recipe, tuple(wnids), 0, (), {}, parameters, {})
-
-
-def _initial_values(name: str, shape: Shape, random: np.random.Generator) -> Floats:
-    if name.endswith("weight"):
-        values = random.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
-        return values.astype(np.float32)
-    return np.full(shape, name.endswith(("gamma", "moving_var")), np.float32)
-
-
-def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
-    """``begun``, a network before its first step, with the weights of ``trained`` (chapter 7).
-
-    Those of the last layer only where the classes are the same. ValueError where the networks
-    differ.
-    """
-    is_same = begun.recipe.network == trained.recipe.network
-    require(is_same, f"the network is {trained.recipe.network}", begun.recipe.network)
-    parameters = {**trained.parameters}
-    if begun.wnids != trained.wnids:
-        for name in _last_layer(trained):
-            parameters[name] = begun.parameters[name]
-    return dataclasses.replace(begun, parameters=parameters)
-
-
-def _last_layer(trained: Checkpoint) -> Iterator[str]:
-    """The arrays with a row for each class, at the end of the weights."""
-    classes = len(trained.wnids)
-    weights = [name for name in trained.parameters if name.startswith("arg:")]
-    return takewhile(lambda n: trained.parameters[n].shape[:1] == (classes,), reversed(weights))
 
 
 class Feed(Protocol):
@@ -306,16 +257,25 @@ class _EpochInTraining:
         for row in rows:
             self.sums[:3] += row
         self.sums[3] += seconds
-        if self.log:
-            speed = sum(row[2] for row in rows) / seconds
-            waiting = (self.waited if idle is None else idle) / seconds
-            self.log.steps(self, rows, {"images_per_s": speed, "waiting": waiting})
+        waiting = self.waited if idle is None else idle
+        self._log(rows, sum(row[2] for row in rows) / seconds, waiting / seconds)
         self.pending.clear()
         if due:
             self._save(steps=self.steps, sums=tuple(self.sums.tolist()))
             self.saved = time.perf_counter()
         self.looked = time.perf_counter()
         self.waited = 0.0
+
+    def _log(self, rows: Sequence[NDArray[np.float64]], speed: float, waiting: float) -> None:
+        """A line for each step looked at; rate and waiting are those of all of them together."""
+        if not self.log:
+            return
+        first = self.steps - len(self.pending) + 1
+        for number, ((rate, _), row) in enumerate(zip(self.pending, rows, strict=True), first):
+            loss, hits, images = row.tolist()
+            results = {"rate": rate, "loss": loss / images, "top1": hits / images}
+            of_all = {"images_per_s": speed, "waiting": waiting}
+            self.log.step(self.number, number, results | of_all)
 
     def _require_finite(self, rows: Sequence[NDArray[np.float64]]) -> None:
         if not np.isfinite(rows).all():
@@ -350,68 +310,3 @@ class _EpochInTraining:
         if self.replicas.rank == 0:
             checkpoint.save(current, self.job.folder)
         return current
-
-
-class Log:
-    """NAME.log: a line of JSON a step and an epoch, those of a resumed training once each."""
-
-    def __init__(self, folder: PathLike, start: Checkpoint) -> None:
-        path = log_path(folder, start.recipe.network)
-        done = (len(start.history) + 1, start.steps)
-        lines = [
-            line for line in _log_lines(path) if (line["epoch"], line.get("step", math.inf)) <= done
-        ]
-        write_bytes_atomically(path, b"".join(map(_encoded, lines)))
-        self._file = path.open("ab")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def steps(
-        self, epoch: _EpochInTraining, rows: Iterable[NDArray[np.float64]], speed: dict[str, float]
-    ) -> None:
-        """A line for each step looked at; ``speed`` is that of all of them together."""
-        first = epoch.steps - len(epoch.pending) + 1
-        for number, ((rate, _), row) in enumerate(zip(epoch.pending, rows, strict=True), first):
-            loss, hits, images = row.tolist()
-            line = {"epoch": epoch.number, "step": number, "rate": rate}
-            self._write(line | {"loss": loss / images, "top1": hits / images} | speed)
-
-    def epoch(self, number: int, result: Epoch) -> None:
-        """The line at the end of an epoch."""
-        self._write({"epoch": number} | dataclasses.asdict(result))
-
-    def _write(self, line: Mapping[str, float]) -> None:
-        self._file.write(_encoded(line))
-        self._file.flush()
-
-
-def _encoded(line: Mapping[str, float]) -> bytes:
-    return json.dumps(line).encode() + b"\n"
-
-
-def log_path(folder: PathLike, network: str) -> Path:
-    """The file of a network's log."""
-    return Path(folder) / f"{checkpoint.file_name(network)}.log"
-
-
-def read_log(folder: PathLike, network: str) -> list[dict[str, float]]:
-    """The log of a training, under way or done, a dict a line (chapters 7 and 10).
-
-    Of each step: epoch, step, rate, loss, top1, images_per_s, and waiting, the share of the time in
-    which the devices had no data. Of each epoch: what ``Epoch`` holds. Empty where there is no log.
-    """
-    return list(_log_lines(log_path(folder, network)))
-
-
-def _log_lines(path: Path) -> Iterator[dict[str, float]]:
-    """The whole lines; the last one of a training that was killed may be cut."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)

@@ -15,7 +15,8 @@ from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.mxnet import checkpoint, mx
 from imnetlib.engines.mxnet.network import symbol_of
 from imnetlib.engines.params import Arrays
-from imnetlib.engines.training import DivergedError, PredictedBatch, fine_tuned, untrained
+from imnetlib.engines.training import DivergedError, PredictedBatch
+from imnetlib.engines.weights import fine_tuned, untrained
 from imnetlib.loader import Batch, Loader
 
 __all__ = ["DivergedError", "Replicas", "fine_tuned", "train", "untrained"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from imnetlib.arguments import PathLike, require
-from imnetlib.engines import Recipe, training
+from imnetlib.engines import Recipe, training, weights
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.params import Arrays
 from imnetlib.engines.torch import checkpoint, memory
@@ -34,7 +34,8 @@ from imnetlib.engines.torch.network import (
     normalized,
     statistics_owners,
 )
-from imnetlib.engines.training import DivergedError, PredictedBatch, fine_tuned
+from imnetlib.engines.training import DivergedError, PredictedBatch
+from imnetlib.engines.weights import fine_tuned
 from imnetlib.loader import Batch
 
 __all__ = ["DivergedError", "Replicas", "fine_tuned", "train", "untrained"]
@@ -50,7 +51,7 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     from the recipe's seed. ValueError for a size that the network cannot take.
     """
     if ":" not in recipe.network:
-        return training.untrained(recipe, wnids)
+        return weights.untrained(recipe, wnids)
     torch.manual_seed(recipe.seed)
     net = module(recipe.network, len(wnids), recipe.size)
     return Checkpoint(recipe, tuple(wnids), 0, (), {}, arrays_of(net), {})

@@ -1,0 +1,60 @@
+"""What a training starts from: weights drawn anew, or those of another network (chapter 7)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+import numpy as np
+
+from imnetlib.arguments import Floats, require, require_several
+from imnetlib.engines.checkpoint import Checkpoint
+from imnetlib.engines.graph import Shape
+from imnetlib.engines.inception import network, parameter_shapes, require_size
+from imnetlib.engines.recipe import Recipe
+
+
+def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
+    """A network of the table before its first step, with weights after He et al. 2015 (chapter 7).
+
+    They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
+    """
+    require_several("wnids", wnids)
+    net = network(recipe.network, len(wnids))
+    require_size(net, recipe.size)
+    random = np.random.default_rng(recipe.seed)
+    parameters = {
+        name: _initial_values(name, shape, random) for name, shape in parameter_shapes(net).items()
+    }
+    return Checkpoint(recipe, tuple(wnids), 0, (), {}, parameters, {})
+
+
+def _initial_values(name: str, shape: Shape, random: np.random.Generator) -> Floats:
+    if name.endswith("weight"):
+        values = random.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+        return values.astype(np.float32)
+    return np.full(shape, name.endswith(("gamma", "moving_var")), np.float32)
+
+
+def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
+    """``begun``, a network before its first step, with the weights of ``trained`` (chapter 7).
+
+    Those of the last layer only where the classes are the same. ValueError where the networks
+    differ.
+    """
+    is_same = begun.recipe.network == trained.recipe.network
+    require(is_same, f"the network is {trained.recipe.network}", begun.recipe.network)
+    parameters = {**trained.parameters}
+    if begun.wnids != trained.wnids:
+        for name in _last_layer(trained):
+            parameters[name] = begun.parameters[name]
+    return dataclasses.replace(begun, parameters=parameters)
+
+
+def _last_layer(trained: Checkpoint) -> Iterator[str]:
+    """The arrays with a row for each class, at the end of the weights."""
+    classes = len(trained.wnids)
+    weights = [name for name in trained.parameters if name.startswith("arg:")]
+    return takewhile(lambda n: trained.parameters[n].shape[:1] == (classes,), reversed(weights))
