@@ -154,10 +154,8 @@ class TestCharts:
         assert 1 < len(titles[1].splitlines()) < 5
 
     def test_a_training_of_one_epoch(self):
-        class Epoch:
-            train_top1 = validation_top1 = validation_top5 = 0.5
-
-        assert drawn(charts.learning_curve([Epoch()]))
+        names = ("epoch", "loss", "train_top1", "validation_top1", "validation_top5")
+        assert drawn(charts.learning_curve([dict.fromkeys(names, 1)]))
 
     def test_one_label_space(self):
         ranks = np.arange(36)

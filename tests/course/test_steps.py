@@ -339,5 +339,5 @@ def test_what_prepare_trains_is_what_chapter_7_trains(checkout: Path):
     given: dict = {}
     exec(source, given)
     of_recipe = {name: given[name] for name in Recipe.__dataclass_fields__ if name in given}
-    assert len(of_recipe) == 8
+    assert len(of_recipe) == 13
     assert Recipe(**of_recipe) == steps.RECIPE
