@@ -65,6 +65,9 @@ def _one_sentence() -> Iterator[None]:
             f"{error.name} is not installed: this verb needs the course: make run in a "
             "checkout, or pip install '.[course]'"
         ) from error
+    except ImportError as error:
+        # Of an engine, which says what brings its framework.
+        raise click.ClickException(str(error)) from error
 
 
 def _reader_has_gone() -> bool:

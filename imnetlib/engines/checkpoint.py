@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require_type
 from imnetlib.engines.params import Arrays, read_params, write_params
 from imnetlib.engines.recipe import Recipe
 from imnetlib.files import file_crc32, listed_names, write_atomically, write_bytes_atomically
@@ -19,6 +19,8 @@ from imnetlib.image import Transform
 
 # How many of the newest checkpoints stay, the best beside them.
 _KEPT = 2
+# What a .json that is none of ours leads to.
+_DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
 # The sums of no steps.
 NOTHING = (0.0, 0.0, 0.0, 0.0)
 
@@ -181,7 +183,8 @@ def describe(folder: PathLike, network: str) -> dict[str, Any]:
         return {}
     try:
         description: dict[str, Any] = json.loads(kept[0].path.read_bytes())
-    except ValueError as error:
+        require_type(description, dict, "it is a dict")
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"{kept[0].path} is no sound checkpoint ({error}): remove it and train again"
         ) from error
@@ -221,5 +224,5 @@ def _read(path: Path) -> Checkpoint:
             int(contents["steps"]),
             tuple(map(float, contents["sums"])),
         )
-    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+    except (*_DAMAGE, FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(f"{path} is no sound checkpoint ({error})") from error

@@ -64,10 +64,14 @@ def read_log(folder: PathLike, network: str) -> list[dict[str, float]]:
 
 
 def _log_lines(path: Path) -> Iterator[dict[str, float]]:
-    """The whole lines; the last one of a training that was killed may be cut."""
+    """The sound lines; the last one of a training that was killed may be cut."""
     if not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict) and "epoch" in found:
+                yield found

@@ -32,6 +32,8 @@ _MOST_DIMENSIONS = 32
 def write_params(out: BinaryIO, arrays: Arrays) -> None:
     """Write ``arrays`` into an open file, as ``mx.nd.load`` and ``read_params`` take them.
 
+    MXNet itself knows no arrays without dimensions; ``read_params`` does.
+
     TypeError for a type that MXNet does not know, such as that of complex numbers.
     """
     out.write(struct.pack("<3Q", _FILE, 0, len(arrays)))
@@ -63,7 +65,7 @@ def read_params(path: PathLike) -> dict[str, NDArray[Any]]:
         names = [reader.name() for _ in range(*reader.numbers("Q"))]
     except (struct.error, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"{path} is no sound file of arrays: {error}") from error
-    if len(names) != count:
+    if len(set(names)) != count:
         raise ValueError(f"{path} has {count} arrays and {len(names)} names")
     return dict(zip(names, arrays, strict=True))
 

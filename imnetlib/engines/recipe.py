@@ -76,6 +76,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_type(self.network, str, "network is a name")
         # Plain numbers, whatever NumPy type they came in: a checkpoint writes them as JSON.
         for name in _WHOLE:
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))

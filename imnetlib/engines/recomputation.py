@@ -97,17 +97,26 @@ class Recomputation:
         ValueError for a budget that none keeps; it names the least that one keeps.
         """
         budget = whole_number("budget", budget)
-        least = _least_peak(self._stretches)
+        least, of_least = _of_least_peak(self._stretches)
         if budget < least:
             raise ValueError(
                 f"{self._batch} pictures do not fit {budget:,} bytes, whatever is computed again: "
                 f"the least is {least:,}"
             )
-        return self.evaluate(_cheapest(self._stretches, budget))
+        aim = budget
+        while True:
+            recomputed = _cheapest(self._stretches, aim)
+            if recomputed is None:
+                return self.evaluate(of_least)
+            found = self.evaluate(recomputed)
+            if found.peak <= budget:
+                return found
+            # The solver's own tolerance: some bytes where there are gigabytes.
+            aim -= found.peak - budget
 
     def least_memory(self) -> Choice:
         """The choice with the fewest bytes in use, and of several the one that costs least."""
-        return self.least_time(_least_peak(self._stretches))
+        return self.least_time(_of_least_peak(self._stretches)[0])
 
     def evenly(self, count: int) -> Choice:
         """``count`` stretches of equally many parts, all computed again but their last results.
@@ -199,22 +208,24 @@ def _parts(layers: Sequence[Layer], costs: Mapping[str, int]) -> list[Sequence[L
     return [layers[start:stop] for start, stop in itertools.pairwise([0, *cuts])]
 
 
-def _least_peak(stretches: Sequence[_Stretch]) -> int:
-    """The fewest bytes that any way from the first cut to the last has in use at most."""
+def _of_least_peak(stretches: Sequence[_Stretch]) -> tuple[int, frozenset[str]]:
+    """The fewest bytes that any way from the first cut to the last has in use, and such a way."""
     count = max(stretch.stop for stretch in stretches)
     # From each cut on, with all before it kept: what a stretch saves, all behind it have less.
-    least = [0] * (count + 1)
+    least: list[tuple[int, frozenset[str]]] = [(0, frozenset())] * (count + 1)
     for start in reversed(range(count)):
-        least[start] = min(
-            max(stretch.peak, least[stretch.stop] - stretch.saved)
-            for stretch in stretches
-            if stretch.start == start
-        )
+        ways = []
+        for stretch in stretches:
+            if stretch.start == start:
+                behind, recomputed = least[stretch.stop]
+                peak = max(stretch.peak, behind - stretch.saved)
+                ways.append((peak, recomputed | stretch.recomputed))
+        least[start] = min(ways, key=lambda way: way[0])
     return least[0]
 
 
-def _cheapest(stretches: Sequence[_Stretch], budget: int) -> frozenset[str]:
-    """What the way that costs least computes again, with at most ``budget`` bytes in use.
+def _cheapest(stretches: Sequence[_Stretch], budget: int) -> frozenset[str] | None:
+    """What the way that costs least computes again, with some ``budget`` bytes in use; or None.
 
     Each stretch is taken or not. Those taken lead from the first cut to the last; while one is at
     work its peak is in use, less what those before it save.
@@ -240,6 +251,7 @@ def _cheapest(stretches: Sequence[_Stretch], budget: int) -> frozenset[str]:
         # What it repairs after a presolve, HiGHS would tell on the terminal.
         options={"mip_rel_gap": 0, "presolve": False},
     )
-    assert found.x is not None, "there is a way: the budget is not below the least peak"
+    if found.x is None:
+        return None
     chosen = [stretch for stretch, part in zip(stretches, found.x, strict=True) if part > 0.5]
     return frozenset().union(*(stretch.recomputed for stretch in chosen))

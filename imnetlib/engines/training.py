@@ -137,6 +137,8 @@ class Job:
         """A training's first checkpoint; ValueError where ``start`` is for another training."""
         catalog.verify_classes(start.wnids, self.wnids, "the network to start from")
         require(start.recipe == self.recipe, "start has the recipe of the training", start.recipe)
+        is_begun = not start.history and not start.steps
+        require(is_begun, "start has had no step: see fine_tuned", len(start.history))
         return dataclasses.replace(start, shards_fingerprint=self.fingerprint())
 
     def fingerprint(self) -> int:

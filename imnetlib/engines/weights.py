@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -42,19 +41,22 @@ def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
     """``begun``, a network before its first step, with the weights of ``trained`` (chapter 7).
 
     Those of the last layer only where the classes are the same. ValueError where the networks
-    differ.
+    differ, and where ``begun`` has learned already.
     """
+    classes = len(trained.wnids)
+    name = trained.recipe.network
+    one_more = parameter_shapes(network(name, classes + 1))
+    shapes = parameter_shapes(network(name, classes))
+    return with_weights_of(trained, begun, [n for n in shapes if shapes[n] != one_more[n]])
+
+
+def with_weights_of(trained: Checkpoint, begun: Checkpoint, last: Iterable[str]) -> Checkpoint:
+    """``begun`` with the weights of ``trained``; for other classes without those of ``last``."""
     is_same = begun.recipe.network == trained.recipe.network
     require(is_same, f"the network is {trained.recipe.network}", begun.recipe.network)
+    is_begun = not begun.history and not begun.steps
+    require(is_begun, "begun has had no step, as untrained makes it", len(begun.history))
     parameters = {**trained.parameters}
     if begun.wnids != trained.wnids:
-        for name in _last_layer(trained):
-            parameters[name] = begun.parameters[name]
+        parameters |= {name: begun.parameters[name] for name in last}
     return dataclasses.replace(begun, parameters=parameters)
-
-
-def _last_layer(trained: Checkpoint) -> Iterator[str]:
-    """The arrays with a row for each class, at the end of the weights."""
-    classes = len(trained.wnids)
-    weights = [name for name in trained.parameters if name.startswith("arg:")]
-    return takewhile(lambda n: trained.parameters[n].shape[:1] == (classes,), reversed(weights))

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import require, require_type, whole_number
+from imnetlib.image import Transform
 from imnetlib.loader.batch import Batch
 from imnetlib.loader.loader import Loader
 from imnetlib.order import batch_starts
@@ -43,11 +44,13 @@ class ProcessLoader:
     def __init__(self, *, processes: int = 1, **settings: Any) -> None:
         processes = whole_number("processes", processes)
         require(processes >= 1, "processes are 1 or more", processes)
-        self.transform = settings["transform"]
-        self.batch_size = settings["batch_size"]
-        self._index = settings.pop("shard_index", 0)
-        self._count = settings.pop("shard_count", 1)
-        threads = settings.pop("threads", 2)
+        require_type(settings.get("transform"), Transform, "transform is a Transform(…)")
+        self.transform: Transform = settings["transform"]
+        self.batch_size = whole_number("batch_size", settings.get("batch_size", 0))
+        require(self.batch_size >= 1, "batch_size is 1 or more", self.batch_size)
+        self._index = whole_number("shard_index", settings.pop("shard_index", 0))
+        self._count = whole_number("shard_count", settings.pop("shard_count", 1))
+        threads = whole_number("threads", settings.pop("threads", 2))
         context = multiprocessing.get_context("spawn")
         shape = (processes * _PLACES, self.batch_size, *self.transform.shape)
         # Where /dev/shm is too small, as in containers, it takes a file instead.
@@ -90,6 +93,7 @@ class ProcessLoader:
         (self._state,) = answers[0]
 
     def __iter__(self) -> Generator[Batch]:
+        require(bool(self._workers), "the loader is open: make a new one", "closed")
         self._loop += 1
         for worker in self._workers:
             worker.send("begin", self._loop, self._state)
@@ -120,8 +124,8 @@ class ProcessLoader:
     def close(self) -> None:
         """End the processes; a second time does nothing."""
         self._loop += 1
-        for worker in self._workers:
-            worker.close()
+        while self._workers:
+            self._workers.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -173,13 +177,15 @@ class _Worker:
         """The next message of a loop; those of older loops are left out."""
         while (found := self.receive())[0] != loop:
             pass
+        if isinstance(found[1], BaseException):
+            raise found[1]
         return found[1:]
 
     def _death(self) -> RuntimeError:
         self.process.join(1)
         return RuntimeError(
             f"a process that loads images died (status {self.process.exitcode}): was the memory "
-            "used up?"
+            'used up, or does the program lack `if __name__ == "__main__":`?'
         )
 
     def close(self) -> None:
@@ -200,7 +206,14 @@ def _serve(
             connection.send(loader.state_dict())
             message = connection.recv()
             while True:
-                message = _answer(connection, loader, memory, places, message)
+                try:
+                    message = _answer(connection, loader, memory, places, message)
+                except (ValueError, TypeError, OSError) as error:
+                    if isinstance(error, ConnectionError):
+                        raise
+                    # Raised again in the first process, which may go on.
+                    connection.send((message[1], error))
+                    message = connection.recv()
     except (EOFError, ConnectionError):
         return
     except Exception as error:

@@ -214,3 +214,18 @@ def test_files_are_told_in_their_order(folder: Path):
     )
     found = [json.loads(line)["file"] for line in done.stdout.splitlines()]
     assert found == [str(folder / name) for name in files]
+
+
+def test_an_engine_that_is_not_installed_is_said_in_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_checkpoint(untrained(Recipe(), WNIDS), folder / "network")
+    (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
+    message = "PyTorch is not installed: make run ENGINE=torch brings it"
+
+    def missing(name: str) -> None:
+        raise ImportError(message, name=name)
+
+    monkeypatch.setattr("imnetlib.course.engine", missing)
+    done = imnet("explain", folder / "a.jpg", "--network", folder / "network", "--engine", "torch")
+    assert (done.exit_code, done.stderr) == (1, f"Error: {message}\n")

@@ -166,3 +166,12 @@ def test_what_no_choice_keeps_is_refused():
         Recomputation(chain(2, 3), 2, 8, per_number=-1)
     with pytest.raises(ValueError, match="the network has no layer x"):
         made.evaluate(["x"])
+
+
+@pytest.mark.parametrize("batch", [8, 32])
+def test_no_choice_is_above_its_budget(batch: int):
+    """Asked for some bytes less than a choice takes: the solver's tolerance is no excuse."""
+    found = Recomputation(engines.layers(engines.network("inception-64px", 4)), batch, 64)
+    for choice in found.frontier(6)[1:]:
+        for less in (1, 3, 10):
+            assert found.least_time(choice.peak - less).peak <= choice.peak - less

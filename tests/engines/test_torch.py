@@ -81,10 +81,38 @@ def small_net(num_classes: int) -> nn.Module:
     )  # fmt: skip
 
 
+class HeadFirst(nn.Module):
+    """A module whose last layer is not the last of its parameters."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, num_classes)
+        self.stem = nn.Conv2d(3, 8, 5, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.stem(x).mean((2, 3)))
+
+
+class Counting(nn.Module):
+    """A module with a count among its buffers, and with one BatchNorm used twice."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 5, 4)
+        self.norm = nn.BatchNorm2d(8, momentum=None)
+        self.again = self.norm
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.again(self.norm(self.stem(x))).mean((2, 3)))
+
+
 @pytest.fixture
 def own_module(monkeypatch: pytest.MonkeyPatch) -> str:
     module = type(sys)("my_networks")
     module.small = small_net
+    module.head_first = HeadFirst
+    module.counting = Counting
     module.wrong = lambda num_classes: nn.Flatten()
     module.number = lambda num_classes: 3
     monkeypatch.setitem(sys.modules, "my_networks", module)
@@ -265,3 +293,22 @@ def sides() -> Iterator[int]:
             side //= 2
         else:
             yield from (side,) * 7
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_the_last_layer_of_any_module_is_found(own_module: str, classes: int):
+    recipe = dataclasses.replace(SMALL, network="my_networks:head_first")
+    trained = train.untrained(recipe, WNIDS)
+    begun = train.untrained(dataclasses.replace(recipe, seed=1), [f"m{i}" for i in range(classes)])
+    found = train.fine_tuned(trained, begun)
+    new = {n for n, a in found.parameters.items() if a is not trained.parameters[n]}
+    assert new == {"arg:fc.weight", "arg:fc.bias"}
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_counts_are_kept_too(shards: list[Path], tmp_path: Path, own_module: str, devices: int):
+    recipe = dataclasses.replace(SMALL, network="my_networks:counting", epochs=1, devices=devices)
+    done = train.train(recipe, WNIDS, shards, shards, tmp_path)
+    assert network.module_of(done).norm.num_batches_tracked == 6
+    loaded = engines.load_checkpoint(tmp_path, recipe.network)
+    assert loaded.parameters["aux:norm.num_batches_tracked"] == 6

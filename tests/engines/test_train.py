@@ -170,6 +170,36 @@ def test_a_network_is_fine_tuned_to_other_classes(
         run(engine, recipe, shards, tmp_path / "new", start=start)
 
 
+def test_only_the_last_layer_gives_way_to_other_classes(engine: Engine):
+    """Also where the last convolution has as many filters as there were classes."""
+    wnids = [f"n{i:08}" for i in range(32)]
+    trained = engine.train.untrained(SMALL, wnids)
+    begun = engine.train.untrained(dataclasses.replace(SMALL, seed=1), WNIDS)
+    found = engine.train.fine_tuned(trained, begun)
+    new = {n for n, a in found.parameters.items() if a is not trained.parameters[n]}
+    assert new == {"arg:fc1_weight", "arg:fc1_bias"}
+    with_history = dataclasses.replace(begun, steps=1)
+    with pytest.raises(ValueError, match="begun has had no step"):
+        engine.train.fine_tuned(trained, with_history)
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 50 + b"\n", b"[1]\n\n", b"{}\n", b"\xff\n"])
+def test_a_damaged_log_stops_nothing(
+    engine: Engine,
+    shards: list[Path],
+    trained: tuple[Checkpoint, Path],
+    tmp_path: Path,
+    damage: bytes,
+):
+    shutil.copytree(trained[1], tmp_path, dirs_exist_ok=True)
+    log = tmp_path / "inception-64px.log"
+    log.write_bytes(damage + log.read_bytes())
+    assert len(engines.read_log(tmp_path, SMALL.network)) == 8
+    longer = dataclasses.replace(SMALL, epochs=3)
+    assert run(engine, longer, shards, tmp_path).finished
+    assert len(engines.read_log(tmp_path, SMALL.network)) == 12
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_labels_that_are_no_classes_are_refused_before_the_first_step(
     engine: Engine, shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool

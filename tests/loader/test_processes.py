@@ -89,6 +89,9 @@ def test_a_position_of_other_records_is_refused(process: ProcessLoader):
     state = process.state_dict()
     with pytest.raises(ValueError, match="a saved position in another order of records: seed 4"):
         process.load_state_dict(state | {"seed": 4})
+    with pytest.raises(ValueError, match="not a saved position of a loader"):
+        process.load_state_dict({"x": 1})
+    assert len(list(process)) == 5
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -121,6 +124,21 @@ def test_what_the_loader_refuses_is_raised_here(shards: list[Path]):
         list(process)
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"batch_size": -2}, "batch_size is 1 or more, not -2"),
+        ({"batch_size": "8"}, "batch_size is a whole number, not '8'"),
+        ({"threads": "x"}, "threads is a whole number, not 'x'"),
+        ({"transform": None}, "transform is a Transform"),
+        ({"shard_index": "0"}, "shard_index is a whole number, not '0'"),
+    ],
+)
+def test_wrong_arguments_are_named(shards: list[Path], setting: dict, message: str):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ProcessLoader(**settings(shards, **setting))
+
+
 def test_the_death_of_its_process_is_said(process: ProcessLoader):
     batches = iter(process)
     next(batches)
@@ -132,6 +150,9 @@ def test_the_death_of_its_process_is_said(process: ProcessLoader):
 def test_it_is_closed_twice_and_leaves_no_process(shards: list[Path]):
     process = ProcessLoader(**settings(shards))
     next(iter(process))
+    (worker,) = process._workers
     process.close()
     process.close()
-    assert not process._workers[0].process.is_alive()
+    assert not worker.process.is_alive()
+    with pytest.raises(ValueError, match="the loader is open: make a new one, not 'closed'"):
+        iter(process)

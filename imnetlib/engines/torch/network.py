@@ -173,14 +173,22 @@ def statistics_owners(net: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     """The layers that hold running statistics, and how each calls its own."""
     for layer in net.modules():
         for key, value in layer.named_buffers(recurse=False):
-            if value.is_floating_point():
+            if _is_kept(net, value):
                 yield layer, key
 
 
 def named_statistics(net: nn.Module) -> dict[str, Tensor]:
-    """BatchNorm's running means and variances, by the names of MXNet's files."""
-    buffers = net.named_buffers(remove_duplicate=False)
-    return {_plain_name(net, key): value for key, value in buffers if value.is_floating_point()}
+    """BatchNorm's running means and variances, by the names of MXNet's files.
+
+    Of another module than ours all its buffers.
+    """
+    buffers = net.named_buffers()
+    return {_plain_name(net, key): value for key, value in buffers if _is_kept(net, value)}
+
+
+def _is_kept(net: nn.Module, value: Tensor) -> bool:
+    # PyTorch's BatchNorm counts its batches, MXNet's does not.
+    return value.is_floating_point() or not isinstance(net, Inception)
 
 
 def arrays_of(net: nn.Module) -> Arrays:

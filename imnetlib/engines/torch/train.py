@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -35,7 +36,6 @@ from imnetlib.engines.torch.network import (
     statistics_owners,
 )
 from imnetlib.engines.training import DivergedError, PredictedBatch
-from imnetlib.engines.weights import fine_tuned
 from imnetlib.loader import Batch
 
 __all__ = ["DivergedError", "Replicas", "fine_tuned", "train", "untrained"]
@@ -52,9 +52,22 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     """
     if ":" not in recipe.network:
         return weights.untrained(recipe, wnids)
+    # Before the seed: to import it may draw numbers.
+    importlib.import_module(recipe.network.partition(":")[0])
     torch.manual_seed(recipe.seed)
     net = module(recipe.network, len(wnids), recipe.size)
     return Checkpoint(recipe, tuple(wnids), 0, (), {}, arrays_of(net), {})
+
+
+def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
+    """As ``engines.fine_tuned``, of any module; its last layer is what changes with the classes."""
+    recipe = trained.recipe
+    if ":" not in recipe.network:
+        return weights.fine_tuned(trained, begun)
+    one_more = arrays_of(module(recipe.network, len(trained.wnids) + 1, recipe.size))
+    arrays = trained.parameters
+    last = [name for name in arrays if arrays[name].shape != one_more[name].shape]
+    return weights.with_weights_of(trained, begun, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +296,11 @@ class Replicas:
         self._ended = None
         weights = {f"arg:{name}": as_array(weight) for name, weight in self.weights.items()}
         statistics = self._all_statistics()
-        return weights | {f"aux:{name}": each.mean(axis=0) for name, each in statistics.items()}
+        for name, each in statistics.items():
+            # A count is the same on all devices, or at least a count.
+            is_real = each.dtype.kind == "f"
+            weights[f"aux:{name}"] = each.mean(axis=0) if is_real else each[0]
+        return weights
 
     def state(self) -> Arrays:
         """The momentum, each device's running statistics, and each process's random numbers."""
