@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 
 import numpy as np
 
 from imnetlib.engines.mxnet import mx
-from imnetlib.engines.mxnet.network import parameter_shapes
+from imnetlib.engines.mxnet.network import parameter_shapes, pictures
 
 SIZE = 10
 WNIDS = ("n00000003", "n00000001", "n00000004")
+
+
+def parameter_count(net, size: int) -> int:
+    """How many numbers MXNet has a network learn from pictures of ``size`` pixels a side."""
+    shapes = parameter_shapes(net, pictures(1, size))
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))
 
 
 def tiny(**pooling: str):

@@ -24,6 +24,13 @@ KNOWN = frozenset(
     {"Activation", "BatchNorm", "Concat", "Convolution", "Dropout", "Flatten", "FullyConnected"}
     | {"Pooling", "SoftmaxOutput", "elemwise_add"}
 )
+# Before MXNet 0.9 a graph named every setting of a layer. One that is not there did not exist yet:
+# pools kept what is left at the edge, BatchNorm used the gamma that it had learned. Later versions
+# take other values where none is named.
+UNNAMED_BEFORE_0_9 = {
+    "Pooling": {"pooling_convention": "full"},
+    "BatchNorm": {"fix_gamma": "False"},
+}
 # What is added, element by element, has other names in old files.
 OLD_NAMES = {"_Plus": "elemwise_add", "_plus": "elemwise_add"}
 
@@ -57,12 +64,9 @@ def read_layers(symbol: str) -> list[Layer]:
     try:
         graph = json.loads(symbol)
         nodes = graph["nodes"]
-        # Before MXNet 0.9 no version was written, and pools kept what is left at the edge.
-        pools = {} if "mxnet_version" in graph.get("attrs", {}) else {"pooling_convention": "full"}
+        name_old_settings(graph)
         entries = [(node, [nodes[source] for source, *_ in node["inputs"]]) for node in nodes]
-        layers = [
-            _read_layer(node, sources, pools) for node, sources in entries if node["op"] != "null"
-        ]
+        layers = [_read_layer(node, sources) for node, sources in entries if node["op"] != "null"]
     except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"symbol is not the JSON of an MXNet network: {error!r}") from error
     if not layers:
@@ -74,16 +78,26 @@ def read_layers(symbol: str) -> list[Layer]:
     return layers
 
 
-def _read_layer(
-    node: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], pools: Mapping[str, str]
-) -> Layer:
+def name_old_settings(graph: Mapping[str, Any]) -> None:
+    """Name in a graph of MXNet's what it left unnamed before 0.9, in place."""
+    # Written from 0.9 on.
+    if "mxnet_version" not in graph.get("attrs", {}):
+        for node in graph["nodes"]:
+            key = _settings_key(node)
+            node[key] = UNNAMED_BEFORE_0_9.get(node["op"], {}) | node.get(key, {})
+
+
+def _settings_key(node: Mapping[str, Any]) -> str:
+    # Its name changed twice.
+    return next((key for key in ("attrs", "attr") if key in node), "param")
+
+
+def _read_layer(node: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> Layer:
     kind = OLD_NAMES.get(node["op"], node["op"])
     if kind not in KNOWN:
         raise ValueError(f"cannot plan {node['name']}: nothing is known here about {kind}")
-    # Its name changed twice.
-    attributes = node.get("attrs", node.get("attr", node.get("param", {})))
-    options = dict(pools) if kind == "Pooling" else {}
-    for option, text in attributes.items():
+    options = {}
+    for option, text in node.get(_settings_key(node), {}).items():
         # How many inputs there are, one sees.
         if not option.startswith("__") and option != "num_args":
             options[option] = _value(text)

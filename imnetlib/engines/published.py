@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from imnetlib import catalog
 from imnetlib.arguments import PathLike, require, whole_number
 from imnetlib.engines.checkpoint import Checkpoint
-from imnetlib.engines.graph import Shape
+from imnetlib.engines.graph import Shape, name_old_settings
 from imnetlib.engines.params import Arrays, read_params
 from imnetlib.files import file_crc32, listed_names
 from imnetlib.image import Transform
@@ -28,13 +28,6 @@ CLASSES = "synset.txt"
 CENTER_2015 = Transform(size=224, share=0.875, layout="NCHW", mean=(117.0, 117.0, 117.0))
 """The middle 224 of 256 pixels, 117 subtracted in each channel, nothing divided."""
 
-# Before MXNet 0.9 a graph named every setting of a layer. One that is not there did not exist yet:
-# pools kept what is left at the edge, BatchNorm used the gamma that it had learned. Later versions
-# take other values where none is named.
-UNNAMED_BEFORE_0_9 = {
-    "Pooling": {"pooling_convention": "full"},
-    "BatchNorm": {"fix_gamma": "False"},
-}
 WAY_OUT = "take all files from one archive"
 # Operations that make probabilities; the first two have a label among their inputs.
 SOFTMAX = ("SoftmaxOutput", "Softmax", "SoftmaxActivation", "softmax")
@@ -110,10 +103,7 @@ def _read_graph(path: Path) -> dict[str, Any]:
     """The graph as the MXNet of its day understood it; ValueError where it does not predict."""
     try:
         graph: dict[str, Any] = json.loads(path.read_bytes())
-        # Written from 0.9 on.
-        if "mxnet_version" not in graph.get("attrs", {}):
-            for node in graph["nodes"]:
-                node["param"] = UNNAMED_BEFORE_0_9.get(node["op"], {}) | node.get("param", {})
+        name_old_settings(graph)
         heads = [graph["nodes"][head[0]] for head in graph["heads"]]
         if [head["op"] in SOFTMAX for head in heads] != [True]:
             outputs = [f"{head['name']} ({head['op']})" for head in heads[:5]]

@@ -89,8 +89,8 @@ class Replicas(Protocol):
     def state(self) -> Arrays:
         """What only going on needs: momentum, each device's running statistics, random numbers."""
 
-    def predict(self, batches: Feed) -> Iterable[PredictedBatch]:
-        """Probabilities, labels and ids by batch, by the parameters of now."""
+    def predict(self, parameters: Arrays, batches: Feed) -> Iterable[PredictedBatch]:
+        """Probabilities, labels and ids by batch, by the network with these parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,17 @@ class Job:
         catalog.verify_classes(earlier.wnids, self.wnids, where)
         ours = dataclasses.asdict(self.recipe)
         theirs = dataclasses.asdict(earlier.recipe)
+        if self.recipe.epochs >= len(earlier.history):
+            # It goes on by the plan of now.
+            theirs["epochs"] = ours["epochs"]
         differ = {name: value for name, value in theirs.items() if value != ours[name]}
         way_out = "remove it, or train in another folder"
-        if set(differ) == {"epochs"} and self.recipe.epochs >= len(earlier.history):
-            return dataclasses.replace(earlier, recipe=self.recipe)
         if differ:
             text = ", ".join(f"{name}={value}, not {ours[name]}" for name, value in differ.items())
             raise ValueError(f"{where} was trained with {text}: {way_out}")
         if earlier.shards_fingerprint != self.fingerprint():
             raise ValueError(f"{where} was trained from other shards: {way_out}")
-        return earlier
+        return dataclasses.replace(earlier, recipe=self.recipe)
 
     def begun(self, start: Checkpoint) -> Checkpoint:
         """A training's first checkpoint; ValueError where ``start`` is for another training."""
@@ -154,8 +155,9 @@ class Job:
             known = paths[0].with_name(CLASSES) if paths else None
             if known is None or not known.exists():
                 _require_labels(paths, least, len(self.wnids))
-            elif len(catalog.read_classes(known)) > len(self.wnids):
-                classes = len(catalog.read_classes(known))
+                continue
+            classes = len(catalog.read_classes(known))
+            if classes > len(self.wnids):
                 raise ValueError(f"{known} has {classes:,} classes, not {len(self.wnids):,}")
 
     def run(self, start: Checkpoint, replicas: Replicas) -> Checkpoint:
@@ -263,7 +265,8 @@ class _EpochInTraining:
         self._log(rows, sum(row[2] for row in rows) / seconds, waiting / seconds)
         self.pending.clear()
         if due:
-            self._save(steps=self.steps, sums=tuple(self.sums.tolist()))
+            sums = tuple(self.sums.tolist())
+            self._save(self.replicas.parameters(), steps=self.steps, sums=sums)
             self.saved = time.perf_counter()
         self.looked = time.perf_counter()
         self.waited = 0.0
@@ -289,7 +292,8 @@ class _EpochInTraining:
     def _judged(self, held_out: Feed) -> Checkpoint:
         began = time.perf_counter()
         counts = np.zeros(3)
-        for probabilities, labels, _ in self.replicas.predict(held_out):
+        parameters = self.replicas.parameters()
+        for probabilities, labels, _ in self.replicas.predict(parameters, held_out):
             rank = ranks(probabilities, labels)
             counts += (np.count_nonzero(rank < 1), np.count_nonzero(rank < 5), len(rank))
         top1, top5, judged = self.replicas.total(counts).tolist()
@@ -298,14 +302,15 @@ class _EpochInTraining:
         epoch = Epoch(loss / images, hits / images, top1 / judged, top5 / judged, seconds)
         if self.log:
             self.log.epoch(self.number, epoch)
-        return self._save(history=(*self.before.history, epoch), steps=0, sums=NOTHING)
+        history = (*self.before.history, epoch)
+        return self._save(parameters, history=history, steps=0, sums=NOTHING)
 
-    def _save(self, **changes: Any) -> Checkpoint:
+    def _save(self, parameters: Arrays, **changes: Any) -> Checkpoint:
         """A checkpoint of now, on the disk; each process takes part in making it."""
         current = dataclasses.replace(
             self.before,
             position=self.batches.state_dict(),
-            parameters=self.replicas.parameters(),
+            parameters=parameters,
             state=self.replicas.state(),
             **changes,
         )

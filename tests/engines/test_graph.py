@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+from publishing import parameter_count
 
 from imnetlib import engines
 from imnetlib.engines import Layer
@@ -30,7 +31,7 @@ def test_shapes_and_parameters_are_mxnets(name: str):
     named = dict(zip(internals.list_outputs(), theirs, strict=True))
     assert all(shapes[layer.name] == named[f"{layer.name}_output"][1:] for layer in layers)
     counted = sum(engines.layer_parameters(layer, shapes) for layer in layers)
-    assert counted == network.parameter_count(net, size)
+    assert counted == parameter_count(net, size)
     # What MXNet saves is read back as it was.
     assert engines.read_layers(net.tojson()) == layers
 

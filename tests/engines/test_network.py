@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from publishing import parameter_count
 
 from imnetlib.engines import Network, network
 from imnetlib.engines.mxnet import mx
-from imnetlib.engines.mxnet.network import parameter_count, symbol
+from imnetlib.engines.mxnet.network import symbol
 
 
 def built(name: str, classes: int):

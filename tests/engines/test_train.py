@@ -244,6 +244,8 @@ def test_a_network_trained_otherwise_is_not_gone_on_with(
         engine.train.train(SMALL, other, shards, shards, folder)
     with pytest.raises(ValueError, match=r"64px.* was trained from other shards: remove it, or"):
         run(engine, SMALL, shards[:1], folder)
+    with pytest.raises(ValueError, match=r"64px.* was trained from other shards: remove it, or"):
+        run(engine, dataclasses.replace(SMALL, epochs=3), shards[:1], folder)
 
 
 def test_a_training_that_diverges_says_so(engine: Engine, shards: list[Path], tmp_path: Path):

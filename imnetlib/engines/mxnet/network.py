@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
@@ -98,9 +97,3 @@ def parameter_shapes(net: Symbol, data: Shape) -> dict[str, Shape]:
     for name, shape in zip(net.list_auxiliary_states(), statistics, strict=True):
         shapes[f"aux:{name}"] = shape
     return shapes
-
-
-def parameter_count(net: Symbol, size: int) -> int:
-    """How many numbers ``net`` learns from pictures of ``size`` pixels a side (chapter 6)."""
-    shapes = parameter_shapes(net, pictures(1, size))
-    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("arg:"))

@@ -163,9 +163,9 @@ class Replicas:
         each = {name: [e.aux_dict[name].asnumpy() for e in self.executors] for name in names}
         return {name: np.stack(arrays) for name, arrays in each.items()}
 
-    def predict(self, batches: training.Feed) -> Iterable[PredictedBatch]:
-        """Probabilities, labels and ids by batch, by the parameters of now."""
-        return checkpoint.predict_batches(symbol_of(self.start), self.parameters(), batches)
+    def predict(self, parameters: Arrays, batches: training.Feed) -> Iterable[PredictedBatch]:
+        """Probabilities, labels and ids by batch, by the network with these parameters."""
+        return checkpoint.predict_batches(symbol_of(self.start), parameters, batches)
 
 
 def _true_and_reaching(executor: Any) -> Any:

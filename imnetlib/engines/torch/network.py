@@ -58,7 +58,7 @@ class Inception(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.network = network
         self.recompute = recompute
-        layers = list(engines.convolutions(network))
+        layers = engines.convolutions(network)
         self.layers = nn.ModuleDict({layer.name: Convolved(layer) for layer in layers})
         classes, width = engines.parameter_shapes(network)["arg:fc1_weight"]
         self.fc1 = nn.Linear(width, classes)

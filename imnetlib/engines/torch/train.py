@@ -319,9 +319,9 @@ class Replicas:
         stacked = {name: torch.stack([own[name] for own in self.statistics]) for name in names}
         return {name: self._gathered(values) for name, values in stacked.items()}
 
-    def predict(self, batches: training.Feed) -> Iterable[PredictedBatch]:
-        """Probabilities, labels and ids by batch, by the parameters of now."""
-        now = dataclasses.replace(self.start, parameters=self.parameters())
+    def predict(self, parameters: Arrays, batches: training.Feed) -> Iterable[PredictedBatch]:
+        """Probabilities, labels and ids by batch, by the network with these parameters."""
+        now = dataclasses.replace(self.start, parameters=parameters)
         return checkpoint.predict_batches(module_of(now).to(self.device), batches, self.recipe)
 
 
