@@ -39,11 +39,11 @@ def require_type(value: object, expected: type | tuple[type, ...], rule: str) ->
 
 
 def require_several(name: str, values: object) -> None:
-    """Raise TypeError for one string or path where several are wanted.
+    """Raise TypeError for one string or path where several are wanted, and for what is no list.
 
     Python would take the letters of a string for the strings.
     """
-    if isinstance(values, str | bytes | os.PathLike):
+    if isinstance(values, str | bytes | os.PathLike) or not isinstance(values, Iterable):
         raise TypeError(f"{name} are several, in a list or a tuple, not {_shown(values)}")
 
 
@@ -58,7 +58,6 @@ def in_order(name: str, values: Iterable[Item]) -> list[Item]:
 def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
     """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
     require_several(name, values)
-    require_type(values, Iterable, f"{name} are paths, in a list or a tuple")
     return [Path(value) for value in values]
 
 

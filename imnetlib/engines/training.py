@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib import catalog, recordio
-from imnetlib.arguments import Floats, Integers, PathLike, list_of_paths, require, require_several
+from imnetlib.arguments import (
+    Floats,
+    Integers,
+    PathLike,
+    list_of_paths,
+    require,
+    require_several,
+    require_type,
+)
 from imnetlib.engines import checkpoint
 from imnetlib.engines.checkpoint import NOTHING, Checkpoint, Epoch
 from imnetlib.engines.log import Log
@@ -111,6 +119,7 @@ class Job:
         ValueError where it is of another recipe, other classes or other shards, or where the shards
         have labels that are none of the classes.
         """
+        require_type(self.recipe, Recipe, "recipe is an engines.Recipe")
         require_several("wnids", self.wnids)
         require(self.minutes >= 0, "minutes are 0 or more", self.minutes)
         self._require_labels()

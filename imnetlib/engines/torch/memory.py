@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from imnetlib.arguments import require_type
 from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.engines.torch.network import module
 
@@ -35,7 +36,9 @@ def kept_bytes(net: nn.Module, batch: int, size: int) -> int:
     images = torch.empty(batch, 3, size, size, device="meta", dtype=precision)
     labels = torch.empty(batch, dtype=torch.long, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        functional.cross_entropy(net(images).float(), labels)
+        scores = net(images)
+        require_type(scores, Tensor, "a network gives one tensor of logits, in training too")
+        functional.cross_entropy(scores.float(), labels)
     return sum(kept.values())
 
 
