@@ -43,8 +43,10 @@ def require_several(name: str, values: object) -> None:
 
     Python would take the letters of a string for the strings.
     """
-    if isinstance(values, str | bytes | os.PathLike) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} are several, in a list or a tuple, not {_shown(values)}")
+    rule = f"{name} are several, in a list or a tuple"
+    require_type(values, Iterable, rule)
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{rule}, not {_shown(values)}")
 
 
 def in_order(name: str, values: Iterable[Item]) -> list[Item]:
