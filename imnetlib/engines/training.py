@@ -23,6 +23,7 @@ from imnetlib.arguments import (
     Integers,
     PathLike,
     list_of_paths,
+    real_number,
     require,
     require_several,
     require_type,
@@ -121,7 +122,7 @@ class Job:
         """
         require_type(self.recipe, Recipe, "recipe is an engines.Recipe")
         require_several("wnids", self.wnids)
-        require(self.minutes >= 0, "minutes are 0 or more", self.minutes)
+        require(real_number("minutes", self.minutes) >= 0, "minutes are 0 or more", self.minutes)
         self._require_labels()
         try:
             earlier = checkpoint.load(self.folder, self.recipe.network)
@@ -145,6 +146,7 @@ class Job:
 
     def begun(self, start: Checkpoint) -> Checkpoint:
         """A training's first checkpoint; ValueError where ``start`` is for another training."""
+        require_type(start, Checkpoint, "start is an engines.Checkpoint")
         catalog.verify_classes(start.wnids, self.wnids, "the network to start from")
         require(start.recipe == self.recipe, "start has the recipe of the training", start.recipe)
         is_begun = not start.history and not start.steps

@@ -44,8 +44,7 @@ def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
     Those of the last layer only where the classes are the same. ValueError where the networks
     differ, and where ``begun`` has learned already.
     """
-    for checkpoint in (trained, begun):
-        require_type(checkpoint, Checkpoint, "trained and begun are checkpoints")
+    require_type(trained, Checkpoint, "trained is an engines.Checkpoint")
     classes = len(trained.wnids)
     name = trained.recipe.network
     one_more = parameter_shapes(network(name, classes + 1))
@@ -55,6 +54,7 @@ def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
 
 def with_weights_of(trained: Checkpoint, begun: Checkpoint, last: Iterable[str]) -> Checkpoint:
     """``begun`` with the weights of ``trained``; for other classes without those of ``last``."""
+    require_type(begun, Checkpoint, "begun is an engines.Checkpoint")
     is_same = begun.recipe.network == trained.recipe.network
     require(is_same, f"the network is {trained.recipe.network}", begun.recipe.network)
     is_begun = not begun.history and not begun.steps

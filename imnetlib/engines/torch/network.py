@@ -15,9 +15,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from imnetlib import engines
-from imnetlib.arguments import require, require_type
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.engines import Block, Checkpoint, Convolution, Network, Recipe, Stem, Trained
 from imnetlib.engines.params import Arrays
+from imnetlib.engines.published import require_trained
 from imnetlib.engines.torch.published import Graph
 
 # What a module raises for pictures that it cannot take.
@@ -132,6 +133,10 @@ def module(name: str, classes: int, size: int) -> nn.Module:
     one that can't be trained here; ImportError where timm or the module is not installed.
     """
     require_type(name, str, "name is that of a network")
+    classes = whole_number("classes", classes)
+    require(classes >= 2, "a classifier has two classes or more", classes)
+    size = whole_number("size", size)
+    require(size >= 1, "size is 1 or more", size)
     package, colon, factory = name.partition(":")
     if not colon:
         network = engines.network(name, classes)
@@ -283,6 +288,7 @@ def module_of(trained: Trained) -> nn.Module:
 
     ValueError where the files of a published one do not fit.
     """
+    require_trained(trained)
     if not isinstance(trained, Checkpoint):
         return Graph(trained).eval()
     recipe = trained.recipe

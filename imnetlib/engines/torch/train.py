@@ -62,6 +62,7 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
 
 def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
     """As ``engines.fine_tuned``, of any module; its last layer is what changes with the classes."""
+    require_type(trained, Checkpoint, "trained is an engines.Checkpoint")
     recipe = trained.recipe
     if ":" not in recipe.network:
         return weights.fine_tuned(trained, begun)
@@ -92,6 +93,7 @@ class Replicas:
     def __init__(
         self, start: Checkpoint, device: torch.device | None = None, *, compiled: bool = False
     ) -> None:
+        require_type(start, Checkpoint, "start is an engines.Checkpoint")
         recipe = start.recipe
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
