@@ -1,6 +1,6 @@
 """Train the sample with each engine that is installed, side by side, by one recipe.
 
-python tests/benchmarks/bench_engines.py [--epochs 12] [--root data/sample] [--threads 2]
+python tests/benchmarks/bench_engines.py [--epochs 12] [--seed 0] [--root data/sample]
 
 Chapter 7's network from the same first weights over the same crops in the same order, in a process
 for each engine, one after the other: the final accuracy, the seconds, those of the processor ("cpu
@@ -27,12 +27,12 @@ ROW = "{:8} {:>7} {:>13} {:>5} {:>6} {:>9} {:>8} {:>8} {:>7}"
 HEAD = ("engine", "top-1", "95 %", "s", "cpu s", "images/s", "waiting", "resumed", "others")
 
 
-def train(engine: str, root: str, epochs: int, threads: int) -> dict[str, float]:
+def train(engine: str, root: str, epochs: int, seed: int, threads: int) -> dict[str, float]:
     """What a training by one engine takes and gives."""
     running = course.engine(engine)
     opened = course.prepare(root, "records")
     sets = [course.shards(opened, part) for part in ("train", "validation")]
-    recipe = engines.Recipe(epochs=epochs)
+    recipe = engines.Recipe(epochs=epochs, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         all_worked = busy_seconds()
         worked = cpu_seconds()
@@ -71,9 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", default="data/sample")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     chosen = vars(parser.parse_args())
-    print(f"{os.cpu_count()} processors, {chosen['epochs']} epochs")
+    print(f"{os.cpu_count()} processors, {chosen['epochs']} epochs, seed {chosen['seed']}")
     print(ROW.format(*HEAD))
     found = {}
     for name in ENGINES:
