@@ -62,7 +62,7 @@ def snapshot_volume(
     volume with the mark of its filling is taken. ValueError for one without, for one that is still
     attached, and when fewer bytes than these were ever written to the volume.
     """
-    snapshots = [one for one in list_resources(ec2, name) if one.kind == "snapshot"]
+    snapshots = list_resources(ec2, name, "snapshot")
     usable = [s for s in snapshots if s.details["VolumeId"] == volume and s.state != "error"]
     filled = filled_bytes(ec2, volume) if n_bytes is None else whole_number("n_bytes", n_bytes)
     if filled is None:
@@ -89,7 +89,7 @@ def snapshot_volume(
 @one_sentence()
 def find_snapshot(ec2: Any, name: str) -> Resource:
     """The newest complete snapshot of a deployment; ValueError if there is none (chapter 5)."""
-    snapshots = [one for one in list_resources(ec2, name) if one.kind == "snapshot"]
+    snapshots = list_resources(ec2, name, "snapshot")
     complete = [one for one in snapshots if one.state == "completed"]
     if not complete:
         under_way = [f"{one.id} is {one.state}" for one in snapshots]
@@ -104,7 +104,7 @@ def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
 
     Those that run already are counted in. Whether the volume is mounted only the machine knows.
     """
-    machines = [one for one in list_resources(ec2, name) if one.kind == "instance"]
+    machines = list_resources(ec2, name, "instance")
     ids = [m.id for m in machines if m.role == "instance" and m.state in ("pending", "running")]
     absent = request["MaxCount"] - len(ids)
     if absent > 0:
@@ -185,7 +185,7 @@ def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, i
         left = ", ".join(machines)
         wait(ec2, "instance_terminated", 1, left, InstanceIds=machines)
 
-    volumes = [v for v in list_resources(ec2, name) if v.kind == "volume" and v.id not in going]
+    volumes = [v for v in list_resources(ec2, name, "volume") if v.id not in going]
     free = [v.id for v in volumes if v.state in ("available", "error")]
     attached = [v.id for v in volumes if v.state == "in-use"]
     for volume_id in free:
@@ -203,7 +203,7 @@ def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, i
 
 def _usable_volumes(ec2: Any, name: str) -> list[Resource]:
     usable = ("creating", "available", "in-use")
-    return [v for v in list_resources(ec2, name) if v.kind == "volume" and v.state in usable]
+    return [v for v in list_resources(ec2, name, "volume") if v.state in usable]
 
 
 def _require_detached(ec2: Any, volume: str) -> None:

@@ -27,7 +27,7 @@ def fill_volume(
     done = filled_bytes(ec2, volume)
     if done is not None:
         return done
-    machines = [one for one in list_resources(ec2, name) if one.kind == "instance"]
+    machines = list_resources(ec2, name, "instance")
     filling = [m.id for m in machines if m.is_alive and tags_of(m.details).get(FILLS) == volume]
     if not filling:
         filling = run(ec2, request, machines, 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from imnetlib.arguments import require
 from imnetlib.cloud.ec2_requests import FILLS, FOR, TAG, require_name
 from imnetlib.cloud.pricing import Cost, machine_cost, snapshot_cost, volume_cost
 from imnetlib.cloud.refusals import one_sentence
@@ -56,15 +57,19 @@ class Resource:
 
 
 @one_sentence()
-def list_resources(ec2: Any, name: str | None = None) -> list[Resource]:
+def list_resources(ec2: Any, name: str | None = None, kind: str = "") -> list[Resource]:
     """All that carries the tag of a deployment, or of any for None, oldest first (chapter 5).
 
+    With ``kind``, "instance", "volume" or "snapshot", only those: one request in place of three.
     The name is compared letter by letter: EC2's own filters would take * and ? in it for others'.
     """
     if name is not None:
         require_name(name)
+    listers = {"instance": _instances, "volume": _volumes, "snapshot": _snapshots}
+    require(not kind or kind in listers, f"kind is {', '.join(listers)} or empty", kind)
     region = ec2.meta.region_name
-    found = [*_instances(ec2, region), *_volumes(ec2, region), *_snapshots(ec2, region)]
+    chosen_listers = [listers[kind]] if kind else listers.values()
+    found = [one for lister in chosen_listers for one in lister(ec2, region)]
     chosen = [one for one in found if name is None or one.deployment == name]
     return sorted(chosen, key=lambda one: (one.deployment, one.since, one.id))
 

@@ -171,7 +171,7 @@ def attach_steps(
 
 def source_volume(ec2: Any, name: str) -> Resource | None:
     """The volume of a deployment that is filled from the backup; None before there is one."""
-    found = [one for one in list_resources(ec2, name) if one.role == "volume"]
+    found = [one for one in list_resources(ec2, name, "volume") if one.role == "volume"]
     usable = [one for one in found if one.state in ("creating", "available", "in-use")]
     return usable[0] if usable else None
 
