@@ -88,9 +88,10 @@ def ec2_verb(verb: Verb) -> Verb:
 
 def client(service: str, region: str | None, endpoint_url: str | None) -> Any:
     """A client of boto3 with the keys of its usual places; an address that is dead ends soon."""
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
-    config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 4})
-    where = {"region_name": region, "endpoint_url": endpoint_url}
-    return boto3.client(service, config=config, **where)
+    retries = {"mode": "standard", "total_max_attempts": 4}
+    config = Config(connect_timeout=5, read_timeout=60, retries=retries)
+    session = Session(region_name=region)
+    return session.client(service, endpoint_url=endpoint_url, config=config)

@@ -38,7 +38,7 @@ def rehearse(operation: Callable[..., Any], request: dict[str, Any]) -> str:
         if error.response["Error"]["Code"] == "DryRunOperation":
             return "allowed"
         return refusal(error)
-    raise RuntimeError(f"{operation.__name__} took no notice of DryRun")
+    raise DeployError(f"what answers is no EC2: {operation.__name__} took no notice of DryRun")
 
 
 @one_sentence()

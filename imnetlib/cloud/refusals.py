@@ -77,12 +77,13 @@ _ENDS = "the network, --region and --endpoint-url decide where requests go; anot
 def one_sentence() -> Iterator[None]:
     """Turn whatever boto3 raises into a DeployError; also a decorator."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise DeployError(refusal(error)) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         told = _NO_ANSWER.get(type(error).__name__)
         raise DeployError(told or f"{_plain(str(error))} ({_ENDS})") from error
     except KeyError as error:

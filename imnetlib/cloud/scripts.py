@@ -96,20 +96,21 @@ trap finish EXIT
 shutdown -h +1440
 
 step="find the volume"
-device=
-until [[ $device ]]; do
+# By its id with Nitro, by the name it was asked for with Xen.
+find_volume() {{
+    for device in {by_id} /dev/xvdf {device}; do
+        if [[ -b $device ]]; then
+            return 0
+        fi
+    done
+    return 1
+}}
+until find_volume; do
     if (( SECONDS >= 600 )); then
         echo "$volume was not attached within 600 s" >&2
         exit 1
     fi
     sleep 1
-    # By its id with Nitro, by the name it was asked for with Xen.
-    for found in {by_id} /dev/xvdf {device}; do
-        if [[ -b $found ]]; then
-            device=$found
-            break
-        fi
-    done
 done
 
 step="look what is on the volume"

@@ -103,7 +103,7 @@ class TestDeployment:
     def test_a_server_that_takes_no_notice_of_a_rehearsal_is_told(self, ec2, name):
         with Stubber(ec2) as stub:
             stub.add_response("create_volume", {"VolumeId": "vol-1"})
-            with pytest.raises(RuntimeError, match="create_volume took no notice of DryRun"):
+            with pytest.raises(cloud.DeployError, match="create_volume took no notice of DryRun"):
                 cloud.rehearse(ec2.create_volume, cloud.volume_request(name, 0, "eu-west-1a"))
 
 
