@@ -17,6 +17,12 @@ from imnetlib.throughput import GIB
 # Machines that are there, or will be in a moment; and those that cost money.
 _ALIVE = ("pending", "running", "stopping", "stopped")
 _PAID = ("pending", "running")
+# Where EC2 has the id of a thing, and when it came to be.
+_KEYS = {
+    "instance": ("InstanceId", "LaunchTime"),
+    "volume": ("VolumeId", "CreateTime"),
+    "snapshot": ("SnapshotId", "StartTime"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,7 @@ def _instances(ec2: Any, region: str) -> Iterator[Resource]:
     for reservation in _tagged(ec2, "describe_instances", "Reservations"):
         for one in reservation["Instances"]:
             state = one["State"]["Name"]
-            kind = one["InstanceType"]
-            cost = machine_cost(region, kind)
-            found = _resource("instance", one, one["InstanceId"], state, one["LaunchTime"], cost)
+            found = _resource("instance", one, state, machine_cost(region, one["InstanceType"]))
             yield replace(found, ended=_end(one))
 
 
@@ -106,20 +110,17 @@ def _volumes(ec2: Any, region: str) -> Iterator[Resource]:
     for one in _tagged(ec2, "describe_volumes", "Volumes"):
         # moto tells of no Throughput.
         cost = volume_cost(region, one["VolumeType"], one["Size"], one.get("Throughput"))
-        yield _resource("volume", one, one["VolumeId"], one["State"], one["CreateTime"], cost)
+        yield _resource("volume", one, one["State"], cost)
 
 
 def _snapshots(ec2: Any, region: str) -> Iterator[Resource]:
     for one in _tagged(ec2, "describe_snapshots", "Snapshots", OwnerIds=["self"]):
         # Without it, at most as much as the volume has.
         n_bytes = one.get("FullSnapshotSizeInBytes") or one["VolumeSize"] * GIB
-        cost = snapshot_cost(region, n_bytes)
-        yield _resource("snapshot", one, one["SnapshotId"], one["State"], one["StartTime"], cost)
+        yield _resource("snapshot", one, one["State"], snapshot_cost(region, n_bytes))
 
 
-def _resource(
-    kind: str, details: dict[str, Any], id_: str, state: str, since: datetime, cost: Cost
-) -> Resource:
+def _resource(kind: str, details: dict[str, Any], state: str, cost: Cost) -> Resource:
     tags = tags_of(details)
     role = kind
     if kind == "instance" and FILLS in tags:
@@ -128,4 +129,6 @@ def _resource(
         role = f"extra volume for {tags[FOR]}"
     elif kind == "volume" and details.get("SnapshotId"):
         role = "volume of a machine"
-    return Resource(kind, id_, tags[TAG], role, state, since, cost, details)
+    id_key, since_key = _KEYS[kind]
+    since = details[since_key]
+    return Resource(kind, details[id_key], tags[TAG], role, state, since, cost, details)

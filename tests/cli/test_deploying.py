@@ -17,7 +17,6 @@ from deploying import act_as_filler
 from making import imnet
 
 from imnetlib import cloud
-from imnetlib.cloud import ec2_calls
 from imnetlib.course import aws
 
 LOADER = functools.cache(botocore.loaders.create_loader)
@@ -39,9 +38,10 @@ def ec2(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(variable, "made-up")
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(ec2_calls, "_POLL_SECONDS", 0.02)
+    # moto is ready at once.
+    monkeypatch.setattr("imnetlib.cloud.ec2_calls._POLL_SECONDS", 0.02)
     # boto3's description of EC2 is large, and each verb would read it anew.
-    monkeypatch.setattr("botocore.loaders.create_loader", LOADER)
+    monkeypatch.setattr("botocore.session.create_loader", LOADER)
     return aws.local_client("ec2", endpoint, "us-east-1")
 
 
