@@ -80,7 +80,7 @@ def plan(ec2: Any, name: str, url: str, **options: Any) -> None:
 
     filler = options | {"image": take.AMAZON_LINUX, "kind": options["filler"]}
     script = cloud.mount_script(options["label"], options["folder"])
-    filling = _filling(ec2, url, filler)
+    filling = _filling(url, filler)
     steps = cloud.whole_way(ec2, name, filling, _machine(options), script, **_few(options))
     backup = cloud.backup_cost(ec2.meta.region_name, int(filling.n_bytes))
     show_steps(ec2, steps, [backup])
@@ -108,10 +108,12 @@ def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: An
     """
     from imnetlib import cloud
 
-    filling = _filling(ec2, url, options)
+    filling = _filling(url, options)
+    steps = cloud.filling_steps(ec2, name, filling)
     if not yes:
-        show_steps(ec2, cloud.filling_steps(ec2, name, filling))
+        show_steps(ec2, steps)
         return
+    cloud.require_allowed(ec2, steps)
     made = cloud.create_volume(ec2, name, filling.volume_request(name))
     request = filling.machine_request(name, made, ec2.meta.region_name)
     click.echo(f"{made}: being filled; that takes a minute for each 2 to 5 GB")
@@ -141,6 +143,7 @@ def snapshot(
     if source is None:
         raise ValueError(f"{name} has no volume: imnet deploy volume makes it")
     if yes:
+        click.echo(f"{source}: the first snapshot of 150 GB takes an hour or more")
         taken = cloud.snapshot_volume(ec2, name, source, n_bytes, hours)
         click.echo(f"{taken}; {source} is not needed any more: imnet deploy tidy {name}")
         return
@@ -272,16 +275,16 @@ def _few(options: dict[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in ("count", "rate", "throughput")}
 
 
-def _filling(ec2: Any, url: str, options: dict[str, Any]) -> cloud.Filling:
+def _filling(url: str, options: dict[str, Any]) -> cloud.Filling:
     from imnetlib import cloud
 
     volume = ("zone", "package", "volume_type", "size", "encrypted", "kms_key", "label")
     chosen = {key: options[key] for key in volume}
-    n_bytes = _bytes(ec2, url, options["gb"])
+    n_bytes = _bytes(url, options["gb"])
     return cloud.Filling(url, n_bytes=n_bytes, machine=_machine(options), **chosen)
 
 
-def _bytes(ec2: Any, url: str, gb: float | None) -> int:
+def _bytes(url: str, gb: float | None) -> int:
     """The bytes of a backup: as they were given, or by its manifest."""
     from imnetlib import cloud
 
@@ -290,5 +293,6 @@ def _bytes(ec2: Any, url: str, gb: float | None) -> int:
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket:
         raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
-    s3 = take.client("s3", ec2.meta.region_name, ec2.meta.endpoint_url)
+    given = click.get_current_context().params
+    s3 = take.client("s3", given["region"], given["endpoint_url"])
     return sum(entry.size for entry in cloud.read_manifest(s3, bucket, prefix))

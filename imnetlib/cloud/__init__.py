@@ -38,6 +38,7 @@ from imnetlib.cloud.planning import (
     attach_steps,
     filling_steps,
     priced,
+    require_allowed,
     source_volume,
     whole_way,
 )
@@ -51,7 +52,7 @@ __all__ = [
     "back_up", "backup_cost", "copy_request", "create_volume", "fill_script", "fill_volume",
     "filled_bytes", "filling_request", "filling_steps", "find_snapshot", "launch",
     "launch_request", "list_resources", "machine_place", "mount_script", "one_sentence",
-    "priced", "prices", "read_manifest", "rehearse", "request_costs", "restore",
-    "snapshot_request", "snapshot_volume", "source_volume", "tidy_up", "to_take_down",
-    "total_cost", "verify_backup", "volume_request", "whole_way",
+    "priced", "prices", "read_manifest", "rehearse", "request_costs", "require_allowed",
+    "restore", "snapshot_request", "snapshot_volume", "source_volume", "tidy_up",
+    "to_take_down", "total_cost", "verify_backup", "volume_request", "whole_way",
 ]  # fmt: skip

@@ -43,12 +43,17 @@ def rehearse(operation: Callable[..., Any], request: dict[str, Any]) -> str:
 
 @one_sentence()
 def create_volume(ec2: Any, name: str, request: dict[str, Any]) -> str:
-    """The id of the volume of ``name``, made by ``request`` if need be, once ready (chapter 5)."""
+    """The id of the volume of ``name``, made by ``request`` if need be, once ready (chapter 5).
+
+    ValueError when there is one that is smaller than it shall be, or else another.
+    """
     volumes = _usable_volumes(ec2, name)
     # A volume with a snapshot is a copy.
     empty = [v.details for v in volumes if not v.details.get("SnapshotId")]
-    volume = empty[0] if empty else create(ec2, request, volumes)
-    return ready_volume(ec2, volume)
+    if not empty:
+        return ready_volume(ec2, create(ec2, request, volumes))
+    _require_like(empty[0], request, name)
+    return ready_volume(ec2, empty[0])
 
 
 @one_sentence()
@@ -102,10 +107,17 @@ def find_snapshot(ec2: Any, name: str) -> Resource:
 def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
     """The ids of the machines of ``name``, as many as ``request`` wants, running (chapter 5).
 
-    Those that run already are counted in. Whether the volume is mounted only the machine knows.
+    Those that run already are counted in; ValueError if they are of another kind. Whether the
+    volume is mounted only the machine knows.
     """
     machines = list_resources(ec2, name, "instance")
-    ids = [m.id for m in machines if m.role == "instance" and m.state in ("pending", "running")]
+    ids = []
+    for one in machines:
+        if one.role == "instance" and one.is_charged:
+            kind = one.details["InstanceType"]
+            rule = f"{one.id} of {name} runs already, so the machines must be {kind}"
+            require(kind == request["InstanceType"], rule, request["InstanceType"])
+            ids.append(one.id)
     absent = request["MaxCount"] - len(ids)
     if absent > 0:
         ids += run(ec2, request, machines, absent)
@@ -199,6 +211,20 @@ def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, i
             "detach them, then tidy up again"
         )
     return {"instances": len(machines), "volumes": len(free), "snapshots": len(gone)}
+
+
+def _require_like(volume: dict[str, Any], request: dict[str, Any], name: str) -> None:
+    """ValueError unless a volume is what ``request`` would make, or larger."""
+    what = f"{volume['VolumeId']}, which {name} has already,"
+    for key in ("AvailabilityZone", "VolumeType"):
+        there = volume.get(key)
+        rule = f"the {key} must be {there} like that of {what} or tidy up first"
+        require(request.get(key, there) == there, rule, request.get(key))
+    size = volume.get("Size", 0)
+    enough = request.get("Size", size) <= size
+    require(enough, f"{what} has {size} GiB: for more tidy up first", request.get("Size"))
+    encrypted = volume.get("Encrypted", False) or not request.get("Encrypted", False)
+    require(encrypted, f"{what} is not encrypted: tidy up first", True)
 
 
 def _usable_volumes(ec2: Any, name: str) -> list[Resource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
@@ -17,12 +18,14 @@ from imnetlib.cloud.ec2_requests import (
 )
 from imnetlib.cloud.inventory import Resource, list_resources
 from imnetlib.cloud.pricing import Cost, request_costs
+from imnetlib.cloud.refusals import DeployError
 from imnetlib.cloud.scripts import DEVICE, fill_script
 
 # In place of the id of what an earlier step makes.
 _VOLUME = "(the volume)"
 _SNAPSHOT = "(the snapshot)"
 _MACHINE = "(the filling machine)"
+_LATER = "can be rehearsed when"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Step:
         for absent in (_VOLUME, _SNAPSHOT, _MACHINE):
             # In a script and in a tag anything will do.
             if f'Id": "{absent}"' in text:
-                return f"can be rehearsed when {absent.strip('()')} is there"
+                return f"{_LATER} {absent.strip('()')} is there"
         return rehearse(getattr(ec2, self.operation), self.request)
 
     def shown(self) -> str:
@@ -54,6 +57,14 @@ class Step:
         if script:
             request["UserData"] = f"(the script below, {len(script.encode()):,} bytes)"
         return f"{json.dumps(request, indent=2)}\n{script}".rstrip()
+
+
+def require_allowed(ec2: Any, steps: Iterable[Step]) -> None:
+    """DeployError for the first step that AWS refuses, before any of them costs (chapter 5)."""
+    for step in steps:
+        said = step.rehearsed(ec2)
+        if said != "allowed" and not said.startswith(_LATER):
+            raise DeployError(said)
 
 
 @dataclass(frozen=True, slots=True)

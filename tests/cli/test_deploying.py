@@ -20,6 +20,8 @@ from imnetlib import cloud
 from imnetlib.course import aws
 
 LOADER = functools.cache(botocore.loaders.create_loader)
+# Without it there is no second try: boto3 would sleep before one.
+QUOTA = "botocore.retries.standard.RetryQuotaChecker.acquire_retry_quota"
 NOTHING = "Nothing was made or changed: for that, add --yes.\n"
 FILLING = ("s3://bucket/v1", "--zone", "us-east-1a", "--package", "s3://bucket/w.whl", "--gb", 150)
 MACHINES = ("--image", "ami-1", "--type", "g5.xlarge", "--count", 2)
@@ -80,7 +82,7 @@ def test_the_whole_way(ec2, name):
 
     assert NOTHING in deploy("snapshot", name).output
     taken = deploy("snapshot", name, "--yes").output
-    snapshot, _, rest = taken.partition("; ")
+    snapshot, _, rest = taken.splitlines(keepends=True)[-1].partition("; ")
     assert rest == f"{made[1]} is not needed any more: imnet deploy tidy {name}\n"
 
     machines = deploy("launch", name, *MACHINES, "--yes").output.split()
@@ -162,6 +164,15 @@ class TestPlan:
         assert "snapshot of 0.0 GiB" in done.output
         assert steps(done.output)[0][1]["Size"] == 2
 
+    def test_the_manifest_is_asked_of_s3_and_not_of_ec2(self, ec2, endpoint, monkeypatch, name):
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", endpoint)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        monkeypatch.setattr(QUOTA, lambda *_: False)
+        done = deploy("plan", name, *FILLING[:-2], *MACHINES)
+        assert done.exit_code == 1
+        assert "http://127.0.0.1:9/bucket" in done.output
+
     def test_prices_of_another_region_are_unknown(self, ec2, name):
         here = ("s3://bucket/v1", "--zone", "eu-west-1a", *FILLING[3:])
         done = deploy("plan", name, *here, *MACHINES, "--region", "eu-west-1")
@@ -199,6 +210,13 @@ class TestFailures:
         assert refused.exit_code == 1
         assert f"{volume.id} has no mark that it was filled" in refused.output
         assert "has no mark" in deploy("snapshot", name).output
+
+    def test_nothing_is_made_when_a_later_step_is_refused(self, ec2, name):
+        done = deploy("volume", name, *FILLING, "--profile", "nobody", "--yes")
+        assert done.exit_code == 1
+        assert "Error: AWS refuses RunInstances" in done.output
+        assert done.output.endswith("; nothing of this deployment is there\n")
+        assert cloud.list_resources(ec2, name) == []
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -238,9 +256,7 @@ class TestFailures:
                 monkeypatch.delenv(variable)
             else:
                 monkeypatch.setenv(variable, value)
-        # No second try: boto3 would sleep before it.
-        quota = "botocore.retries.standard.RetryQuotaChecker.acquire_retry_quota"
-        monkeypatch.setattr(quota, lambda *_: False)
+        monkeypatch.setattr(QUOTA, lambda *_: False)
         done = deploy("list")
         assert done.exit_code == 1
         assert done.output.startswith("Error: ")

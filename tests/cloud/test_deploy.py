@@ -44,6 +44,33 @@ class TestDeployment:
         volume, snapshot, machines = deployed(ec2, name)
         assert (volume, snapshot, sorted(machines)) == (*first[:2], sorted(first[2]))
 
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"zone": "eu-west-1b"}, "the AvailabilityZone must be eu-west-1a like that of vol-"),
+            ({"volume_type": "sc1"}, "the VolumeType must be gp3 like that of vol-"),
+            ({"n_bytes": 50 * GIB}, "has 7 GiB: for more tidy up first, not 56"),
+            ({"encrypted": True}, "is not encrypted: tidy up first"),
+        ],
+    )
+    def test_another_volume_than_the_one_that_is_there_is_refused(
+        self, ec2, name, changes, message
+    ):
+        settings = {"name": name, "n_bytes": 5 * GIB, "zone": "eu-west-1a"}
+        volume = cloud.create_volume(ec2, name, cloud.volume_request(**settings))
+        with pytest.raises(ValueError, match=message):
+            cloud.create_volume(ec2, name, cloud.volume_request(**settings | changes))
+        smaller = cloud.volume_request(**settings | {"n_bytes": 1})
+        assert cloud.create_volume(ec2, name, smaller) == volume
+
+    def test_machines_of_another_kind_than_those_that_run_are_refused(self, ec2, name):
+        _, snapshot, machines = deployed(ec2, name)
+        other = launch_request(name, snapshot, count=3) | {"InstanceType": "p5.48xlarge"}
+        message = "runs already, so the machines must be g5.xlarge, not 'p5.48xlarge'"
+        with pytest.raises(ValueError, match=message):
+            cloud.launch(ec2, name, other)
+        assert {one.id for one in cloud.list_resources(ec2, name, "instance")} == set(machines)
+
     def test_machines_that_are_gone_are_replaced(self, ec2, name):
         _, snapshot, machines = deployed(ec2, name)
         ec2.terminate_instances(InstanceIds=machines[:1])
