@@ -38,10 +38,12 @@ LABEL = click.option("--label", default="imagenet", help="Label of the file syst
 FOLDER = click.option("--folder", default="/data", help="Where the machine mounts the volume.")
 WAIT = click.option("--hours", type=HOURS, default=24.0, help="How long to wait.")
 PLACE = _together(
-    click.option("--key", default="", help="Key pair for ssh."),
-    click.option("--subnet", default="", help="Subnet; it decides the zone."),
+    click.option("--key-name", default="", show_default=False, help="Key pair for ssh."),
+    click.option("--subnet", default="", show_default=False, help="Subnet; it decides the zone."),
     click.option("--security-group", multiple=True, help="Id of a security group; repeatable."),
-    click.option("--profile", default="", help="Instance profile: the rights of what runs there."),
+)
+PROFILE = click.option(
+    "--instance-profile", default="", show_default=False, help="Rights of what runs there."
 )
 SPEED = _together(
     click.option("--rate", type=click.IntRange(100, 300), help="MiB/s from the snapshot; charged."),
@@ -54,7 +56,7 @@ VOLUME = _together(
     click.option("--volume-type", type=TYPES, default="gp3", help="Type of the volume."),
     click.option("--size", type=POSITIVE, help="GiB of the volume, if more than needed."),
     click.option("--encrypted", is_flag=True, help="Let EBS encrypt the volume."),
-    click.option("--kms-key", default="", help="Key for that, if not the default one."),
+    click.option("--kms-key", default="", show_default=False, help="Key for that."),
     LABEL,
 )
 MACHINES = _together(

@@ -23,7 +23,7 @@ def deploy() -> None:
       imnet deploy plan NAME s3://BUCKET/PREFIX --zone us-east-1a --package s3://BUCKET/W.whl \
           --filler t2.large --volume-type sc1 --size 1000 --image ami-… --type g5.xlarge
       imnet deploy volume NAME s3://BUCKET/PREFIX --zone us-east-1a --package s3://BUCKET/W.whl \
-          --type t2.large --volume-type sc1 --size 1000 --profile FILLS --yes
+          --type t2.large --volume-type sc1 --size 1000 --instance-profile P --yes
       imnet deploy snapshot NAME --yes
       imnet deploy launch NAME --image ami-… --type g5.xlarge --count 2 --yes
       imnet deploy attach NAME i-0123456789abcdef0 --yes
@@ -51,9 +51,9 @@ def deploy() -> None:
       ec2: CreateVolume RunInstances CreateTags AttachVolume CreateSnapshot TerminateInstances
            DeleteVolume DeleteSnapshot DescribeVolumes DescribeInstances DescribeSnapshots
            GetConsoleOutput
-      iam: PassRole, for --profile      ssm: GetParameters, for resolve:ssm:
+      iam: PassRole, for the profile    ssm: GetParameters, for resolve:ssm:
       s3:  GetObject ListBucket, for the manifest
-    and of the filling machine, by --profile
+    and of the filling machine, by --instance-profile
       s3:  GetObject ListBucket         ec2: CreateTags, of volumes
 
     Quotas count the vCPUs of running machines by family (new accounts have 0 for G and P) and the
@@ -71,6 +71,7 @@ def deploy() -> None:
 @take.SPEED
 @take.FOLDER
 @take.PLACE
+@take.PROFILE
 def plan(ec2: Any, name: str, url: str, **options: Any) -> None:
     """Show every request of the whole way, AWS's answer to its rehearsal, and the sum.
 
@@ -94,6 +95,7 @@ def plan(ec2: Any, name: str, url: str, **options: Any) -> None:
 @click.option("--image", default=take.AMAZON_LINUX, help="Image of the machine that fills it.")
 @click.option("--type", "kind", default=take.FILLER, help="Kind of that machine.")
 @take.PLACE
+@click.option("--instance-profile", required=True, help="Its rights: to read S3, to set the mark.")
 @take.WAIT
 @take.YES
 def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: Any) -> None:
@@ -102,9 +104,9 @@ def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: An
     The machine makes a file system if the volume is blank, installs --package, restores the backup
     (imnet restore), reads every file back from the disk, marks the volume and shuts down. Only then
     does this verb end, with what is on the volume; --hours says how long it waits, and the same
-    command waits on. A machine that hangs ends after a day. It needs --profile to read S3 and to
-    set the mark. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or
-    give what pip takes, such as git+https://HOST/REPOSITORY.
+    command waits on. A machine that hangs ends after a day. It needs a way to the internet, for
+    pip. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or give what
+    pip takes, such as git+https://HOST/REPOSITORY.
     """
     from imnetlib import cloud
 
@@ -162,6 +164,7 @@ def snapshot(
 @take.FOLDER
 @take.LABEL
 @take.PLACE
+@take.PROFILE
 @take.YES
 def launch(ec2: Any, name: str, yes: bool, **options: Any) -> None:
     """Start machines with a volume of NAME's snapshot each; they mount it read-only at --folder.
@@ -263,10 +266,10 @@ def _machine(options: dict[str, Any]) -> cloud.Machine:
     return cloud.Machine(
         options["image"],
         options["kind"],
-        key_name=options["key"],
+        key_name=options["key_name"],
         subnet=options["subnet"],
         security_groups=options["security_group"],
-        instance_profile=options["profile"],
+        instance_profile=options["instance_profile"],
     )
 
 

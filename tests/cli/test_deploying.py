@@ -24,6 +24,7 @@ LOADER = functools.cache(botocore.loaders.create_loader)
 QUOTA = "botocore.retries.standard.RetryQuotaChecker.acquire_retry_quota"
 NOTHING = "Nothing was made or changed: for that, add --yes.\n"
 FILLING = ("s3://bucket/v1", "--zone", "us-east-1a", "--package", "s3://bucket/w.whl", "--gb", 150)
+RIGHTS = ("--instance-profile", "fills")
 MACHINES = ("--image", "ami-1", "--type", "g5.xlarge", "--count", 2)
 
 
@@ -31,6 +32,8 @@ MACHINES = ("--image", "ami-1", "--type", "g5.xlarge", "--count", 2)
 def endpoint() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment, aws.local_endpoint() as url:
         environment.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        iam = aws.local_client("iam", url, "us-east-1")
+        iam.create_instance_profile(InstanceProfileName="fills")
         yield url
 
 
@@ -68,7 +71,7 @@ def fill(ec2: Any, name: str, says: str, *more: object) -> Result:
     machine = threading.Thread(target=act_as_filler, args=(ec2, name, says))
     machine.start()
     try:
-        return deploy("volume", name, *FILLING, *more, "--yes")
+        return deploy("volume", name, *FILLING, *RIGHTS, *more, "--yes")
     finally:
         machine.join()
 
@@ -77,7 +80,7 @@ def test_the_whole_way(ec2, name):
     volume_line = re.compile(r"(vol-\w+): 150,000,000,000 bytes of files, each proved\n$")
     made = volume_line.search(fill(ec2, name, "ok 150000000000").output)
     assert made
-    again = deploy("volume", name, *FILLING, "--yes")
+    again = deploy("volume", name, *FILLING, *RIGHTS, "--yes")
     assert again.output.endswith(f"{made[1]}: 150,000,000,000 bytes of files, each proved\n")
 
     assert NOTHING in deploy("snapshot", name).output
@@ -187,7 +190,7 @@ class TestWithoutYes:
         (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
         before = cloud.list_resources(ec2)
         for arguments in (
-            ("volume", name, *FILLING),
+            ("volume", name, *FILLING, *RIGHTS),
             ("snapshot", name, "--volume", volume, "--bytes", 1),
             ("launch", name, *MACHINES),
             ("attach", name, other["InstanceId"]),
@@ -212,7 +215,7 @@ class TestFailures:
         assert "has no mark" in deploy("snapshot", name).output
 
     def test_nothing_is_made_when_a_later_step_is_refused(self, ec2, name):
-        done = deploy("volume", name, *FILLING, "--profile", "nobody", "--yes")
+        done = deploy("volume", name, *FILLING, *RIGHTS[:1], "nobody", "--yes")
         assert done.exit_code == 1
         assert "Error: AWS refuses RunInstances" in done.output
         assert done.output.endswith("; nothing of this deployment is there\n")
@@ -226,8 +229,11 @@ class TestFailures:
             (("attach", "none", "i-1"), "none has no complete snapshot in us-east-1"),
             (("tidy", "none", "--snapshot", "snap-1"), "none has the snapshots (none), not"),
             (("list", "aws:x"), "a deployment's name must not begin with aws:"),
-            (("volume", "n", "bucket/v1", *FILLING[1:]), "the backup is at s3://BUCKET/PREFIX"),
-            (("volume", "n", *FILLING, "--size", 3), "size must be 155 GiB or more"),
+            (
+                ("volume", "n", "bucket/v1", *FILLING[1:], *RIGHTS),
+                "the backup is at s3://BUCKET/PREFIX",
+            ),
+            (("volume", "n", *FILLING, *RIGHTS, "--size", 3), "size must be 155 GiB or more"),
         ],
     )
     def test_bad_input_is_a_sentence(self, ec2, arguments, message):
