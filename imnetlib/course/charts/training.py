@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from imnetlib.course import plots
@@ -15,12 +16,11 @@ from imnetlib.course.plots import Pixels
 from imnetlib.engines import Recipe
 
 STYLES = ("-", "--", "-.", ":")
-# What others measured, and what we did.
+# The marks of what others measured, and of what we did.
 BY: tuple[dict[str, Any], ...] = (
-    {"facecolor": plots.BLUE},
-    {"facecolor": plots.ORANGE, "hatch": "//"},
+    {"color": plots.BLUE, "marker": "o", "markersize": 9, "label": "published"},
+    {"color": plots.ORANGE, "marker": "D", "markersize": 8, "label": "measured by us"},
 )
-MEASURED_BY = ("published", "measured by us")
 # More of them than a figure has pixels.
 _MOST_STEPS = 2_000
 
@@ -121,8 +121,10 @@ def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:
     for job, rows in jobs.items():
         names += [job, *(machine for machine, _, _ in rows)]
         for place, (_, hour, is_ours) in enumerate(rows, len(names) - len(rows)):
-            bar = axis.barh(place, hour, edgecolor="w", **BY[is_ours])
-            axis.bar_label(bar, [f"{hour:,.3g} h"], padding=4, fontsize=9)
+            axis.axhline(place, color=plots.GRAY, linestyle=":", linewidth=0.6)
+            axis.plot(hour, place, linestyle="none", **BY[is_ours])
+            beside = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
+            axis.annotate(f"{hour:,.3g} h", (hour, place), fontsize=9, **beside)
     axis.set_yticks(range(len(names)), names)
     for label, name in zip(axis.get_yticklabels(), names, strict=True):
         if name in jobs:
@@ -131,6 +133,7 @@ def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:
     least, most = axis.get_xlim()
     axis.set_xlim(least / 2, most * 4)
     plots.plain_numbers(axis)
-    by = [Patch(label=name, edgecolor="w", **BY[ours]) for ours, name in enumerate(MEASURED_BY)]
+    axis.tick_params(axis="y", length=0)
+    by = [Line2D([], [], linestyle="none", **marks) for marks in BY]
     axis.legend(handles=by, loc="lower center", ncols=2, bbox_to_anchor=(0.4, 1.0))
     return figure
