@@ -13,12 +13,14 @@ from collections.abc import Callable, Collection
 from typing import Any, SupportsIndex
 
 from imnetlib.arguments import in_order, require, whole_number
-from imnetlib.cloud.ec2_calls import attach, create, ready_volume, run, wait
+from imnetlib.cloud.ec2_calls import attach, create, pause, ready_volume, run, wait
 from imnetlib.cloud.ec2_requests import FOR, snapshot_request
 from imnetlib.cloud.filling import filled_bytes
 from imnetlib.cloud.inventory import Resource, list_resources, tags_of
 from imnetlib.cloud.refusals import DeployError, one_sentence, refusal
 
+# How often to look whether a machine that has ended still holds a volume.
+_DETACH_POLLS = 20
 # A machine's names for further disks.
 _DEVICES = [f"/dev/sd{letter}" for letter in "fghijklmnop"]
 
@@ -197,7 +199,7 @@ def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, i
         left = ", ".join(machines)
         wait(ec2, "instance_terminated", 1, left, InstanceIds=machines)
 
-    volumes = [v for v in list_resources(ec2, name, "volume") if v.id not in going]
+    volumes = _let_go(ec2, name, machines, going)
     free = [v.id for v in volumes if v.state in ("available", "error")]
     attached = [v.id for v in volumes if v.state == "in-use"]
     for volume_id in free:
@@ -211,6 +213,18 @@ def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, i
             "detach them, then tidy up again"
         )
     return {"instances": len(machines), "volumes": len(free), "snapshots": len(gone)}
+
+
+def _let_go(ec2: Any, name: str, machines: list[str], going: set[str]) -> list[Resource]:
+    """The volumes but those ``going``, once machines that have ended hold none of them any more."""
+    for attempt in range(_DETACH_POLLS):
+        if attempt:
+            pause()
+        volumes = [v for v in list_resources(ec2, name, "volume") if v.id not in going]
+        ends = [end for volume in volumes for end in volume.details.get("Attachments", [])]
+        if not any(end["InstanceId"] in machines for end in ends):
+            break
+    return volumes
 
 
 def _require_like(volume: dict[str, Any], request: dict[str, Any], name: str) -> None:

@@ -47,6 +47,11 @@ def attach(ec2: Any, volume: str, machine: str, device: str) -> None:
         raise DeployError(f"{volume} is attached to {', '.join(holders)}: detach it there first")
 
 
+def pause() -> None:
+    """Before EC2 is asked the same again."""
+    time.sleep(_POLL_SECONDS)
+
+
 def wait(ec2: Any, waiter: str, hours: float, left: str, **ids: list[str]) -> None:
     """Wait for a state; DeployError, when it does not come, names what is there and costs money."""
     from botocore.exceptions import WaiterError

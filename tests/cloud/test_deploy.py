@@ -327,6 +327,22 @@ class TestAnExtraVolume:
         assert cloud.attach_copy(ec2, name, request, instance) == volume
         assert cloud.tidy_up(ec2, f"{name}-other")["volumes"] == 0
 
+    def test_it_goes_after_a_machine_of_the_deployment(self, ec2):
+        """EC2 takes a moment to detach it, which moto does at once."""
+        end = {"InstanceId": "i-1", "VolumeId": "vol-1", "DeleteOnTermination": False}
+        held = volume_found(State="in-use", Attachments=[end])
+        machine = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "g5.xlarge"}
+        machine |= {"LaunchTime": "2026-01-01", "Tags": volume_found()["Tags"]}
+        ended = {"Reservations": [{"Instances": [machine | {"State": {"Name": "terminated"}}]}]}
+        with Stubber(ec2) as stub:
+            add_listing(stub, instances=[machine], volumes=[held], snapshots=[])
+            stub.add_response("terminate_instances", {}, {"InstanceIds": ["i-1"]})
+            stub.add_response("describe_instances", ended, {"InstanceIds": ["i-1"]})
+            for found in (held, held, volume_found()):
+                add_listing(stub, volumes=[found])
+            stub.add_response("delete_volume", {}, {"VolumeId": "vol-1"})
+            assert cloud.tidy_up(ec2, "n") == {"instances": 1, "volumes": 1, "snapshots": 0}
+
     def test_a_machine_that_has_ended_is_refused(self, ec2):
         (machine,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
         ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
