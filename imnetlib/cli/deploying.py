@@ -120,6 +120,11 @@ def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: An
     request = filling.machine_request(name, made, ec2.meta.region_name)
     click.echo(f"{made}: being filled; that takes a minute for each 2 to 5 GB")
     filled = cloud.fill_volume(ec2, name, made, request, hours)
+    if options["gb"] is None and filled != filling.n_bytes:
+        raise ValueError(
+            f"{made} was filled with {filled:,} bytes of files, and the backup has "
+            f"{filling.n_bytes:,}: take another name for other data, or tidy up first"
+        )
     click.echo(f"{made}: {filled:,} bytes of files, each proved")
 
 

@@ -129,13 +129,17 @@ def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
 
 @one_sentence()
 def machine_place(ec2: Any, instance: str) -> tuple[str, list[str]]:
-    """The zone of a machine, and its free names for further disks; ValueError if it has ended."""
+    """The zone of a machine, and its free names for further disks (chapter 5).
+
+    ValueError if it does not run, or has as many disks as there are names.
+    """
     (reservation,) = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
     (machine,) = reservation["Instances"]
     state = machine["State"]["Name"]
     require(state == "running", f"{instance} must be running to take a volume", state)
     taken = {mapping["DeviceName"] for mapping in machine.get("BlockDeviceMappings", [])}
     free = [device for device in _DEVICES if device not in taken]
+    require(bool(free), f"{instance} must have a name left for a disk", sorted(taken))
     return machine["Placement"]["AvailabilityZone"], free
 
 
@@ -155,7 +159,6 @@ def attach_copy(ec2: Any, name: str, request: dict[str, Any], instance: str) -> 
             ours.append(one.details)
     volume = ready_volume(ec2, ours[0] if ours else create(ec2, request, volumes))
     _, free = machine_place(ec2, instance)
-    require(bool(free), f"{instance} has no name left for a disk", _DEVICES)
     attach(ec2, volume, instance, free[0])
     wait(ec2, "volume_in_use", 1, volume, VolumeIds=[volume])
     return volume

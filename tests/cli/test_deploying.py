@@ -7,7 +7,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import botocore.loaders
@@ -67,11 +67,11 @@ def steps(output: str) -> list[tuple[str, dict[str, Any]]]:
     return [(title, json.loads(request)) for title, request in found]
 
 
-def fill(ec2: Any, name: str, says: str, *more: object) -> Result:
+def fill(ec2: Any, name: str, says: str, arguments: Sequence[object] = ()) -> Result:
     machine = threading.Thread(target=act_as_filler, args=(ec2, name, says))
     machine.start()
     try:
-        return deploy("volume", name, *FILLING, *RIGHTS, *more, "--yes")
+        return deploy("volume", name, *(arguments or (*FILLING, *RIGHTS)), "--yes")
     finally:
         machine.join()
 
@@ -166,6 +166,14 @@ class TestPlan:
         done = deploy("plan", name, *FILLING[:-2], *MACHINES)
         assert "snapshot of 0.0 GiB" in done.output
         assert steps(done.output)[0][1]["Size"] == 2
+        # What a volume was filled with is held against it too.
+        arguments = (*FILLING[:-2], *RIGHTS)
+        assert fill(ec2, name, "ok 1000", arguments).exit_code == 0
+        (tmp_path / "b.rec").write_bytes(b"x")
+        cloud.back_up(tmp_path, s3, "bucket", "v1")
+        other = deploy("volume", name, *arguments, "--yes")
+        assert other.exit_code == 1
+        assert "was filled with 1,000 bytes of files, and the backup has 1,001" in other.output
 
     def test_the_manifest_is_asked_of_s3_and_not_of_ec2(self, ec2, endpoint, monkeypatch, name):
         monkeypatch.delenv("AWS_ENDPOINT_URL")

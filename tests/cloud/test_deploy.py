@@ -350,6 +350,15 @@ class TestAnExtraVolume:
         with pytest.raises(ValueError, match=message):
             cloud.machine_place(ec2, machine["InstanceId"])
 
+    def test_a_machine_with_as_many_disks_as_names_is_refused(self, ec2):
+        (machine,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        for letter in "fghijklmnop":
+            volume = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
+            ends = {"VolumeId": volume, "InstanceId": machine["InstanceId"]}
+            ec2.attach_volume(**ends, Device=f"/dev/sd{letter}")
+        with pytest.raises(ValueError, match="must have a name left for a disk, not"):
+            cloud.machine_place(ec2, machine["InstanceId"])
+
     def test_without_a_snapshot_it_says_so(self, ec2, name):
         message = f"{name} has no complete snapshot in eu-west-1: take one first"
         with pytest.raises(ValueError, match=message):
