@@ -133,6 +133,7 @@ def http(body: bytes, status: str = "200 OK", length: int | None = None) -> byte
     return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n\r\n".encode() + body
 
 
+SESSION = boto3.session.Session("made-up", "made-up", region_name="us-east-1")
 HTML = b"<html><body>Log in to the hotel's network</body></html>"
 ANSWERS = {
     "nothing": None,
@@ -160,8 +161,7 @@ ANSWERS = {
 def test_whatever_a_network_answers_is_a_sentence(answer: str, call: Callable[[Any], object]):
     with server(ANSWERS[answer]) as url:
         config = Config(retries={"total_max_attempts": 1}, proxies={}, read_timeout=5)
-        session = boto3.session.Session("made-up", "made-up", region_name="us-east-1")
-        ec2 = session.client("ec2", endpoint_url=url, config=config)
+        ec2 = SESSION.client("ec2", endpoint_url=url, config=config)
         try:
             told = call(ec2)
         except cloud.DeployError as error:
