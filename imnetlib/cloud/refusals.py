@@ -71,6 +71,7 @@ _NO_ANSWER = {
     "NoRegionError": "no region is set: give --region, or set AWS_DEFAULT_REGION",
 }
 _ENDS = "the network, --region and --endpoint-url decide where requests go; another call goes on"
+_NO_EC2 = f"what answers is no EC2 ({_ENDS})"
 
 
 @contextmanager
@@ -83,20 +84,20 @@ def one_sentence() -> Iterator[None]:
         yield
     except ClientError as error:
         raise DeployError(refusal(error)) from error
-    except (BotoCoreError, ResponseParserError) as error:
+    except BotoCoreError as error:
         told = _NO_ANSWER.get(type(error).__name__)
-        raise DeployError(told or f"{_plain(str(error))} ({_ENDS})") from error
-    except KeyError as error:
-        # Of an answer that has not what EC2's has.
-        raise DeployError(
-            f"what answers is no EC2, it names no {error.args[0]}: {_ENDS}"
-        ) from error
+        raise DeployError(told or f"{_plain(str(error)).rstrip('.')} ({_ENDS})") from error
+    except (ResponseParserError, KeyError) as error:
+        # A KeyError is of an answer that has not what EC2's has.
+        raise DeployError(_NO_EC2) from error
 
 
 def refusal(error: Any) -> str:
     """The sentence for one ClientError: operation, code, what AWS says, and the way out."""
     answer = error.response.get("Error", {})
-    code = answer.get("Code", "no code")
+    code = answer.get("Code")
+    if not code:
+        return _NO_EC2
     message = _plain(answer.get("Message") or "")
     head = f"AWS refuses {error.operation_name} ({code})"
     if code in _DENIED:
