@@ -97,3 +97,17 @@ def client(service: str, region: str | None, endpoint_url: str | None) -> Any:
     config = Config(connect_timeout=5, read_timeout=60, retries=retries)
     session = Session(region_name=region)
     return session.client(service, endpoint_url=endpoint_url, config=config)
+
+
+def backup_bytes(url: str, gb: float | None) -> int:
+    """The bytes of a backup: as they were given, or by its manifest."""
+    from imnetlib import cloud
+
+    if gb is not None:
+        return round(gb * 1e9)
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
+    given = click.get_current_context().params
+    s3 = client("s3", given["region"], given["endpoint_url"])
+    return sum(entry.size for entry in cloud.read_manifest(s3, bucket, prefix))

@@ -288,19 +288,5 @@ def _filling(url: str, options: dict[str, Any]) -> cloud.Filling:
 
     volume = ("zone", "package", "volume_type", "size", "encrypted", "kms_key", "label")
     chosen = {key: options[key] for key in volume}
-    n_bytes = _bytes(url, options["gb"])
+    n_bytes = take.backup_bytes(url, options["gb"])
     return cloud.Filling(url, n_bytes=n_bytes, machine=_machine(options), **chosen)
-
-
-def _bytes(url: str, gb: float | None) -> int:
-    """The bytes of a backup: as they were given, or by its manifest."""
-    from imnetlib import cloud
-
-    if gb is not None:
-        return round(gb * 1e9)
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or not bucket:
-        raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
-    given = click.get_current_context().params
-    s3 = take.client("s3", given["region"], given["endpoint_url"])
-    return sum(entry.size for entry in cloud.read_manifest(s3, bucket, prefix))
