@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imnetlib.cli import archives, course, explaining, predictions, records, storage
+from imnetlib.cli import archives, course, deploying, explaining, predictions, records, storage
 from imnetlib.cli.common import OneSentenceErrors
 
 
@@ -26,5 +26,6 @@ for _verb in (
     *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
     *(predictions.evaluate, explaining.explain),
     *(storage.probe, storage.backup, storage.restore),
+    deploying.deploy,
 ):
     main.add_command(_verb)

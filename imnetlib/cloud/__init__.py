@@ -11,19 +11,48 @@ from imnetlib.cloud.backup import (
     verify_backup,
 )
 from imnetlib.cloud.deploy import (
-    RATES,
+    attach_copy,
     create_volume,
+    find_snapshot,
     launch,
-    launch_request,
-    mount_script,
+    machine_place,
     rehearse,
     snapshot_volume,
     tidy_up,
+    to_take_down,
+)
+from imnetlib.cloud.ec2_requests import (
+    RATES,
+    Machine,
+    copy_request,
+    filling_request,
+    launch_request,
+    snapshot_request,
     volume_request,
 )
+from imnetlib.cloud.filling import fill_volume, filled_bytes
+from imnetlib.cloud.inventory import Resource, list_resources
+from imnetlib.cloud.planning import (
+    Filling,
+    Step,
+    attach_steps,
+    filling_steps,
+    priced,
+    require_allowed,
+    source_volume,
+    whole_way,
+)
+from imnetlib.cloud.pricing import Cost, Price, backup_cost, prices, request_costs, total_cost
+from imnetlib.cloud.refusals import DeployError, one_sentence
+from imnetlib.cloud.scripts import fill_script, mount_script
 
 __all__ = [
-    "MANIFEST", "RATES", "BackupError", "BackupReport", "ManifestEntry", "back_up",
-    "create_volume", "launch", "launch_request", "mount_script", "read_manifest", "rehearse",
-    "restore", "snapshot_volume", "tidy_up", "verify_backup", "volume_request",
+    "MANIFEST", "RATES", "BackupError", "BackupReport", "Cost", "DeployError", "Filling",
+    "Machine", "ManifestEntry", "Price", "Resource", "Step", "attach_copy", "attach_steps",
+    "back_up", "backup_cost", "copy_request", "create_volume", "fill_script", "fill_volume",
+    "filled_bytes", "filling_request", "filling_steps", "find_snapshot", "launch",
+    "launch_request", "list_resources", "machine_place", "mount_script", "one_sentence",
+    "priced", "prices", "read_manifest", "rehearse", "request_costs", "require_allowed",
+    "restore", "snapshot_request", "snapshot_volume", "source_volume", "tidy_up",
+    "to_take_down", "total_cost", "verify_backup", "volume_request", "whole_way",
 ]  # fmt: skip

@@ -1,121 +1,31 @@
-"""Shards on a volume, its snapshot, and machines that start with a copy each (chapter 5).
+"""Shards on a volume, its snapshot, and machines that have a copy each: what is done (chapter 5).
 
 Every ``ec2`` is a client of boto3. All that these functions make carries the tag ``TAG`` with the
 ``name`` of the deployment. They look for that tag before they make anything, so a killed call is
-simply made again. (AWS's own protection against doing a thing twice, the ClientToken, does not
-help: boto3 sends a new one with each call.) Use another name for other data.
+simply made again; where EC2 does not show yet what it has just made, the ClientToken, the same for
+the same request within minutes, keeps it from making it twice. Use another name for other data.
+Whatever is refused is a DeployError.
 """
 
 from __future__ import annotations
 
-import math
-import re
-import shlex
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, SupportsIndex
 
-from imnetlib.arguments import require
-from imnetlib.throughput import GIB
+from imnetlib.arguments import in_order, require, whole_number
+from imnetlib.cloud.ec2_calls import attach, create, pause, ready_volume, run, wait
+from imnetlib.cloud.ec2_requests import FOR, snapshot_request
+from imnetlib.cloud.filling import filled_bytes
+from imnetlib.cloud.inventory import Resource, list_resources, tags_of
+from imnetlib.cloud.refusals import DeployError, one_sentence, refusal
 
-TAG = "imnetlib"
-# MiB/s: the least and the most that EBS takes as VolumeInitializationRate.
-RATES = (100, 300)
-# The name to ask for; the machine shows the disk as /dev/nvme1n1, or 2, or 3.
-_DEVICE = "/dev/sdf"
-# Bytes, before base64.
-_USER_DATA_LIMIT = 16 * 1024
-# MiB/s that each gp3 volume has.
-_GP3_THROUGHPUT = 125
-_POLL_SECONDS = 15
-
-_MOUNT = """\
-#!/bin/bash
-# Mounts the volume labelled {label}, whichever device it is, to read only; \
-gives up after {seconds} s.
-set -euo pipefail
-until device=$(blkid -L {label}); do
-    if (( SECONDS >= {seconds} )); then
-        echo "no volume is labelled {label}: was the snapshot taken of the right one?" >&2
-        exit 1
-    fi
-    sleep 1
-done
-mkdir -p {folder}
-# The table is for later starts: user data run at the first one only. \
-noload: a read-only disk replays no journal.
-grep -q "^LABEL={label} " /etc/fstab || \
-echo LABEL={label} {folder} ext4 ro,noload,nofail 0 0 >> /etc/fstab
-mountpoint -q {folder} || mount -t ext4 -o ro,noload "$device" {folder}
-"""
+# How often to look whether a machine that has ended still holds a volume.
+_DETACH_POLLS = 20
+# A machine's names for further disks.
+_DEVICES = [f"/dev/sd{letter}" for letter in "fghijklmnop"]
 
 
-def mount_script(label: str, folder: str, seconds: int = 600) -> str:
-    """User data that mount the ext4 volume called ``label`` at ``folder``, read-only (chapter 5).
-
-    A script for bash that cloud-init runs as root at the first start; its output is in
-    cloud-init-output.log. It goes by the label, since a device's name depends on the machine.
-    ValueError for a label that ext4 does not take, and for a folder that is relative or has spaces,
-    which a line of fstab cannot hold.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,16}", label):
-        raise ValueError(f"{label!r} is no label: take 1 to 16 letters, digits, - and _")
-    if not re.fullmatch(r"/[^\s\\#]+", folder):
-        raise ValueError(f"{folder!r} must be an absolute path without spaces")
-    return _MOUNT.format(label=label, folder=shlex.quote(folder), seconds=int(seconds))
-
-
-def volume_request(name: str, n_bytes: int, zone: str) -> dict[str, Any]:
-    """The arguments of CreateVolume for a gp3 volume with ``n_bytes`` of files (chapter 5).
-
-    Its size adds a tenth for the file system and a GiB for the journal. EBS by itself chooses gp2.
-    """
-    return {
-        "AvailabilityZone": zone,
-        "Size": math.ceil(1.1 * n_bytes / GIB) + 1,
-        "VolumeType": "gp3",
-        "TagSpecifications": _tags(name, "volume"),
-    }
-
-
-def launch_request(
-    name: str, snapshot: str, script: str, *, image: str, instance_type: str, count: int, rate: int
-) -> dict[str, Any]:
-    """The arguments of RunInstances for machines with a volume of ``snapshot`` each (chapter 5).
-
-    The volume goes with its machine. ValueError for what EC2 does not take.
-
-    Args:
-        name: of the deployment.
-        snapshot: the id of the snapshot.
-        script: user data, of ``mount_script`` for one; 16 KiB at most.
-        image: the id of the machine image.
-        instance_type: "g5.xlarge", for one.
-        count: of machines.
-        rate: MiB/s at which EBS fills the volume from the snapshot, within ``RATES``; charged for.
-    """
-    require(RATES[0] <= rate <= RATES[1], f"rate must be {RATES[0]} to {RATES[1]} MiB/s", rate)
-    require(count >= 1, "count must be 1 or more", count)
-    if len(script.encode()) > _USER_DATA_LIMIT:
-        limit = f"{_USER_DATA_LIMIT:,} bytes"
-        raise ValueError(f"the script has more than the {limit} that EC2 takes as user data")
-    disk = {
-        "SnapshotId": snapshot,
-        "VolumeType": "gp3",
-        "DeleteOnTermination": True,
-        "VolumeInitializationRate": rate,
-        "Throughput": max(rate, _GP3_THROUGHPUT),
-    }
-    return {
-        "ImageId": image,
-        "InstanceType": instance_type,
-        "MinCount": count,
-        "MaxCount": count,
-        "UserData": script,
-        "BlockDeviceMappings": [{"DeviceName": _DEVICE, "Ebs": disk}],
-        "TagSpecifications": _tags(name, "instance", "volume"),
-    }
-
-
+@one_sentence()
 def rehearse(operation: Callable[..., Any], request: dict[str, Any]) -> str:
     """Ask AWS whether it would: "allowed", or why not. Makes and costs nothing (chapter 5).
 
@@ -129,117 +39,218 @@ def rehearse(operation: Callable[..., Any], request: dict[str, Any]) -> str:
     except ClientError as error:
         if error.response["Error"]["Code"] == "DryRunOperation":
             return "allowed"
-        return str(error)
-    raise RuntimeError(f"{operation.__name__} took no notice of DryRun")
+        return refusal(error)
+    raise DeployError(f"what answers is no EC2: {operation.__name__} took no notice of DryRun")
 
 
+@one_sentence()
 def create_volume(ec2: Any, name: str, request: dict[str, Any]) -> str:
-    """The id of the volume of ``name``, made by ``request`` if need be, once ready (chapter 5)."""
-    usable = ("creating", "available", "in-use")
-    # A volume with a snapshot is a machine's copy.
-    empty = [v for v in _volumes(ec2, name) if v["State"] in usable and not v.get("SnapshotId")]
-    volume = empty[0] if empty else ec2.create_volume(**request)
-    if volume["State"] == "creating":
-        _wait(ec2, "volume_available", 1, VolumeIds=[volume["VolumeId"]])
-    return str(volume["VolumeId"])
+    """The id of the volume of ``name``, made by ``request`` if need be, once ready (chapter 5).
+
+    ValueError when there is one that is smaller than it shall be, or else another.
+    """
+    volumes = _usable_volumes(ec2, name)
+    # A volume with a snapshot is a copy.
+    empty = [v.details for v in volumes if not v.details.get("SnapshotId")]
+    if not empty:
+        return ready_volume(ec2, create(ec2, request, volumes))
+    _require_like(empty[0], request, name)
+    return ready_volume(ec2, empty[0])
 
 
-def snapshot_volume(ec2: Any, name: str, volume: str, n_bytes: int, hours: float = 24) -> str:
+@one_sentence()
+def snapshot_volume(
+    ec2: Any, name: str, volume: str, n_bytes: SupportsIndex | None = None, hours: float = 24
+) -> str:
     """The id of the snapshot of ``volume``, taken if need be, once complete (chapter 5).
 
-    Unmount the volume first. Waits up to ``hours``; boto3 by itself gives up after ten minutes, and
-    a first snapshot of 150 GB takes longer. ValueError when fewer than ``n_bytes`` were ever
-    written to the volume.
+    Waits up to ``hours``; boto3 by itself gives up after ten minutes, and a first snapshot of
+    150 GB takes longer. Give ``n_bytes`` for a volume that you filled by hand; without it, only a
+    volume with the mark of its filling is taken. ValueError for one without, for one that is still
+    attached, and when fewer bytes than these were ever written to the volume.
     """
-    tagged = _tagged(ec2, "describe_snapshots", "Snapshots", name)
-    usable = [s for s in tagged if s["VolumeId"] == volume and s["State"] != "error"]
-    if not usable:
-        tags = _tags(name, "snapshot")
-        usable = [ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)]
-    snapshot = str(usable[0]["SnapshotId"])
-    _wait(ec2, "snapshot_completed", hours, SnapshotIds=[snapshot])
-    (state,) = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
-    size = state.get("FullSnapshotSizeInBytes", n_bytes)
-    if size < n_bytes:
+    snapshots = list_resources(ec2, name, "snapshot")
+    usable = [s for s in snapshots if s.details["VolumeId"] == volume and s.state != "error"]
+    filled = filled_bytes(ec2, volume) if n_bytes is None else whole_number("n_bytes", n_bytes)
+    if filled is None:
         raise ValueError(
-            f"{snapshot} holds {size:,} bytes, not the {n_bytes:,} of the shards: put them on "
-            f"{volume}, delete {snapshot}, and run this again; or tidy_up(ec2, {name!r}), for both "
-            "cost money"
+            f"{volume} has no mark that it was filled: fill it first, or say how many bytes of "
+            "files you put on it by hand"
+        )
+    if usable:
+        snapshot = usable[-1].id
+    else:
+        _require_detached(ec2, volume)
+        snapshot = str(ec2.create_snapshot(**snapshot_request(name, volume))["SnapshotId"])
+    wait(ec2, "snapshot_completed", hours, f"{snapshot} and {volume}", SnapshotIds=[snapshot])
+    (state,) = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    size = state.get("FullSnapshotSizeInBytes", filled)
+    if size < filled:
+        raise ValueError(
+            f"{snapshot} holds {size:,} bytes, not the {filled:,} of the shards: put them on "
+            f"{volume}, delete {snapshot}, and run this again; both cost money"
         )
     return snapshot
 
 
+@one_sentence()
+def find_snapshot(ec2: Any, name: str) -> Resource:
+    """The newest complete snapshot of a deployment; ValueError if there is none (chapter 5)."""
+    snapshots = list_resources(ec2, name, "snapshot")
+    complete = [one for one in snapshots if one.state == "completed"]
+    if not complete:
+        under_way = [f"{one.id} is {one.state}" for one in snapshots]
+        told = "; ".join(under_way) or "take one first"
+        raise ValueError(f"{name} has no complete snapshot in {ec2.meta.region_name}: {told}")
+    return complete[-1]
+
+
+@one_sentence()
 def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
     """The ids of the machines of ``name``, as many as ``request`` wants, running (chapter 5).
 
-    Those that run already are counted in. Whether the volume is mounted only the machine knows.
+    Those that run already are counted in; ValueError if they are of another kind. Whether the
+    volume is mounted only the machine knows.
     """
-    usable = ("pending", "running")
-    ids = [i["InstanceId"] for i in _instances(ec2, name) if i["State"]["Name"] in usable]
+    machines = list_resources(ec2, name, "instance")
+    ids = []
+    for one in machines:
+        if one.role == "instance" and one.is_charged:
+            kind = one.details["InstanceType"]
+            rule = f"{one.id} of {name} runs already, so the machines must be {kind}"
+            require(kind == request["InstanceType"], rule, request["InstanceType"])
+            ids.append(one.id)
     absent = request["MaxCount"] - len(ids)
     if absent > 0:
-        started = ec2.run_instances(**request | {"MinCount": absent, "MaxCount": absent})
-        ids += [instance["InstanceId"] for instance in started["Instances"]]
-    _wait(ec2, "instance_running", 1, InstanceIds=ids)
+        ids += run(ec2, request, machines, absent)
+    wait(ec2, "instance_running", 1, ", ".join(ids), InstanceIds=ids)
     return ids
 
 
-def tidy_up(ec2: Any, name: str) -> dict[str, int]:
-    """Delete all that carries the tag of ``name`` and nothing else; how many by kind (chapter 5).
+@one_sentence()
+def machine_place(ec2: Any, instance: str) -> tuple[str, list[str]]:
+    """The zone of a machine, and its free names for further disks (chapter 5).
 
-    Volumes that their machine takes along are not counted. RuntimeError at the end names those that
-    stay because they are still attached, to a machine without the tag for one.
+    ValueError if it does not run, or has as many disks as there are names.
     """
-    machines = [
-        i["InstanceId"] for i in _instances(ec2, name) if i["State"]["Name"] != "terminated"
-    ]
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    (machine,) = reservation["Instances"]
+    state = machine["State"]["Name"]
+    require(state == "running", f"{instance} must be running to take a volume", state)
+    taken = {mapping["DeviceName"] for mapping in machine.get("BlockDeviceMappings", [])}
+    free = [device for device in _DEVICES if device not in taken]
+    require(bool(free), f"{instance} must have a name left for a disk", sorted(taken))
+    return machine["Placement"]["AvailabilityZone"], free
+
+
+@one_sentence()
+def attach_copy(ec2: Any, name: str, request: dict[str, Any], instance: str) -> str:
+    """The id of an extra volume, made by ``request``, attached to a running machine (chapter 5).
+
+    ``request`` is of ``copy_request``. A volume of that snapshot that was made for this machine is
+    taken in its place. It stays when the machine goes. What then mounts it is ``mount_script``, run
+    there as root.
+    """
+    volumes = _usable_volumes(ec2, name)
+    ours = []
+    for one in volumes:
+        snapshot = one.details.get("SnapshotId")
+        if snapshot == request["SnapshotId"] and tags_of(one.details).get(FOR) == instance:
+            ours.append(one.details)
+    volume = ready_volume(ec2, ours[0] if ours else create(ec2, request, volumes))
+    _, free = machine_place(ec2, instance)
+    attach(ec2, volume, instance, free[0])
+    wait(ec2, "volume_in_use", 1, volume, VolumeIds=[volume])
+    return volume
+
+
+def to_take_down(
+    ec2: Any, name: str, snapshots: Collection[str] = ()
+) -> tuple[list[Resource], list[Resource]]:
+    """What ``tidy_up`` would take of a deployment, and what it would keep (chapter 5).
+
+    ValueError for a snapshot that is not one of the deployment.
+    """
+    found = [one for one in list_resources(ec2, name) if one.is_alive]
+    named = in_order("snapshots", snapshots)
+    ids = [one.id for one in found if one.kind == "snapshot"]
+    for snapshot in named:
+        require(snapshot in ids, f"{name} has the snapshots {', '.join(ids) or '(none)'}", snapshot)
+    kept = [one for one in found if one.kind == "snapshot" and one.id not in named]
+    return [one for one in found if one not in kept], kept
+
+
+@one_sentence()
+def tidy_up(ec2: Any, name: str, snapshots: Collection[str] = ()) -> dict[str, int]:
+    """Delete what carries the tag of ``name`` and nothing else; how many by kind (chapter 5).
+
+    A snapshot, which took hours, is deleted only if ``snapshots`` names it. Volumes that their
+    machine takes along are not counted. DeployError at the end names those that stay because they
+    are still attached, to a machine without the tag for one.
+    """
+    taken, _ = to_take_down(ec2, name, snapshots)
+    machines = [one.id for one in taken if one.kind == "instance"]
     # Listed now, since they may take a while to go after their machine.
     going = set()
-    for volume in _volumes(ec2, name):
-        for end in volume["Attachments"]:
+    for volume in taken:
+        for end in volume.details.get("Attachments", []):
             # moto leaves DeleteOnTermination out.
             if end["InstanceId"] in machines and end.get("DeleteOnTermination"):
-                going.add(end["VolumeId"])
-    snapshots = list(_tagged(ec2, "describe_snapshots", "Snapshots", name))
+                going.add(volume.id)
     if machines:
         ec2.terminate_instances(InstanceIds=machines)
-        _wait(ec2, "instance_terminated", 1, InstanceIds=machines)
+        left = ", ".join(machines)
+        wait(ec2, "instance_terminated", 1, left, InstanceIds=machines)
 
-    volumes = [v for v in _volumes(ec2, name) if v["VolumeId"] not in going]
-    free = [v["VolumeId"] for v in volumes if v["State"] == "available"]
-    attached = [v["VolumeId"] for v in volumes if v["State"] == "in-use"]
+    volumes = _let_go(ec2, name, machines, going)
+    free = [v.id for v in volumes if v.state in ("available", "error")]
+    attached = [v.id for v in volumes if v.state == "in-use"]
     for volume_id in free:
         ec2.delete_volume(VolumeId=volume_id)
-    for snapshot in snapshots:
-        ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
+    gone = [one.id for one in taken if one.kind == "snapshot"]
+    for snapshot in gone:
+        ec2.delete_snapshot(SnapshotId=snapshot)
     if attached:
-        raise RuntimeError(
+        raise DeployError(
             f"still attached, and charged for: {', '.join(attached)}; "
-            "detach them, then call tidy_up again"
+            "detach them, then tidy up again"
         )
-    return {"instances": len(machines), "volumes": len(free), "snapshots": len(snapshots)}
+    return {"instances": len(machines), "volumes": len(free), "snapshots": len(gone)}
 
 
-def _tags(name: str, *kinds: str) -> list[dict[str, Any]]:
-    return [{"ResourceType": kind, "Tags": [{"Key": TAG, "Value": name}]} for kind in kinds]
+def _let_go(ec2: Any, name: str, machines: list[str], going: set[str]) -> list[Resource]:
+    """The volumes but those ``going``, once machines that have ended hold none of them any more."""
+    for attempt in range(_DETACH_POLLS):
+        if attempt:
+            pause()
+        volumes = [v for v in list_resources(ec2, name, "volume") if v.id not in going]
+        ends = [end for volume in volumes for end in volume.details.get("Attachments", [])]
+        if not any(end["InstanceId"] in machines for end in ends):
+            break
+    return volumes
 
 
-def _tagged(ec2: Any, operation: str, key: str, name: str) -> Iterator[dict[str, Any]]:
-    filters = [{"Name": f"tag:{TAG}", "Values": [name]}]
-    for page in ec2.get_paginator(operation).paginate(Filters=filters):
-        yield from page[key]
+def _require_like(volume: dict[str, Any], request: dict[str, Any], name: str) -> None:
+    """ValueError unless a volume is what ``request`` would make, or larger."""
+    what = f"{volume['VolumeId']}, which {name} has already,"
+    for key in ("AvailabilityZone", "VolumeType"):
+        there = volume.get(key)
+        rule = f"the {key} must be {there} like that of {what} or tidy up first"
+        require(request.get(key, there) == there, rule, request.get(key))
+    size = volume.get("Size", 0)
+    enough = request.get("Size", size) <= size
+    require(enough, f"{what} has {size} GiB: for more tidy up first", request.get("Size"))
+    encrypted = volume.get("Encrypted", False) or not request.get("Encrypted", False)
+    require(encrypted, f"{what} is not encrypted: tidy up first", True)
 
 
-def _volumes(ec2: Any, name: str) -> Iterator[dict[str, Any]]:
-    return _tagged(ec2, "describe_volumes", "Volumes", name)
+def _usable_volumes(ec2: Any, name: str) -> list[Resource]:
+    usable = ("creating", "available", "in-use")
+    return [v for v in list_resources(ec2, name, "volume") if v.state in usable]
 
 
-def _instances(ec2: Any, name: str) -> Iterator[dict[str, Any]]:
-    for reservation in _tagged(ec2, "describe_instances", "Reservations", name):
-        yield from reservation["Instances"]
-
-
-def _wait(ec2: Any, waiter: str, hours: float, **ids: list[str]) -> None:
-    attempts = max(1, round(hours * 3600 / _POLL_SECONDS))
-    config = {"Delay": _POLL_SECONDS, "MaxAttempts": attempts}
-    ec2.get_waiter(waiter).wait(**ids, WaiterConfig=config)
+def _require_detached(ec2: Any, volume: str) -> None:
+    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+    holders = ", ".join(end["InstanceId"] for end in found.get("Attachments", []))
+    rule = f"{volume} must be unmounted and detached before its snapshot"
+    require(not holders, rule, holders)

@@ -1,52 +1,21 @@
-"""Volumes, snapshots and machines, with moto; the mount script, by bash; the local cloud itself."""
+"""Volumes, snapshots and machines, with moto; what moto lacks, from AWS's reference."""
 
 from __future__ import annotations
 
 import logging
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, WaiterError
-from botocore.stub import Stubber
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import ANY, Stubber
+from deploying import FILLER, GIB, SCRIPT, act_as_filler, deployed, launch_request
 
 from imnetlib import cloud
 from imnetlib.course import aws, open_root
-
-GIB = 2**30
-SCRIPT = cloud.mount_script("imagenet", "/data")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws.local_endpoint() as url:
-        yield url
-
-
-@pytest.fixture
-def ec2(endpoint: str) -> Any:
-    return aws.local_client("ec2", endpoint, "eu-west-1")
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A deployment of the test's own."""
-    return str(request.node.name)
-
-
-def launch_request(name: str, snapshot: str = "snap-1", **changes: Any) -> dict[str, Any]:
-    settings = {"image": "ami-1", "instance_type": "g5.xlarge", "count": 2, "rate": 300} | changes
-    return cloud.launch_request(name, snapshot, settings.pop("script", SCRIPT), **settings)
-
-
-def deployed(ec2: Any, name: str) -> tuple[str, str, list[str]]:
-    volume = cloud.create_volume(ec2, name, cloud.volume_request(name, 5 * GIB, "eu-west-1a"))
-    snapshot = cloud.snapshot_volume(ec2, name, volume, 5 * GIB)
-    return volume, snapshot, cloud.launch(ec2, name, launch_request(name, snapshot))
 
 
 class TestDeployment:
@@ -74,6 +43,33 @@ class TestDeployment:
         volume, snapshot, machines = deployed(ec2, name)
         assert (volume, snapshot, sorted(machines)) == (*first[:2], sorted(first[2]))
 
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"zone": "eu-west-1b"}, "the AvailabilityZone must be eu-west-1a like that of vol-"),
+            ({"volume_type": "sc1"}, "the VolumeType must be gp3 like that of vol-"),
+            ({"n_bytes": 50 * GIB}, "has 7 GiB: for more tidy up first, not 56"),
+            ({"encrypted": True}, "is not encrypted: tidy up first"),
+        ],
+    )
+    def test_another_volume_than_the_one_that_is_there_is_refused(
+        self, ec2, name, changes, message
+    ):
+        settings = {"name": name, "n_bytes": 5 * GIB, "zone": "eu-west-1a"}
+        volume = cloud.create_volume(ec2, name, cloud.volume_request(**settings))
+        with pytest.raises(ValueError, match=message):
+            cloud.create_volume(ec2, name, cloud.volume_request(**settings | changes))
+        smaller = cloud.volume_request(**settings | {"n_bytes": 1})
+        assert cloud.create_volume(ec2, name, smaller) == volume
+
+    def test_machines_of_another_kind_than_those_that_run_are_refused(self, ec2, name):
+        _, snapshot, machines = deployed(ec2, name)
+        other = launch_request(name, snapshot, count=3) | {"InstanceType": "p5.48xlarge"}
+        message = "runs already, so the machines must be g5.xlarge, not 'p5.48xlarge'"
+        with pytest.raises(ValueError, match=message):
+            cloud.launch(ec2, name, other)
+        assert {one.id for one in cloud.list_resources(ec2, name, "instance")} == set(machines)
+
     def test_machines_that_are_gone_are_replaced(self, ec2, name):
         _, snapshot, machines = deployed(ec2, name)
         ec2.terminate_instances(InstanceIds=machines[:1])
@@ -84,8 +80,9 @@ class TestDeployment:
     def test_tidy_up_takes_down_this_deployment_and_nothing_else(self, ec2, name):
         others = deployed(ec2, f"{name}-other")
         untagged = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
-        *_, machines = deployed(ec2, name)
-        assert cloud.tidy_up(ec2, name) == {"instances": 2, "volumes": 1, "snapshots": 1}
+        _, snapshot, machines = deployed(ec2, name)
+        everything = {"instances": 2, "volumes": 1, "snapshots": 1}
+        assert cloud.tidy_up(ec2, name, [snapshot]) == everything
         assert cloud.tidy_up(ec2, name) == {"instances": 0, "volumes": 0, "snapshots": 0}
         filters = [{"Name": "tag:imnetlib", "Values": [name]}]
         assert ec2.describe_volumes(Filters=filters)["Volumes"] == []
@@ -105,8 +102,8 @@ class TestDeployment:
         (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
         ends = {"VolumeId": volume, "InstanceId": other["InstanceId"]}
         ec2.attach_volume(**ends, Device="/dev/sdg")
-        message = rf"charged for: {volume}; detach them, then call tidy_up again"
-        with pytest.raises(RuntimeError, match=message):
+        message = rf"charged for: {volume}; detach them, then tidy up again"
+        with pytest.raises(cloud.DeployError, match=message):
             cloud.tidy_up(ec2, name)
         (reservation,) = ec2.describe_instances(InstanceIds=machines)["Reservations"]
         states = {machine["State"]["Name"] for machine in reservation["Instances"]}
@@ -125,93 +122,428 @@ class TestDeployment:
             code = "UnauthorizedOperation"
             stub.add_client_error("run_instances", code, "You are not authorized")
             answer = cloud.rehearse(ec2.run_instances, launch_request(name))
-        assert "You are not authorized" in answer
+        assert answer.startswith(
+            "AWS refuses RunInstances (UnauthorizedOperation): these keys lack"
+        )
 
-    def test_the_rate_reaches_the_wire(self, ec2, name):
-        """Moto drops it, so look at the request: boto3's model of the API must know each field."""
-        request = launch_request(name, rate=100)
+    def test_a_server_that_takes_no_notice_of_a_rehearsal_is_told(self, ec2, name):
         with Stubber(ec2) as stub:
-            stub.add_response("run_instances", {"Instances": []}, request | {"DryRun": False})
-            ec2.run_instances(**request, DryRun=False)
-        (disk,) = request["BlockDeviceMappings"]
-        assert (disk["Ebs"]["VolumeInitializationRate"], disk["Ebs"]["Throughput"]) == (100, 125)
+            stub.add_response("create_volume", {"VolumeId": "vol-1"})
+            with pytest.raises(cloud.DeployError, match="create_volume took no notice of DryRun"):
+                cloud.rehearse(ec2.create_volume, cloud.volume_request(name, 0, "eu-west-1a"))
 
 
-SNAPSHOT = {"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "completed"}
-SECOND = {"SnapshotIds": ["snap-2"]}
-OUR_TAG = {"Filters": [{"Name": "tag:imnetlib", "Values": ["n"]}]}
+class TestNames:
+    @pytest.mark.parametrize(
+        ("pattern", "other"),
+        [("team-*", "team-a"), ("team-?", "team-b"), ("*", "all"), ("a\\b", "ab"), ("x[yz]", "xy")],
+    )
+    def test_a_name_is_taken_literally(self, ec2, pattern, other):
+        made = {}
+        for name in (pattern, other):
+            volume = cloud.create_volume(ec2, name, cloud.volume_request(name, 1, "eu-west-1a"))
+            made[name] = {volume, cloud.snapshot_volume(ec2, name, volume, 1)}
+        assert made[pattern] & made[other] == set()
+        assert {one.id for one in cloud.list_resources(ec2, pattern)} == made[pattern]
+        snapshot = cloud.find_snapshot(ec2, pattern).id
+        done = cloud.tidy_up(ec2, pattern, [snapshot])
+        assert done == {"instances": 0, "volumes": 1, "snapshots": 1}
+        assert {one.id for one in cloud.list_resources(ec2, other)} == made[other]
+
+    @pytest.mark.parametrize(
+        "wrong", ["", "x" * 257, "aws:mine", "AWS:mine", " a", "a ", "a\tb", "a\nb", "a\0"]
+    )
+    def test_a_name_that_aws_refuses_is_refused_before(self, ec2, wrong):
+        for act in (
+            lambda: cloud.volume_request(wrong, 1, "eu-west-1a"),
+            lambda: cloud.list_resources(ec2, wrong),
+            lambda: cloud.tidy_up(ec2, wrong),
+        ):
+            with pytest.raises(ValueError, match="a deployment's name"):
+                act()
+
+    def test_the_longest_name_and_any_letters_will_do(self, ec2):
+        name = "Bilder für 张 " + "x" * 243
+        volume = cloud.create_volume(ec2, name, cloud.volume_request(name, 1, "eu-west-1a"))
+        assert [one.id for one in cloud.list_resources(ec2, name)] == [volume]
+
+
+class TestKilledCalls:
+    @pytest.mark.parametrize(
+        "operation", ["CreateVolume", "CreateSnapshot", "RunInstances", "AttachVolume"]
+    )
+    def test_after_a_kill_behind_any_request_nothing_is_made_twice(self, ec2, name, operation):
+        (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+
+        def deploy() -> list[str]:
+            _, snapshot, _ = deployed(ec2, name)
+            request = cloud.copy_request(name, snapshot, "eu-west-1a", other["InstanceId"])
+            cloud.attach_copy(ec2, name, request, other["InstanceId"])
+            return sorted(one.id for one in cloud.list_resources(ec2, name))
+
+        def kill(**_: Any) -> None:
+            raise KeyboardInterrupt
+
+        # EC2 has done it, and nobody has heard.
+        ec2.meta.events.register(f"after-call.ec2.{operation}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            deploy()
+        ec2.meta.events.unregister(f"after-call.ec2.{operation}", kill)
+        done = deploy()
+        kinds = [one.role for one in cloud.list_resources(ec2, name)]
+        copies = f"extra volume for {other['InstanceId']}"
+        assert sorted(kinds) == sorted(
+            ["volume", "snapshot", *["instance", "volume of a machine"] * 2, copies]
+        )
+        assert deploy() == done
+
+    def test_the_same_request_has_the_same_token_until_something_was_made(self, ec2, monkeypatch):
+        monkeypatch.setattr("imnetlib.cloud.ec2_calls.time", SimpleNamespace(time=lambda: 1e9))
+        request = cloud.volume_request("tokens", 1, "eu-west-1a")
+        tokens = []
+
+        def note(params: dict[str, Any], **_: Any) -> None:
+            tokens.append(params["ClientToken"])
+
+        ec2.meta.events.register("provide-client-params.ec2.CreateVolume", note)
+        volume = cloud.create_volume(ec2, "tokens", request)
+        ec2.delete_volume(VolumeId=volume)
+        cloud.create_volume(ec2, "tokens", request)
+        assert tokens[0] == tokens[1]
+        assert len(tokens[0]) == 64
+        deployed(ec2, "other tokens")
+        ec2.meta.events.unregister("provide-client-params.ec2.CreateVolume", note)
+        assert len(set(tokens)) == 2
+
+
+class TestFilling:
+    @pytest.fixture
+    def volume(self, ec2, name) -> str:
+        request = cloud.volume_request(name, GIB, "eu-west-1a")
+        return cloud.create_volume(ec2, name, request)
+
+    def fill(self, ec2: Any, name: str, volume: str, says: str | None) -> int:
+        script = cloud.fill_script(volume, "s3://bucket/v1", "imnetlib", "eu-west-1")
+        request = cloud.filling_request(name, volume, "eu-west-1a", script, FILLER)
+        machine = threading.Thread(target=act_as_filler, args=(ec2, name, says))
+        machine.start()
+        try:
+            return cloud.fill_volume(ec2, name, volume, request)
+        finally:
+            machine.join()
+
+    def machines(self, ec2: Any, name: str) -> list[str]:
+        return [one.state for one in cloud.list_resources(ec2, name, "instance")]
+
+    def test_a_machine_fills_the_volume_and_ends(self, ec2, name, volume):
+        assert self.fill(ec2, name, volume, "ok 1000") == 1000
+        assert cloud.filled_bytes(ec2, volume) == 1000
+        assert self.machines(ec2, name) == ["terminated"]
+        # No second one for a volume that has its mark; its bytes go with the snapshot.
+        assert cloud.fill_volume(ec2, name, volume, {}) == 1000
+        assert cloud.snapshot_volume(ec2, name, volume).startswith("snap-")
+
+    def test_one_that_is_under_way_is_waited_for(self, ec2, name, volume):
+        script = "#!/bin/bash\n"
+        request = cloud.filling_request(name, volume, "eu-west-1a", script, FILLER)
+        ec2.run_instances(**request)
+        assert self.fill(ec2, name, volume, "ok 7") == 7
+        assert self.machines(ec2, name) == ["terminated"]
+
+    @pytest.mark.parametrize(
+        ("says", "reason"),
+        [
+            ("failed: restore the backup", r"\(failed: restore the backup\)"),
+            (None, r"\(it left no mark: has its profile ec2:CreateTags\?\)"),
+        ],
+    )
+    def test_one_that_failed_is_told_and_followed_by_another(self, ec2, name, volume, says, reason):
+        with pytest.raises(cloud.DeployError, match=rf"{volume} is not filled {reason}; the same"):
+            self.fill(ec2, name, volume, says)
+        with pytest.raises(ValueError, match=f"{volume} has no mark that it was filled"):
+            cloud.snapshot_volume(ec2, name, volume)
+        assert self.fill(ec2, name, volume, "ok 5") == 5
+        assert self.machines(ec2, name) == ["terminated", "terminated"]
+
+    def test_it_is_not_counted_among_the_machines_that_train(self, ec2, name, volume):
+        request = cloud.filling_request(name, volume, "eu-west-1a", "#!/bin/bash\n", FILLER)
+        (filling,) = ec2.run_instances(**request)["Instances"]
+        snapshot = cloud.snapshot_volume(ec2, name, volume, 5)
+        machines = cloud.launch(ec2, name, launch_request(name, snapshot))
+        assert len(machines) == 2
+        assert filling["InstanceId"] not in machines
+        assert cloud.tidy_up(ec2, name)["instances"] == 3
+
+    def test_a_volume_that_is_attached_elsewhere_is_left_there(self, ec2, name, volume):
+        (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        ends = {"VolumeId": volume, "InstanceId": other["InstanceId"]}
+        ec2.attach_volume(**ends, Device="/dev/sdg")
+        request = cloud.filling_request(name, volume, "eu-west-1a", "#!/bin/bash\n", FILLER)
+        message = f"{volume} is attached to {other['InstanceId']}: detach it there first"
+        with pytest.raises(cloud.DeployError, match=message):
+            cloud.fill_volume(ec2, name, volume, request)
+        with pytest.raises(ValueError, match="must be unmounted and detached before its snapshot"):
+            cloud.snapshot_volume(ec2, name, volume, 5)
+
+    def test_the_request(self, name):
+        machine = cloud.Machine("ami-1", "t2.large", "key", "subnet-1", ["sg-1", "sg-2"], "fills")
+        request = cloud.filling_request("n", "vol-1", "eu-west-1a", "#!/bin/bash\n", machine)
+        tags = [{"Key": "imnetlib", "Value": "n"}, {"Key": "imnetlib-fills", "Value": "vol-1"}]
+        assert request == {
+            "ImageId": "ami-1",
+            "InstanceType": "t2.large",
+            "KeyName": "key",
+            "SubnetId": "subnet-1",
+            "SecurityGroupIds": ["sg-1", "sg-2"],
+            "IamInstanceProfile": {"Name": "fills"},
+            "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+            "MinCount": 1,
+            "MaxCount": 1,
+            "UserData": "#!/bin/bash\n",
+            "Placement": {"AvailabilityZone": "eu-west-1a"},
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+        }
+
+
+class TestAnExtraVolume:
+    def test_it_is_made_in_the_machines_zone_and_attached_under_a_free_name(self, ec2, name):
+        _, snapshot, _ = deployed(ec2, name)
+        run = {"ImageId": "ami-1", "MinCount": 1, "MaxCount": 1}
+        place = {"Placement": {"AvailabilityZone": "eu-west-1b"}}
+        (machine,) = ec2.run_instances(**run, **place)["Instances"]
+        instance = machine["InstanceId"]
+        taken = ec2.create_volume(AvailabilityZone="eu-west-1b", Size=1)["VolumeId"]
+        ec2.attach_volume(VolumeId=taken, InstanceId=instance, Device="/dev/sdf")
+        zone, free = cloud.machine_place(ec2, instance)
+        assert (zone, free[0]) == ("eu-west-1b", "/dev/sdg")
+        request = cloud.copy_request(name, snapshot, zone, instance, throughput=250)
+        volume = cloud.attach_copy(ec2, name, request, instance)
+        (made,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+        (end,) = made["Attachments"]
+        assert (end["InstanceId"], end["Device"]) == (instance, "/dev/sdg")
+        assert (made["AvailabilityZone"], made["Size"], made["SnapshotId"]) == (zone, 7, snapshot)
+        assert cloud.attach_copy(ec2, name, request, instance) == volume
+        assert cloud.tidy_up(ec2, f"{name}-other")["volumes"] == 0
+
+    def test_it_goes_after_a_machine_of_the_deployment(self, ec2):
+        """EC2 takes a moment to detach it, which moto does at once."""
+        end = {"InstanceId": "i-1", "VolumeId": "vol-1", "DeleteOnTermination": False}
+        held = volume_found(State="in-use", Attachments=[end])
+        machine = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "g5.xlarge"}
+        machine |= {"LaunchTime": "2026-01-01", "Tags": volume_found()["Tags"]}
+        ended = {"Reservations": [{"Instances": [machine | {"State": {"Name": "terminated"}}]}]}
+        with Stubber(ec2) as stub:
+            add_listing(stub, instances=[machine], volumes=[held], snapshots=[])
+            stub.add_response("terminate_instances", {}, {"InstanceIds": ["i-1"]})
+            stub.add_response("describe_instances", ended, {"InstanceIds": ["i-1"]})
+            for found in (held, held, volume_found()):
+                add_listing(stub, volumes=[found])
+            stub.add_response("delete_volume", {}, {"VolumeId": "vol-1"})
+            assert cloud.tidy_up(ec2, "n") == {"instances": 1, "volumes": 1, "snapshots": 0}
+
+    def test_a_machine_that_has_ended_is_refused(self, ec2):
+        (machine,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
+        message = "must be running to take a volume, not 'terminated'"
+        with pytest.raises(ValueError, match=message):
+            cloud.machine_place(ec2, machine["InstanceId"])
+
+    def test_a_machine_with_as_many_disks_as_names_is_refused(self, ec2):
+        (machine,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        for letter in "fghijklmnop":
+            volume = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
+            ends = {"VolumeId": volume, "InstanceId": machine["InstanceId"]}
+            ec2.attach_volume(**ends, Device=f"/dev/sd{letter}")
+        with pytest.raises(ValueError, match="must have a name left for a disk, not"):
+            cloud.machine_place(ec2, machine["InstanceId"])
+
+    def test_without_a_snapshot_it_says_so(self, ec2, name):
+        message = f"{name} has no complete snapshot in eu-west-1: take one first"
+        with pytest.raises(ValueError, match=message):
+            cloud.find_snapshot(ec2, name)
+
+
+class TestTidyUp:
+    def test_the_snapshot_is_kept_unless_named(self, ec2, name):
+        _, snapshot, machines = deployed(ec2, name)
+        taken, kept = cloud.to_take_down(ec2, name)
+        assert [one.id for one in kept] == [snapshot]
+        assert {one.id for one in taken} > set(machines)
+        assert cloud.tidy_up(ec2, name)["snapshots"] == 0
+        assert cloud.find_snapshot(ec2, name).id == snapshot
+        assert cloud.tidy_up(ec2, name, [snapshot])["snapshots"] == 1
+        assert {one.state for one in cloud.list_resources(ec2, name)} == {"terminated"}
+
+    def test_a_snapshot_of_another_deployment_is_refused_before_anything_goes(self, ec2, name):
+        _, snapshot, machines = deployed(ec2, name)
+        _, others, _ = deployed(ec2, f"{name}-other")
+        message = f"{name} has the snapshots {snapshot}, not '{others}'"
+        with pytest.raises(ValueError, match=message):
+            cloud.tidy_up(ec2, name, [others])
+        with pytest.raises(TypeError, match="snapshots are several"):
+            cloud.tidy_up(ec2, name, snapshot)
+        states = {one.id: one.state for one in cloud.list_resources(ec2, name)}
+        assert [states[machine] for machine in machines] == ["running", "running"]
+
+
+def volume_found(**changes: Any) -> dict[str, Any]:
+    """EC2's description of a volume of the deployment n."""
+    tags = [{"Key": "imnetlib", "Value": "n"}]
+    volume = {"VolumeId": "vol-1", "State": "available", "VolumeType": "gp3", "Size": 2}
+    return volume | {"CreateTime": "2026-01-01", "Tags": tags, "Attachments": []} | changes
+
+
+def snapshot_found(**changes: Any) -> dict[str, Any]:
+    tags = [{"Key": "imnetlib", "Value": "n"}]
+    snapshot = {"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "completed", "VolumeSize": 2}
+    return snapshot | {"StartTime": "2026-01-01", "Tags": tags} | changes
+
+
+OUR_TAG = {"Filters": [{"Name": "tag-key", "Values": ["imnetlib"]}]}
+
+
+def add_listing(stub: Stubber, **found: list[dict[str, Any]]) -> None:
+    """The answers to a search for what has the tag, of the kinds that are given."""
+    if "instances" in found:
+        reservations = [{"Instances": found["instances"]}]
+        stub.add_response("describe_instances", {"Reservations": reservations}, OUR_TAG)
+    if "volumes" in found:
+        stub.add_response("describe_volumes", {"Volumes": found["volumes"]}, OUR_TAG)
+    if "snapshots" in found:
+        own = OUR_TAG | {"OwnerIds": ["self"]}
+        stub.add_response("describe_snapshots", {"Snapshots": found["snapshots"]}, own)
 
 
 class TestWhatMotoLacks:
     def test_a_snapshot_of_a_volume_that_was_never_filled_is_refused(self, ec2):
-        empty = SNAPSHOT | {"FullSnapshotSizeInBytes": 4096}
+        empty = snapshot_found(FullSnapshotSizeInBytes=4096)
         with Stubber(ec2) as stub:
-            # Asked to search, to wait, and for its size.
-            for _ in range(3):
+            add_listing(stub, snapshots=[empty])
+            # Asked to wait, and for its size.
+            for _ in range(2):
                 stub.add_response("describe_snapshots", {"Snapshots": [empty]})
-            way_out = r"delete snap-1, and run this again; or tidy_up\(ec2, 'n'\)"
-            message = rf"snap-1 holds 4,096 bytes, not the 5,000 .* put them on vol-1, {way_out}"
+            message = r"snap-1 holds 4,096 bytes, not the 5,000 .* put them on vol-1, delete snap-1"
             with pytest.raises(ValueError, match=message):
                 cloud.snapshot_volume(ec2, "n", "vol-1", 5_000)
 
-    def test_a_snapshot_that_failed_is_taken_again(self, ec2):
-        failed = SNAPSHOT | {"State": "error"}
+    @pytest.mark.parametrize(
+        ("found", "volume"),
+        [
+            # It failed.
+            (snapshot_found(State="error"), "vol-1"),
+            # It is of another volume.
+            (snapshot_found(), "vol-2"),
+            # It is of another deployment.
+            (snapshot_found(Tags=[{"Key": "imnetlib", "Value": "N"}]), "vol-1"),
+        ],
+    )
+    def test_a_snapshot_that_will_not_do_is_taken_again(self, ec2, found, volume):
+        made = {"SnapshotIds": ["snap-2"]}
         with Stubber(ec2) as stub:
-            stub.add_response("describe_snapshots", {"Snapshots": [failed]}, OUR_TAG)
-            stub.add_response("create_snapshot", {"SnapshotId": "snap-2"})
+            add_listing(stub, snapshots=[found])
+            stub.add_response("describe_volumes", {"Volumes": [volume_found(VolumeId=volume)]})
+            request = cloud.snapshot_request("n", volume)
+            stub.add_response("create_snapshot", {"SnapshotId": "snap-2"}, request)
             for _ in range(2):
-                stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, SECOND)
-            assert cloud.snapshot_volume(ec2, "n", "vol-1", 5_000) == "snap-2"
-
-    def test_a_snapshot_of_another_volume_is_not_taken_for_this_one(self, ec2):
-        with Stubber(ec2) as stub:
-            stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, OUR_TAG)
-            stub.add_response("create_snapshot", {"SnapshotId": "snap-2"})
-            for _ in range(2):
-                stub.add_response("describe_snapshots", {"Snapshots": [SNAPSHOT]}, SECOND)
-            assert cloud.snapshot_volume(ec2, "n", "vol-2", 5_000) == "snap-2"
+                stub.add_response("describe_snapshots", {"Snapshots": [snapshot_found()]}, made)
+            assert cloud.snapshot_volume(ec2, "n", volume, 5_000) == "snap-2"
 
     def test_a_snapshot_under_way_is_waited_for_and_not_taken_twice(self, ec2):
-        pending = SNAPSHOT | {"State": "pending"}
+        pending = snapshot_found(State="pending")
         with Stubber(ec2) as stub:
-            for _ in range(2):
-                stub.add_response("describe_snapshots", {"Snapshots": [pending]})
-            with pytest.raises(WaiterError, match="Max attempts exceeded"):
+            add_listing(stub, snapshots=[pending])
+            stub.add_response("describe_snapshots", {"Snapshots": [pending]})
+            message = r"'snapshot completed' within 0 hours \(.*snap-1 and vol-1 exists and costs"
+            with pytest.raises(cloud.DeployError, match=message):
                 cloud.snapshot_volume(ec2, "n", "vol-1", 5_000, hours=0)
 
     def test_a_copy_that_is_about_to_go_with_its_machine_is_not_left_over(self, ec2):
         end = {"InstanceId": "i-1", "VolumeId": "vol-2", "DeleteOnTermination": True}
         kept = {"InstanceId": "i-1", "VolumeId": "vol-1", "DeleteOnTermination": False}
-        going = {"VolumeId": "vol-2", "State": "in-use", "Attachments": [end]}
-        attached = {"VolumeId": "vol-1", "State": "in-use", "Attachments": [kept]}
-        free = {"VolumeId": "vol-1", "State": "available", "Attachments": []}
-
-        def machine(state: str) -> dict[str, Any]:
-            instance = {"InstanceId": "i-1", "State": {"Name": state}}
-            return {"Reservations": [{"Instances": [instance]}]}
-
+        going = volume_found(VolumeId="vol-2", State="in-use", Attachments=[end])
+        attached = volume_found(State="in-use", Attachments=[kept])
+        machine = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "g5.xlarge"}
+        machine |= {"LaunchTime": "2026-01-01", "Tags": volume_found()["Tags"]}
+        ended = machine | {"State": {"Name": "terminated"}}
         with Stubber(ec2) as stub:
-            stub.add_response("describe_instances", machine("running"), OUR_TAG)
-            stub.add_response("describe_volumes", {"Volumes": [going, attached]}, OUR_TAG)
-            stub.add_response("describe_snapshots", {"Snapshots": []}, OUR_TAG)
+            add_listing(stub, instances=[machine], volumes=[going, attached], snapshots=[])
             stub.add_response("terminate_instances", {}, {"InstanceIds": ["i-1"]})
-            stub.add_response("describe_instances", machine("terminated"), {"InstanceIds": ["i-1"]})
-            stub.add_response("describe_volumes", {"Volumes": [going, free]}, OUR_TAG)
+            answer = {"Reservations": [{"Instances": [ended]}]}
+            stub.add_response("describe_instances", answer, {"InstanceIds": ["i-1"]})
+            add_listing(stub, volumes=[going, volume_found()])
             stub.add_response("delete_volume", {}, {"VolumeId": "vol-1"})
             assert cloud.tidy_up(ec2, "n") == {"instances": 1, "volumes": 1, "snapshots": 0}
 
     def test_an_empty_volume_is_told_from_a_copy(self, ec2):
         """AWS gives an empty volume an empty SnapshotId, where moto gives none."""
-        copy = {"VolumeId": "vol-2", "State": "in-use", "SnapshotId": "snap-1"}
-        own = {"VolumeId": "vol-1", "State": "in-use", "SnapshotId": ""}
+        copy = volume_found(VolumeId="vol-2", State="in-use", SnapshotId="snap-1")
         with Stubber(ec2) as stub:
-            stub.add_response("describe_volumes", {"Volumes": [copy, own]}, OUR_TAG)
+            add_listing(stub, volumes=[copy, volume_found(SnapshotId="")])
             assert cloud.create_volume(ec2, "n", {}) == "vol-1"
 
+    def test_requests_reach_the_wire_as_they_were_made(self, ec2):
+        """Moto drops the rate: boto3's model of the API must know each field."""
+        request = launch_request("n", rate=100, throughput=250)
+        made = [{"InstanceId": "i-1"}, {"InstanceId": "i-2"}]
+        both = {"InstanceIds": ["i-1", "i-2"]}
+        running = [{"Instances": [one | {"State": {"Name": "running"}} for one in made]}]
+        with Stubber(ec2) as stub:
+            add_listing(stub, instances=[])
+            sent = request | {"ClientToken": ANY}
+            stub.add_response("run_instances", {"Instances": made}, sent)
+            stub.add_response("describe_instances", {"Reservations": running}, both)
+            assert cloud.launch(ec2, "n", request) == ["i-1", "i-2"]
+        tags = [{"Key": "imnetlib", "Value": "n"}]
+        disk = {
+            "SnapshotId": "snap-1",
+            "DeleteOnTermination": True,
+            "VolumeType": "gp3",
+            "VolumeInitializationRate": 100,
+            "Throughput": 250,
+        }
+        assert request == {
+            "ImageId": "ami-1",
+            "InstanceType": "g5.xlarge",
+            "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+            "MinCount": 2,
+            "MaxCount": 2,
+            "UserData": SCRIPT,
+            "BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": disk}],
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": tags},
+                {"ResourceType": "volume", "Tags": tags},
+            ],
+        }
 
-@pytest.mark.parametrize(("n_bytes", "gib"), [(0, 1), (1, 2), (10 * GIB, 12), (150 * 10**9, 155)])
-def test_volumes_have_room_for_the_file_system(n_bytes: int, gib: int):
-    assert cloud.volume_request("n", n_bytes, "eu-west-1a")["Size"] == gib
+
+@pytest.mark.parametrize(
+    ("settings", "gib"),
+    [
+        *[({"n_bytes": n}, gib) for n, gib in [(0, 1), (1, 2), (10 * GIB, 12), (150 * 10**9, 155)]],
+        ({"n_bytes": 1, "volume_type": "sc1"}, 125),
+        ({"n_bytes": 150 * 10**9, "volume_type": "sc1", "size": 1000}, 1000),
+    ],
+)
+def test_volumes_have_room_for_the_file_system(settings: dict[str, Any], gib: int):
+    assert cloud.volume_request("n", zone="eu-west-1a", **settings)["Size"] == gib
+
+
+def test_encryption_is_asked_for_alone_or_with_a_key():
+    plain = cloud.volume_request("n", 1, "z")
+    assert "Encrypted" not in plain
+    assert cloud.volume_request("n", 1, "z", encrypted=True) == plain | {"Encrypted": True}
+    with_key = cloud.volume_request("n", 1, "z", kms_key="alias/k")
+    assert with_key == plain | {"Encrypted": True, "KmsKeyId": "alias/k"}
+
+
+def test_speed_is_left_out_unless_asked_for():
+    """A rate would switch Fast Snapshot Restore off, and both would be charged."""
+    (mapping,) = launch_request("n", rate=None)["BlockDeviceMappings"]
+    kept = {"SnapshotId": "snap-1", "DeleteOnTermination": True, "VolumeType": "gp3"}
+    assert mapping["Ebs"] == kept
+    copy = cloud.copy_request("n", "snap-1", "z", "i-1")
+    assert not {"VolumeInitializationRate", "Throughput", "Size"} & set(copy)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +551,8 @@ def test_volumes_have_room_for_the_file_system(n_bytes: int, gib: int):
     [
         ({"rate": 99}, "rate must be 100 to 300 MiB/s, not 99"),
         ({"rate": 301}, "rate must be 100 to 300"),
+        ({"throughput": 124}, "throughput must be 125 to 750 MiB/s, not 124"),
+        ({"throughput": 751}, "throughput must be 125 to 750"),
         ({"count": 0}, "count must be 1 or more, not 0"),
         ({"script": "#!/bin/bash\n" + "x" * 16_384}, "more than the 16,384 bytes"),
     ],
@@ -228,75 +562,24 @@ def test_what_ec2_would_refuse_is_refused_before(changes: dict, message: str):
         launch_request("n", **changes)
 
 
-class TestMountScript:
-    @pytest.fixture
-    def machine(self, tmp_path: Path) -> Path:
-        """A folder of commands that note how they were called, in place of the real ones."""
-        commands = {
-            "blkid": 'echo "blkid $*" >> calls; '
-            "(( $(grep -c ^blkid calls) > MISSES )) && echo /dev/nvme2n1",
-            "mountpoint": "[ -e mounted ]",
-            "mount": 'echo "mount $*" >> calls; touch mounted',
-            "mkdir": 'echo "mkdir $*" >> calls',
-            "sleep": "exit 0",
-        }
-        for command, body in commands.items():
-            (tmp_path / command).write_text(f"#!/bin/bash\n{body}\n")
-            (tmp_path / command).chmod(0o755)
-        (tmp_path / "fstab").write_text("LABEL=/ / xfs defaults 0 0\n")
-        return tmp_path
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"volume_type": "gp2"}, "volume_type is gp3, st1, sc1, not 'gp2'"),
+        ({"size": 1}, "size must be 2 GiB or more for these files, not 1"),
+        ({"size": 65_537}, "a gp3 volume has 1 to 65,536 GiB, not 65537"),
+        ({"size": 100, "volume_type": "st1"}, "a st1 volume has 125 to 16,384 GiB, not 100"),
+        ({"n_bytes": 10**14}, "a gp3 volume has 1 to 65,536 GiB, not"),
+    ],
+)
+def test_volumes_that_ebs_does_not_have_are_refused(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        cloud.volume_request(**{"name": "n", "n_bytes": 1, "zone": "z"} | changes)
 
-    def run(self, machine: Path, script: str, misses: int = 0) -> subprocess.CompletedProcess[str]:
-        text = script.replace("/etc/fstab", str(machine / "fstab"))
-        environment = {"PATH": f"{machine}:{os.environ['PATH']}", "MISSES": str(misses)}
-        options = {"cwd": machine, "env": environment, "capture_output": True, "text": True}
-        return subprocess.run(["bash", "-c", text], **options, check=False)
 
-    @pytest.mark.parametrize("script", [SCRIPT, cloud.mount_script("a_b-9", "/mnt/it's", 5)])
-    def test_bash_understands_it(self, script: str):
-        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-        # cloud-init runs nothing else.
-        assert script.startswith("#!/bin/bash\n")
-
-    def test_it_waits_for_the_volume_and_mounts_it_read_only(self, machine: Path):
-        done = self.run(machine, SCRIPT, misses=3)
-        assert (done.returncode, done.stderr) == (0, "")
-        calls = (machine / "calls").read_text().splitlines()
-        assert calls == [
-            *["blkid -L imagenet"] * 4,
-            "mkdir -p /data",
-            "mount -t ext4 -o ro,noload /dev/nvme2n1 /data",
-        ]
-        table = (machine / "fstab").read_text().splitlines()
-        assert table == [
-            "LABEL=/ / xfs defaults 0 0",
-            "LABEL=imagenet /data ext4 ro,noload,nofail 0 0",
-        ]
-
-    def test_a_second_run_changes_nothing(self, machine: Path):
-        self.run(machine, SCRIPT)
-        assert self.run(machine, SCRIPT).returncode == 0
-        assert (machine / "calls").read_text().count("mount -t") == 1
-        assert (machine / "fstab").read_text().count("imagenet") == 1
-
-    def test_it_gives_up_and_says_why(self, machine: Path):
-        done = self.run(machine, cloud.mount_script("imagenet", "/data", 0), misses=9)
-        assert done.returncode == 1
-        assert "no volume is labelled imagenet" in done.stderr
-        assert not (machine / "mounted").exists()
-
-    @pytest.mark.parametrize(
-        ("label", "folder"),
-        [
-            *[(label, "/data") for label in ("", "x" * 17, "$(reboot)", "a b")],
-            *[("imagenet", folder) for folder in ("data", "/my data", "/a\nb")],
-        ],
-    )
-    def test_names_that_a_shell_or_a_table_would_take_apart_are_refused(
-        self, label: str, folder: str
-    ):
-        with pytest.raises(ValueError, match=r"is no label|must be an absolute path"):
-            cloud.mount_script(label, folder)
+def test_one_security_group_is_no_list():
+    with pytest.raises(TypeError, match="security_groups are ids of security groups, in a list"):
+        cloud.Machine("ami-1", "t3.large", security_groups="sg-1")
 
 
 class TestCloud:
