@@ -24,6 +24,8 @@ from imnetlib.arguments import PathLike
 _log = logging.getLogger(__name__)
 # Part of a temporary name, set off by ~, which no host's name contains.
 HOST = platform.node().replace("/", "_")
+# Bytes of a file's name that its temporary name begins with.
+_LONGEST_BEGIN = 150
 # Bytes that a file takes on the disk beyond its own, on average.
 HALF_BLOCK = 2048
 # What macOS and Windows put among the files of a user.
@@ -172,20 +174,29 @@ def name_full_disk(path: PathLike) -> Iterator[None]:
         raise OSError(error.errno, full) from error
 
 
+def remove_leftovers(folder: PathLike, begin: str = "*") -> None:
+    """Remove what killed writers of ``write_atomically`` left in a folder, of names like this."""
+    for leftover in Path(folder).glob(f".{begin}.{HOST}~*~*.tmp"):
+        if not _is_alive(int(leftover.name.rsplit("~", 2)[1])):
+            leftover.unlink(missing_ok=True)
+
+
 @contextmanager
-def write_atomically(path: PathLike) -> Iterator[BinaryIO]:
+def write_atomically(path: PathLike, *, sweep: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file to write; it becomes ``path`` on success and is removed on an error.
 
     The data is on the disk before the name is, so a kill or a power cut leaves the old file or the
     new one. The temporary name, ``.NAME.HOST~PID~*.tmp``, belongs to this writer alone: of two
-    writers the later one wins, whole. What a killed one leaves is removed by the next.
+    writers the later one wins, whole. What a killed one leaves is removed by the next, for which
+    the folder is read: without ``sweep`` not, for thousands of files (``remove_leftovers``).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{HOST}~*.tmp"):
-        if not _is_alive(int(leftover.name.rsplit("~", 2)[1])):
-            leftover.unlink(missing_ok=True)
-    beside = path.with_name(f".{path.name}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
+    # A file system takes 255 bytes.
+    begin = os.fsdecode(os.fsencode(path.name)[:_LONGEST_BEGIN])
+    if sweep:
+        remove_leftovers(path.parent, glob.escape(begin))
+    beside = path.with_name(f".{begin}.{HOST}~{os.getpid()}~{secrets.token_hex(4)}.tmp")
     try:
         with name_full_disk(path), beside.open("xb") as out:
             yield out

@@ -94,6 +94,12 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_has_stays(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"file"} | kept
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127 + "x"])
+def test_a_name_may_be_as_long_as_a_file_system_takes(tmp_path: Path, name: str):
+    files.write_bytes_atomically(tmp_path / name, b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 LOCKLESS = ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EBADF", "EINVAL", "EPERM", "EACCES", "EIO", "ENOTTY"]
 
 

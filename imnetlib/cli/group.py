@@ -27,5 +27,6 @@ for _verb in (
     *(predictions.evaluate, explaining.explain),
     *(storage.probe, storage.backup, storage.restore),
     deploying.deploy,
+    *(storage.verify_backup, storage.prune_backup),
 ):
     main.add_command(_verb)

