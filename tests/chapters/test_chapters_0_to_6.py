@@ -75,9 +75,14 @@ def shows_backup(values: dict, figures: set[str]) -> None:
     assert values["files"] >= 16
     assert values["restored_same"] == values["files"]
     assert values["restored_damaged"] == values["sent_again"] == 0
-    assert values["wrong_objects_caught"] == 1
-    assert values["machines"] == values["volumes_from_snapshot"] == 2
-    assert values["removed_snapshots"] == 1
+    # of the five indexes one was sent anew, and another one overwritten
+    assert values["pruned_objects"] == values["wrong_objects_caught"] == 1
+    assert values["restored_beside_it"] == 4
+    # the first volume, one for each machine, and an extra one
+    assert values["machines"] == 2
+    assert values["volumes"] == 4
+    # those of the machines go with them
+    assert values["removed_volumes"] == 2
     assert values["seconds_for_150_gb"] == pytest.approx(476.8, abs=0.1)
     assert "05_until_loaded" in figures
 
