@@ -62,7 +62,7 @@ def backup(folder: Path, url: str, endpoint_url: str | None, hidden: bool) -> No
     _finish(cloud.back_up(folder, *_s3(url, endpoint_url), hidden=hidden), "sent")
 
 
-@click.command()
+@click.command(short_help="Fetch a backup into FOLDER, each file verified.")
 @_in_s3
 @click.argument("folder", type=FOLDER)
 def restore(url: str, folder: Path, endpoint_url: str | None) -> None:
@@ -98,7 +98,7 @@ def verify_backup(url: str, endpoint_url: str | None, read: bool) -> None:
         sys.exit(LEFT_OUT)
 
 
-@click.command()
+@click.command(short_help="Find and delete what earlier backups have left.")
 @_in_s3
 @click.option("--yes", is_flag=True, help="Delete them.")
 def prune_backup(url: str, endpoint_url: str | None, yes: bool) -> None:

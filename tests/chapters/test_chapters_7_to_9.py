@@ -112,8 +112,10 @@ def test_a_later_chapter_alone_would_train_what_chapter_7_trains(root: Path, cha
 
 @pytest.mark.slow
 def test_a_later_chapter_alone_gets_the_weights_of_chapter_7_to_the_last_bit(
-    root: Path, chapter_7: Any
+    root: Path, chapter_7: Any, monkeypatch: pytest.MonkeyPatch
 ):
+    # Else it would take the shipped ones.
+    monkeypatch.setattr(steps, "SHIPPED", root / "nothing")
     trained, _ = chapter_7
     course.prepare(str(root), "checkpoint")
     assert weights_of(root).read_bytes() == weights_of(trained).read_bytes()
