@@ -369,7 +369,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
     [
         5005, 5005.0, np.int64(5005), np.float32(5005), np.array(5005), np.array([5005.0]), [5005],
         (5005,), decimal.Decimal("5005"), fractions.Fraction(10010, 2), np.array([[5005]], "u2"),
-        SimpleNamespace(item=lambda: 5005),
+        SimpleNamespace(item=lambda: 5005), SimpleNamespace(asscalar=lambda: np.float32(5005)),
     ],
 )  # fmt: skip
 def test_a_number_may_come_in_any_type(given: Any, ask: Callable[..., str]):

@@ -6,7 +6,7 @@ import contextlib
 import decimal
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,13 @@ def _refuse(value: object) -> float:
     raise NoNumberError(f"{shorten(value)} is no finite number")
 
 
-def _single(value: object) -> object:
+def _single(value: Any) -> object:
     """The only number of an array, a tensor or a list; None where there is no such."""
-    ways: tuple[Any, ...] = (
-        # A tensor of PyTorch that wants a gradient is no array.
-        lambda: value.item(),  # type: ignore[attr-defined]
+    ways: tuple[Callable[[], object], ...] = (
+        # A tensor of PyTorch that wants a gradient is no array, and MXNet's are none at all.
+        lambda: value.item(),
+        lambda: value.asscalar(),
         lambda: np.asarray(value).item(),
-        lambda: float(value),  # type: ignore[arg-type]
     )
     for way in ways:
         with contextlib.suppress(Exception):
