@@ -35,7 +35,8 @@ def run_for(action: Callable[[], Result], seconds: float) -> Result:
 
     It runs in a thread of its own, which an exception then ends: signals would reach neither
     Windows nor a kernel that runs cells in another thread than its first. What does not come back
-    to Python, as a long sleep, cannot be ended: it is left behind.
+    to Python, as a long sleep, cannot be ended: it is left behind. A single call that keeps
+    Python's lock, as ``sum(range(10**12))``, stops everything, as it does without a check.
     """
     results: list[Any] = []
     errors: list[BaseException] = []

@@ -112,6 +112,7 @@ def _best_quality() -> int:
 
 
 _TOO_SLOW = "It delivers fewer bytes a second than the two GPUs take"
+_NOT_THE_BEST = "Either its mean is above 17.6 KB, or that of a higher quality is below it, too"
 _MORE_THAN_NEEDED = "It would do, but a slower one of these would do as well"
 
 EXERCISES: dict[str, Exercise] = {
@@ -166,10 +167,7 @@ EXERCISES: dict[str, Exercise] = {
         "convert the scenes with each quality, and hold the mean against 17.6 KB",
         answer=_best_quality,
         count=True,
-        slips=(
-            Slip(lambda: 90, "With 90 the mean is not the highest below the note's, or is above"),
-            Slip(lambda: 75, "With 75 the mean is not the highest below the note's, or is above"),
-        ),
+        slips=(Slip(lambda: 90, _NOT_THE_BEST), Slip(lambda: 75, _NOT_THE_BEST)),
         why="It is the highest quality whose mean stays below the note's size.",
     ),
 }
