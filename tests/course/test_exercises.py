@@ -237,7 +237,7 @@ def test_a_wrong_function_is_told_the_case_and_its_slip_but_not_the_result(
     for slip in exercise.slips:
         line = said(capsys, name, slip.wrong)
         assert slip.says in line
-        assert any(f"Exercise {name}: for {case} it gives" in line for case in cases)
+        assert any(f"Exercise {name}: for {case}: it gives" in line for case in cases)
         hint = line.partition("which is not right.")[2]
         assert not any(result in hint for result in results if len(result) > 2)
 
@@ -340,7 +340,7 @@ def test_what_a_function_does_instead_is_said(
 ):
     monkeypatch.setattr(kinds, "SECONDS", 0.2)
     line = said(capsys, "5.4", function)
-    assert line.startswith(f"Exercise 5.4: for {{'a.rec': 11, 'b.rec': 22}}, {{}} {says}")
+    assert line.startswith(f"Exercise 5.4: for {{'a.rec': 11, 'b.rec': 22}}, {{}}: {says}")
 
 
 def test_a_function_may_print_and_change_its_arguments(capsys: pytest.CaptureFixture):

@@ -183,7 +183,7 @@ class Function:
             fault = run_for(called, seconds)
         except NoResultError as error:
             fault = str(error)
-        return f"for {case} {fault}" if fault else ""
+        return f"for {case}: {fault}" if fault else ""
 
     def _slip(self, found: object, case: Case) -> str:
         """What ``found`` is, where it is a known wrong answer."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 # Characters of a value that a sentence shows.
-_MOST_SHOWN = 70
+_MOST_SHOWN = 100
 # How far the results of two right formulas may lie apart.
 _ROUNDING = 1e-6
 
