@@ -418,7 +418,7 @@ def test_a_slip_of_the_exercise_comes_before_those_of_all_arithmetic(ask: Callab
 def test_a_wrong_way_that_fails_itself_is_no_hint(ask: Callable[..., str]):
     slip = Slip(lambda n: 1 / 0, "never said")
     asked = Function(lambda n: n, lambda: [Case((7,))], "give it back", (slip,))
-    assert ask(asked, lambda n: 8) == "for 7 it gives 8, which is not right. Hint: give it back."
+    assert ask(asked, lambda n: 8) == "for 7: it gives 8, which is not right. Hint: give it back."
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
