@@ -39,12 +39,14 @@ def require_type(value: object, expected: type | tuple[type, ...], rule: str) ->
 
 
 def require_several(name: str, values: object) -> None:
-    """Raise TypeError for one string or path where several are wanted.
+    """Raise TypeError for one string or path where several are wanted, and for what is no list.
 
     Python would take the letters of a string for the strings.
     """
-    if isinstance(values, str | bytes | os.PathLike):
-        raise TypeError(f"{name} are several, in a list or a tuple, not {_shown(values)}")
+    rule = f"{name} are several, in a list or a tuple"
+    require_type(values, Iterable, rule)
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{rule}, not {_shown(values)}")
 
 
 def in_order(name: str, values: Iterable[Item]) -> list[Item]:
@@ -58,7 +60,6 @@ def in_order(name: str, values: Iterable[Item]) -> list[Item]:
 def list_of_paths(name: str, values: Iterable[PathLike]) -> list[Path]:
     """``values`` as Paths; TypeError names the argument where it is one path, or no list at all."""
     require_several(name, values)
-    require_type(values, Iterable, f"{name} are paths, in a list or a tuple")
     return [Path(value) for value in values]
 
 

@@ -6,12 +6,36 @@ import importlib.util
 import os
 import sys
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 # Seconds between two lines: a job of a moment writes one, not ten.
 QUIET = 0.5
+
+
+class _Stream:
+    """A stream whose reader may go: a bar that nobody sees is no reason for a job to end.
+
+    In the middle of a transfer its error would look like one of the connection.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, while there is a reader."""
+        with suppress(BrokenPipeError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, while there is a reader."""
+        with suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 # The class is generic in its stub only.
@@ -20,7 +44,6 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]
 
     def __init__(self, *, total: int, **settings: Any) -> None:
         settings |= {"mininterval": 0, "maxinterval": float("inf"), "ascii": True}
-        settings["file"] = sys.stdout if _in_a_kernel() else sys.stderr
         self._shown = 0.0
         self._written = time.monotonic()
         super().__init__(total=total, miniters=max(1, total // 10), **settings)
@@ -58,6 +81,9 @@ def progress(total: int, what: str, unit: str) -> tqdm[Any]:
         from tqdm.notebook import tqdm as widget
 
         return widget(**settings)
-    if sys.stderr.isatty():
-        return tqdm(**settings)
-    return _LinePerTenth(**settings)
+    stream = sys.stdout if _in_a_kernel() else sys.stderr
+    # A program may be started without one.
+    if stream is None:
+        return tqdm(**settings, disable=True)
+    bar: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else _LinePerTenth
+    return bar(**settings, file=_Stream(stream))

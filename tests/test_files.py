@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,31 @@ class TestProgress:
         (line,) = self.lines(capsys, 3600, monkeypatch)
         assert line.startswith("pack: 100%")
         assert "1000/1000" in line
+
+    @pytest.mark.parametrize("terminal", [False, True])
+    def test_a_job_goes_on_when_nobody_reads(self, terminal: bool, monkeypatch: pytest.MonkeyPatch):
+        """The end of a bar's reader looks like that of a connection."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        stream = os.fdopen(writing, "w", buffering=1)
+        stream.isatty = lambda: terminal
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(progress, "QUIET", 0)
+        with progress.progress(1000, "pack", "images") as bar:
+            bar.mininterval = 0
+            for _ in range(1000):
+                bar.update()
+        assert bar.n == 1000
+        with pytest.raises(BrokenPipeError):
+            print("seen by nobody", file=stream)
+        # What is left to write is of no use.
+        with suppress(BrokenPipeError):
+            stream.close()
+
+    def test_a_job_goes_on_without_an_output(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(sys, "stderr", None)
+        with progress.progress(1000, "pack", "images") as bar:
+            bar.update(1000)
 
     def test_a_server_s_variable_alone_makes_no_widget(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("JPY_SESSION_NAME", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -17,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from imnetlib.arguments import PathLike, require
+from imnetlib.course.engines import engine
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
+from imnetlib.course.steps import require_outputs
+from imnetlib.engines import Recipe, network, require_size
 from imnetlib.files import write_bytes_atomically
 
 NOTEBOOKS = CHECKOUT / "notebooks"
@@ -26,7 +30,7 @@ BUILD = CHECKOUT / "build"
 # What a value of a parameter must be, at the end of its comment.
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _RULE = re.compile(
-    rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}|a multiple of (\d+)"
+    rf"\((?:{_NUMBER} or more|above {_NUMBER}|{_NUMBER} to {_NUMBER}"
     r"|([\w-]+(?:, [\w-]+)* or [\w-]+))\)$"
 )
 # What a chapter may need beside the lock.
@@ -86,9 +90,10 @@ def typed_parameters(
     """``given`` for each of the chapters that has such a parameter, as the types that it declares.
 
     Text stays text, so ``-p wnid 01440764`` keeps its zero. ValueError for a parameter that none of
-    the chapters declares (papermill itself only warns), for a value that is not of the type, and
-    for one that breaks the rule in brackets at the end of the parameter's comment, as "(1 or
-    more)", "(above 0)", "(0 to 1)", "(a multiple of 16)" or "(one, another or a third)".
+    the chapters declares (papermill itself only warns), for a value that is not of the type, for
+    one that breaks the rule in brackets at the end of the parameter's comment, as "(1 or more)",
+    "(above 0)", "(0 to 1)" or "(one, another or a third)", and for values that do not fit one
+    another.
     """
     import papermill
 
@@ -99,14 +104,37 @@ def typed_parameters(
         names = ", ".join(path.stem for path in declared)
         lacks = f"{names} has no" if len(declared) == 1 else f"none of {names} has a"
         raise ValueError(f"{lacks} parameter {strangers[0]!r}; there are {', '.join(known)}")
-    return {
-        path: {
+    typed = {}
+    for path, parameters in declared.items():
+        typed[path] = {
             name: _value_of(name, text, parameters[name])
             for name, text in given.items()
             if name in parameters
         }
-        for path, parameters in declared.items()
-    }
+        defaults = {name: ast.literal_eval(each["default"]) for name, each in parameters.items()}
+        if typed[path] and not lacking(path):
+            try:
+                _require_fit(defaults | typed[path])
+            except ValueError as error:
+                raise ValueError(f"{path.stem}: {error}") from error
+    return typed
+
+
+def _require_fit(values: Mapping[str, Any]) -> None:
+    """ValueError where the parameters of a chapter do not fit one another.
+
+    Its cells would say so, too, but only after what comes before them.
+    """
+    if {"network", "size", "batch_size"} <= values.keys():
+        fields = {field.name for field in dataclasses.fields(Recipe)}
+        recipe = Recipe(**{name: value for name, value in values.items() if name in fields})
+        package, colon, _ = recipe.network.partition(":")
+        if not colon:
+            require_size(network(recipe.network, classes=2), recipe.size)
+        elif package == "timm":
+            engine("torch").network.module(recipe.network, 2, recipe.size)
+    if {"outputs", "columns", "logits"} <= values.keys():
+        require_outputs(values["outputs"], values["columns"], logits=values["logits"])
 
 
 def _value_of(name: str, text: str, declared: Mapping[str, str]) -> Any:
@@ -114,12 +142,11 @@ def _value_of(name: str, text: str, declared: Mapping[str, str]) -> Any:
     value = _as_type(name, text, declared["inferred_type_name"])
     rule = _RULE.search(declared["help"])
     if rule and value != "":
-        low, above, least, most, step, names = rule.groups()
+        low, above, least, most, names = rule.groups()
         holds = (
             (low is None or value >= float(low))
             and (above is None or value > float(above))
             and (least is None or float(least) <= value <= float(most))
-            and (step is None or (value > 0 and value % int(step) == 0))
             and (names is None or value in re.split(", | or ", names))
         )
         require(holds, f"Parameter {name} is {rule[0][1:-1]}", value)

@@ -291,6 +291,17 @@ def _source_of(folder: Path) -> str:
     return Predictions.load(folder).source if (folder / pack.CLASSES).exists() else ""
 
 
+def require_outputs(outputs: PathLike, columns: PathLike, *, logits: bool) -> None:
+    """ValueError where of a network's outputs and what tells about them a part is missing."""
+    if bool(outputs) != bool(columns):
+        raise ValueError(
+            "outputs and columns go together: a network's outputs, and the file of the class of "
+            "each column, a line each"
+        )
+    if logits and not outputs:
+        raise ValueError("logits says what outputs are: name their file, too")
+
+
 def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = False) -> Predictions:
     """Another network's outputs for the validation images, kept under the root (chapter 8).
 
@@ -299,11 +310,7 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
     of each column. ValueError for what does not fit, FileExistsError where others of that file's
     name are kept.
     """
-    if not outputs or not columns:
-        raise ValueError(
-            "outputs and columns go together: a network's outputs, and the file of the class of "
-            "each column, a line each"
-        )
+    require_outputs(outputs, columns, logits=logits)
     found = evaluate.read_outputs(outputs)
     wnids = catalog.read_classes(columns)
     rows, width = found.scores.shape

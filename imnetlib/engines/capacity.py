@@ -57,7 +57,15 @@ def standing_bytes(layers: Sequence[Layer], size: int) -> int:
 
 
 def picture_bytes(batch: int, size: int, bytes_a_number: int = 4) -> int:
-    """Bytes of the pictures and labels of two batches: one is trained on, the next one arrives."""
+    """Bytes of the pictures and labels of two batches: one is trained on, the next one arrives.
+
+    ValueError unless all are 1 or more.
+    """
+    batch = whole_number("batch", batch)
+    size = whole_number("size", size)
+    bytes_a_number = whole_number("bytes_a_number", bytes_a_number)
+    given = (batch, size, bytes_a_number)
+    require(min(given) >= 1, "batch, size and bytes_a_number are 1 or more", given)
     return 2 * batch * (3 * size * size + 1) * bytes_a_number
 
 

@@ -74,6 +74,7 @@ class Checkpoint:
 
 def file_name(network: str) -> str:
     """What the files of a network are called: "timm:resnet50" becomes "timm-resnet50"."""
+    require_type(network, str, "network is a name")
     return re.sub(r"[^\w.-]+", "-", network)
 
 
@@ -110,6 +111,7 @@ def save(checkpoint: Checkpoint, folder: PathLike) -> None:
     or only those before it. ``mx.model.load_checkpoint`` reads the first kind. The newest two and
     the best by validation top-1 stay, the others are removed.
     """
+    require_type(checkpoint, Checkpoint, "checkpoint is an engines.Checkpoint")
     folder = Path(folder)
     stem = f"{file_name(checkpoint.recipe.network)}-{len(checkpoint.history):04}"
     if checkpoint.steps:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imnetlib.arguments import require, require_type, whole_number
+from imnetlib.arguments import in_order, require, require_several, require_type, whole_number
 
 # Of one picture: (channels, height, width), or (numbers,) behind a fully connected layer.
 Shape = tuple[int, ...]
@@ -67,13 +67,13 @@ def read_layers(symbol: str) -> list[Layer]:
         name_old_settings(graph)
         entries = [(node, [nodes[source] for source, *_ in node["inputs"]]) for node in nodes]
         layers = [_read_layer(node, sources) for node, sources in entries if node["op"] != "null"]
+        read = {name for layer in layers for name in layer.inputs}
+        heads = {nodes[head[0]]["name"] for head in graph.get("heads", [])}
     except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"symbol is not the JSON of an MXNet network: {error!r}") from error
     if not layers:
         raise ValueError("symbol has no operation: nothing is computed")
-    read = {name for layer in layers for name in layer.inputs}
-    inner = read & {nodes[head[0]]["name"] for head in graph.get("heads", [])}
-    if inner:
+    if inner := read & heads:
         raise ValueError(f"outputs that other layers read cannot be planned: {min(inner)}")
     return layers
 
@@ -94,8 +94,8 @@ def _settings_key(node: Mapping[str, Any]) -> str:
 
 def _read_layer(node: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> Layer:
     kind = OLD_NAMES.get(node["op"], node["op"])
-    if kind not in KNOWN:
-        raise ValueError(f"cannot plan {node['name']}: nothing is known here about {kind}")
+    require_type(node["name"], str, "a layer has a name")
+    _require_known(node["name"], kind)
     options = {}
     for option, text in node.get(_settings_key(node), {}).items():
         # How many inputs there are, one sees.
@@ -114,6 +114,11 @@ def _read_layer(node: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -
     return Layer(node["name"], kind, tuple(inputs), options)
 
 
+def _require_known(name: str, kind: str) -> None:
+    if kind not in KNOWN:
+        raise ValueError(f"cannot plan {name}: nothing is known here about {kind}")
+
+
 def _value(text: str) -> Any:
     """An option is a number, a tuple or True as Python writes them, else a word."""
     try:
@@ -126,12 +131,18 @@ def infer_shapes(layers: Sequence[Layer], size: int) -> dict[str, Shape]:
     """The shape of what each layer makes of a picture of ``size`` pixels a side, by its name.
 
     Pictures have three channels. ValueError for a size below 1, for one that the network does not
-    take, for a layer that lacks an input or an option, and for one name of two layers.
+    take, for no layers, for one that lacks an input or an option or has impossible ones, and for
+    one name of two layers.
     """
     size = whole_number("size", size)
     require(size >= 1, "size is 1 or more", size)
+    layers = in_order("layers", layers)
+    require(bool(layers), "layers are one or more", layers)
     shapes: dict[str, Shape] = {PICTURES: (3, size, size)}
     for layer in layers:
+        require_type(layer, Layer, "a layer is an engines.Layer")
+        require_several(f"inputs of {layer.name}", layer.inputs)
+        _require_known(layer.name, layer.kind)
         if layer.name in shapes:
             raise ValueError(f"two layers are called {layer.name}")
         try:
@@ -145,23 +156,34 @@ def infer_shapes(layers: Sequence[Layer], size: int) -> dict[str, Shape]:
                 f"the network takes no pictures of {size} pixels ({layer.name}: {error}): most "
                 "networks take multiples of 32"
             ) from error
+        except (IndexError, TypeError) as error:
+            raise ValueError(
+                f"layer {layer.name} can't be a {layer.kind} of {layer.inputs} with "
+                f"{dict(layer.options)} ({error})"
+            ) from error
     return shapes
 
 
 def _shape(layer: Layer, inputs: Sequence[Shape]) -> Shape:
+    if not inputs:
+        raise KeyError("input")
     first = inputs[0]
+    if layer.kind == "Activation" and "act_type" not in layer.options:
+        raise KeyError("act_type")
     if layer.kind in ("Concat", "elemwise_add"):
         rest = {shape[1:] if layer.kind == "Concat" else shape for shape in inputs}
         if len(rest) > 1:
             raise ValueError(f"it joins shapes that differ, {', '.join(map(str, inputs))}")
         return (sum(s[0] for s in inputs), *first[1:]) if layer.kind == "Concat" else first
     if layer.kind == "Convolution":
-        return (layer.options["num_filter"], *_sides(layer, first))
+        if first[0] % _number("num_group", layer.options.get("num_group", 1)):
+            raise TypeError(f"{first[0]} channels are not of equal groups")
+        return (_number("num_filter", layer.options["num_filter"]), *_sides(layer, first))
     if layer.kind == "Pooling":
         whole = layer.options.get("global_pool", False)
         return (first[0], *((1,) * (len(first) - 1) if whole else _sides(layer, first)))
     if layer.kind == "FullyConnected":
-        return (layer.options["num_hidden"],)
+        return (_number("num_hidden", layer.options["num_hidden"]),)
     return (math.prod(first),) if layer.kind == "Flatten" else first
 
 
@@ -183,7 +205,16 @@ def _sides(layer: Layer, shape: Shape) -> list[int]:
 
 def _along(layer: Layer, option: str, axis: int) -> int:
     values = layer.options.get(option, ())
-    return int(values[axis]) if values else int(option != "pad")
+    least = int(option != "pad")
+    return _number(option, values[axis], least) if values else least
+
+
+def _number(option: str, value: Any, least: int = 1) -> int:
+    """An option that no size of pictures could make fit raises TypeError."""
+    number = whole_number(option, value)
+    if number < least:
+        raise TypeError(f"{option} is {least} or more")
+    return number
 
 
 def layer_parameters(layer: Layer, shapes: Mapping[str, Shape]) -> int:

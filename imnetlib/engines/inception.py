@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.catalog import data_file
 from imnetlib.engines.graph import PICTURES, Layer, Shape, infer_shapes
 
+# How to choose an engine.
+ENGINE = "-p engine {0} in a chapter, --engine {0} for a verb of imnet"
 Pool = Literal["avg", "max", "none"]
 
 
@@ -86,11 +88,13 @@ def network(name: str, classes: int) -> Network:
 
     ValueError for any other name, and for fewer than two classes.
     """
+    require_type(name, str, "name is that of a network")
     with data_file("inception.tsv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     names = dict.fromkeys(row["network"] for row in rows)
     if name not in names:
-        raise ValueError(f"there is no network {name!r}; there are {', '.join(names)}")
+        hint = f"; a module is for PyTorch: {ENGINE.format('torch')}" if ":" in name else ""
+        raise ValueError(f"there is no network {name!r}; there are {', '.join(names)}{hint}")
     classes = whole_number("classes", classes)
     require(classes >= 2, "a classifier has two classes or more", classes)
     conv1, conv2, *blocks = (row for row in rows if row["network"] == name)
@@ -117,6 +121,7 @@ def layers(network: Network) -> list[Layer]:
 
     Layers are named after the table: ``3a_single``, for instance.
     """
+    require_type(network, Network, "network is an engines.Network, made by engines.network")
     builder = _Builder()
     x = PICTURES
     for layer, stride in zip(network.stem, (2, 1), strict=True):

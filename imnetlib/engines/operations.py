@@ -56,10 +56,13 @@ def training_steps(
     batch = whole_number("batch", batch)
     require(batch >= 1, "batch is 1 or more", batch)
     require_several("recomputed", recomputed)
+    bytes_a_number = whole_number("bytes_a_number", bytes_a_number)
+    require(bytes_a_number >= 1, "bytes_a_number is 1 or more", bytes_a_number)
+    shapes = infer_shapes(layers, size)
     unknown = set(recomputed) - {layer.name for layer in layers}
     if unknown:
-        raise ValueError(f"the network has no layer {', '.join(sorted(unknown))}")
-    sizes = _sizes(layers, infer_shapes(layers, size), batch, bytes_a_number)
+        raise ValueError(f"the network has no layer {', '.join(sorted(map(str, unknown)))}")
+    sizes = _sizes(layers, shapes, batch, bytes_a_number)
     return _Graph(layers, sizes, frozenset(recomputed), like_mxnet).steps()
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import PathLike, require_type
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -36,6 +36,7 @@ def write_params(out: BinaryIO, arrays: Arrays) -> None:
 
     TypeError for a type that MXNet does not know, such as that of complex numbers.
     """
+    require_type(arrays, Mapping, "arrays are arrays by name, in a dict")
     out.write(struct.pack("<3Q", _FILE, 0, len(arrays)))
     for name, array in arrays.items():
         if array.dtype not in _TYPES:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imnetlib.arguments import Integers
+from imnetlib.arguments import Integers, in_order, require, require_type, whole_number
 
 # MXNet's default: a free buffer is taken for results up to 16 times smaller or larger.
 MATCH_RANGE = 16
@@ -40,7 +40,11 @@ class Plan:
 
 
 def lifetimes(steps: Sequence[Step]) -> dict[Hashable, tuple[int, int]]:
-    """For each result the positions of the step that writes it and of the last that reads it."""
+    """For each result the positions of the step that writes it and of the last that reads it.
+
+    Errors as for ``plan``.
+    """
+    steps = _verified(steps)
     last_read = {result: position for position, step in enumerate(steps) for result in step.reads}
     return {
         result: (position, last_read.get(result, position))
@@ -54,8 +58,9 @@ def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) 
 
     ``in_place``: a result takes the buffer of the one it may overwrite, unless that is still to be
     read. ``sharing``: it takes a free buffer. What no step reads gives its buffer back at once.
-    Time grows with steps × buffers.
+    Time grows with steps × buffers. ValueError for steps that cannot be done in this order.
     """
+    steps = _verified(steps)
     reads_of = Counter(result for step in steps for result in step.reads)
     buffers: list[int] = []
     buffer_of: dict[Hashable, int] = {}
@@ -86,6 +91,30 @@ def plan(steps: Sequence[Step], *, in_place: bool = True, sharing: bool = True) 
                 free.append(buffer)
         free += [buffer_of[result] for result in step.writes if not reads_of[result]]
     return Plan(buffers, buffer_of)
+
+
+def _verified(steps: Sequence[Step]) -> list[Step]:
+    """``steps`` as a list; ValueError for one that reads, writes or overwrites what it cannot."""
+    steps = in_order("steps", steps)
+    sizes: dict[Hashable, int] = {}
+    for step in steps:
+        require_type(step, Step, "a step is an engines.Step")
+        for result in step.reads:
+            if result not in sizes:
+                raise ValueError(f"{step.name} reads {result}, which no step before it writes")
+        for result, size in step.writes.items():
+            if result in sizes:
+                raise ValueError(f"{step.name} writes {result}, and a step before it does")
+            size = whole_number(f"the size of {result}", size)
+            require(size >= 0, f"the size of {result} is 0 or more", size)
+            sizes[result] = size
+        for result, read in step.overwrites.items():
+            if result not in step.writes or read not in step.reads or sizes[result] != sizes[read]:
+                raise ValueError(
+                    f"{step.name} can't overwrite {read} by {result}: it has to read the one, "
+                    "write the other, and both have to be of the same size"
+                )
+    return steps
 
 
 def _take_fitting(free: list[int], buffers: list[int], size: int) -> int | None:
@@ -142,7 +171,8 @@ def in_use(steps: Sequence[Step]) -> Integers:
     Results are written in place where ``plan`` does so, and given back after their last reader. The
     highest value is a bound: no plan that keeps to these pairs and this order takes less.
     """
+    made = chains(steps)
     used = np.zeros(len(steps), np.int64)
-    for chain in chains(steps):
+    for chain in made:
         used[chain.first : chain.last + 1] += chain.size
     return used

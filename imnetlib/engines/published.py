@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from imnetlib import catalog
-from imnetlib.arguments import PathLike, require, whole_number
+from imnetlib.arguments import PathLike, require, require_type, whole_number
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.graph import Shape, name_old_settings
 from imnetlib.engines.params import Arrays, read_params
@@ -54,6 +54,12 @@ class Published:
 Trained: TypeAlias = Checkpoint | Published
 
 
+def require_trained(network: Trained) -> None:
+    """TypeError for what neither ``load_checkpoint`` nor ``load_published`` gives."""
+    kinds = (Checkpoint, Published)
+    require_type(network, kinds, "a network is an engines.Checkpoint or an engines.Published")
+
+
 def load_published(
     folder: PathLike,
     name: str = "Inception",
@@ -68,6 +74,7 @@ def load_published(
     Memory: the weights, 135 MB for 21,841 classes.
     """
     folder = Path(folder)
+    require_type(transform, Transform, "transform is a Transform(…)")
     require(transform.layout == "NCHW", "the layout of the transform is NCHW", transform.layout)
     path = folder / f"{name}-symbol.json"
     others = [found.name for found in folder.glob("*-symbol.json")]

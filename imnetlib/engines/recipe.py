@@ -135,6 +135,8 @@ class Recipe:
 
         The cosine is that of Loshchilov and Hutter, *SGDR*, ICLR 2017, without restarts.
         """
+        progress = real_number("progress", progress)
+        require(0 <= progress <= 1, "progress is 0 to 1", progress)
         warm = self.warmup / self.epochs
         if progress < warm:
             return self.learning_rate * progress / warm
@@ -149,5 +151,6 @@ class Recipe:
         Goyal et al. 2017: k times the images a step, k times the rate; with a ``warmup``, it held
         up to 8,192 images of ILSVRC2012.
         """
-        rate = self.learning_rate * batch_size / self.batch_size
-        return dataclasses.replace(self, batch_size=batch_size, learning_rate=rate)
+        scaled = dataclasses.replace(self, batch_size=batch_size)
+        rate = self.learning_rate * scaled.batch_size / self.batch_size
+        return dataclasses.replace(scaled, learning_rate=rate)

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib import catalog, recordio
-from imnetlib.arguments import Floats, Integers, PathLike, list_of_paths, require, require_several
+from imnetlib.arguments import (
+    Floats,
+    Integers,
+    PathLike,
+    list_of_paths,
+    real_number,
+    require,
+    require_several,
+    require_type,
+)
 from imnetlib.engines import checkpoint
 from imnetlib.engines.checkpoint import NOTHING, Checkpoint, Epoch
 from imnetlib.engines.log import Log
@@ -111,8 +120,9 @@ class Job:
         ValueError where it is of another recipe, other classes or other shards, or where the shards
         have labels that are none of the classes.
         """
+        require_type(self.recipe, Recipe, "recipe is an engines.Recipe")
         require_several("wnids", self.wnids)
-        require(self.minutes >= 0, "minutes are 0 or more", self.minutes)
+        require(real_number("minutes", self.minutes) >= 0, "minutes are 0 or more", self.minutes)
         self._require_labels()
         try:
             earlier = checkpoint.load(self.folder, self.recipe.network)
@@ -136,6 +146,7 @@ class Job:
 
     def begun(self, start: Checkpoint) -> Checkpoint:
         """A training's first checkpoint; ValueError where ``start`` is for another training."""
+        require_type(start, Checkpoint, "start is an engines.Checkpoint")
         catalog.verify_classes(start.wnids, self.wnids, "the network to start from")
         require(start.recipe == self.recipe, "start has the recipe of the training", start.recipe)
         is_begun = not start.history and not start.steps

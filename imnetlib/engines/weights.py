@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from imnetlib.arguments import Floats, require, require_several
+from imnetlib.arguments import Floats, require, require_several, require_type
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.graph import Shape
 from imnetlib.engines.inception import network, parameter_shapes, require_size
@@ -20,6 +20,7 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
 
     They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
     """
+    require_type(recipe, Recipe, "recipe is an engines.Recipe")
     require_several("wnids", wnids)
     net = network(recipe.network, len(wnids))
     require_size(net, recipe.size)
@@ -43,6 +44,7 @@ def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
     Those of the last layer only where the classes are the same. ValueError where the networks
     differ, and where ``begun`` has learned already.
     """
+    require_type(trained, Checkpoint, "trained is an engines.Checkpoint")
     classes = len(trained.wnids)
     name = trained.recipe.network
     one_more = parameter_shapes(network(name, classes + 1))
@@ -52,6 +54,7 @@ def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
 
 def with_weights_of(trained: Checkpoint, begun: Checkpoint, last: Iterable[str]) -> Checkpoint:
     """``begun`` with the weights of ``trained``; for other classes without those of ``last``."""
+    require_type(begun, Checkpoint, "begun is an engines.Checkpoint")
     is_same = begun.recipe.network == trained.recipe.network
     require(is_same, f"the network is {trained.recipe.network}", begun.recipe.network)
     is_begun = not begun.history and not begun.steps

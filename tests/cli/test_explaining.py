@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_images_are_told_by_a_network(folder: Path, engine: tuple[str, ...]):
     assert f"{folder}/a.jpg\n" in done.stdout
     assert f"{folder}/b.jpg: it is no image" in done.stderr
     assert "1 of 2 images cannot be read" in done.stderr
+
+
+def test_a_module_of_pytorch_is_told_to_be_one(folder: Path):
+    """By MXNet, which is taken unless an engine is named."""
+    made = untrained(Recipe(), WNIDS)
+    of_timm = dataclasses.replace(made, recipe=Recipe(network="timm:resnet50"))
+    save_checkpoint(of_timm, folder / "network")
+    (folder / "a.jpg").write_bytes(encoded(photo(80, 90, 0)))
+    done = imnet("explain", folder / "a.jpg", "--network", folder / "network")
+    assert done.exit_code == 1
+    assert "there is no network 'timm:resnet50'" in done.stderr
+    assert "a module is for PyTorch: -p engine torch in a chapter, --engine torch" in done.stderr
 
 
 def test_a_class_alone_is_told_as_unspecified(folder: Path):

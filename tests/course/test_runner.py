@@ -17,7 +17,6 @@ wnid: str = "n02510455"  # text
 workers: int = 2  # whole (1 or more)
 rate: float = 0.5  # real (above 0)
 share: float = 0.5  # a part (0 to 1)
-side: int = 32  # pixels (a multiple of 16)
 kind: str = "one"  # a choice (one, a-third or another)
 full: bool = False  # yes or no
 sizes: list[int] = [1, 2]  # several
@@ -105,7 +104,7 @@ def test_a_relative_path_starts_where_imnet_was_called(
         (["7"], "There is no chapter '7'. The chapters: 01_first, 02_second"),
         (
             ["1", "-p", "worker", "2"],
-            "01_first has no parameter 'worker'; there are wnid, workers, rate, share, side, kind",
+            "01_first has no parameter 'worker'; there are wnid, workers, rate, share, kind, full",
         ),
         (["1", "2", "-p", "worker", "2"], "none of 01_first, 02_second has a parameter 'worker'"),
         *(
@@ -117,8 +116,6 @@ def test_a_relative_path_starts_where_imnet_was_called(
                 ("rate", "-0.5", "above 0", ""),
                 ("share", "1.01", "0 to 1", ""),
                 ("share", "-0.01", "0 to 1", ""),
-                ("side", "37", "a multiple of 16", ""),
-                ("side", "0", "a multiple of 16", ""),
                 ("kind", "two", "one, a-third or another", "'two'"),
             )
         ),
@@ -141,7 +138,6 @@ def test_a_wrong_request_is_refused_in_one_sentence_before_anything_runs(
         ("workers", ["1", "2"]),
         ("rate", ["0.001", "1"]),
         ("share", ["0", "1", "0.5"]),
-        ("side", ["16", "224"]),
         ("kind", ["one", "a-third", "another", ""]),
     ],
 )
@@ -149,6 +145,55 @@ def test_values_that_keep_the_rule_are_taken(course: Path, name: str, values: li
     for value in values:
         (typed,) = runner.typed_parameters([course / "01_first.ipynb"], {name: value}).values()
         assert str(typed[name]).removesuffix(".0") == value
+
+
+TRAINING = """\
+network: str = "inception-64px"
+size: int = 64  # pixels (1 or more)
+batch_size: int = 32  # images (1 or more)
+devices: int = 2  # parts (1 or more)
+accumulate: int = 1  # turns (1 or more)
+epochs: int = 18  # passes (1 or more)
+warmup: float = 0.0  # epochs (0 or more)
+threads: int = 2  # that decode (1 or more)
+"""
+JUDGING = """\
+outputs: str = ""  # a file
+columns: str = ""  # another
+logits: bool = False  # what they are
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "message"),
+    [
+        (TRAINING, {"batch_size": "33"}, "the batch size is a multiple of the 2 devices, not 33"),
+        (TRAINING, {"devices": "5"}, "the batch size is a multiple of the 5 devices, not 32"),
+        (TRAINING, {"accumulate": "3"}, "multiple of the 2 devices in 3 turns, not 32"),
+        (TRAINING, {"warmup": "18"}, r"warmup is part of the epochs, not 18\.0"),
+        (TRAINING, {"epochs": "2", "warmup": "2.5"}, r"warmup is part of the epochs, not 2\.5"),
+        (TRAINING, {"size": "60"}, "takes no pictures of 60 pixels; it takes 48 or 64, for inst"),
+        (TRAINING, {"network": "inception-bn", "size": "48"}, "it takes 64 or 96, for instance"),
+        (TRAINING, {"network": "resnet"}, "there is no network 'resnet'"),
+        (JUDGING, {"outputs": "a.npy"}, "outputs and columns go together"),
+        (JUDGING, {"columns": "a.txt"}, "outputs and columns go together"),
+        (JUDGING, {"logits": "True"}, "logits says what outputs are: name their file, too"),
+    ],
+)
+def test_values_that_do_not_fit_one_another_are_refused_before_anything_runs(
+    course: Path, declared: str, given: dict[str, str], message: str
+):
+    write(course / "03_third.ipynb", "print(0)", parameters=declared)
+    with pytest.raises(ValueError, match=f"^03_third: .*{message}"):
+        runner.typed_parameters([course / "01_first.ipynb", course / "03_third.ipynb"], given)
+
+
+def test_values_that_fit_one_another_are_taken(course: Path):
+    write(course / "03_third.ipynb", "print(0)", parameters=TRAINING + JUDGING)
+    given = {"size": "50", "batch_size": "36", "devices": "3", "accumulate": "4", "threads": "1"}
+    given |= {"outputs": "a.npy", "columns": "a.txt", "logits": "True", "network": "my_own:net"}
+    (typed,) = runner.typed_parameters([course / "03_third.ipynb"], given).values()
+    assert typed.keys() == given.keys()
 
 
 def test_a_parameter_goes_to_those_chapters_that_have_it(course: Path):

@@ -97,6 +97,21 @@ def test_the_card_of_the_note_holds_fewer_than_results_alone_would():
     assert engines.largest_batch(layers, 224, room, mirrored) == 53
 
 
+@pytest.mark.parametrize("value", [0, -4, "4", 2.5, None, True])
+def test_bytes_that_no_number_has_are_refused(value: object):
+    layers = engines.layers(engines.network("inception-64px", 36))
+    kind = TypeError if not isinstance(value, int) or value is True else ValueError
+    with pytest.raises(
+        kind, match=f"bytes_a_number (is a whole number|is 1 or more), not {value!r}"
+    ):
+        engines.compare_plans(layers, 2, 64, bytes_a_number=value)
+    with pytest.raises(kind, match=r"bytes_a_number (is a whole number|are 1 or more), not"):
+        engines.picture_bytes(2, 64, value)
+    for name, given in (("batch", (value, 64)), ("size", (2, value))):
+        with pytest.raises(kind, match=f"({name} is a whole|batch, size and bytes_a_number are 1)"):
+            engines.picture_bytes(*given)
+
+
 def test_what_cannot_be_planned_is_refused():
     wave = mx.sym.sin(mx.sym.Variable("data"), name="wave")
     with pytest.raises(ValueError, match="cannot plan wave: nothing is known here about sin"):

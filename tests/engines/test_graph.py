@@ -116,17 +116,72 @@ def test_results_that_no_plan_here_knows_are_refused():
         engines.read_layers(json.dumps(second))
 
 
+def conv(**changed: object) -> list[Layer]:
+    return [Layer("a", "Convolution", ("data",), {"kernel": (3, 3), "num_filter": 4} | changed)]
+
+
 @pytest.mark.parametrize(
     ("layers", "problem"),
     [
         ([Layer("a", "Flatten", ("b",))], "layer a lacks 'b': a layer before it, or an option"),
         ([Layer("a", "Convolution", ("data",), {"kernel": (3, 3)})], "layer a lacks 'num_filter'"),
         ([Layer("a", "Flatten", ("data",))] * 2, "two layers are called a"),
+        ([], r"layers are one or more, not \[\]"),
+        ([Layer("a", "Flatten", ())], "layer a lacks 'input'"),
+        ([Layer("a", "Activation", ("data",))], "layer a lacks 'act_type'"),
+        ([Layer("a", "LRN", ("data",))], "cannot plan a: nothing is known here about LRN"),
+        (conv(num_filter="x"), r"be a Convolution of .*\(num_filter is a whole number, not 'x'"),
+        (conv(num_filter=0), "num_filter is 1 or more"),
+        (conv(kernel=3), "'kernel': 3"),
+        (conv(kernel=(0, 3)), "kernel is 1 or more"),
+        (conv(stride=(0, 0)), "stride is 1 or more"),
+        (conv(stride=(1,)), "out of range"),
+        (conv(pad=(-1, 0)), "pad is 0 or more"),
+        (conv(num_group=0), "num_group is 1 or more"),
+        (conv(num_group=2), "3 channels are not of equal groups"),
+        ([Layer("a", "FullyConnected", ("data",), {"num_hidden": 2.5})], "num_hidden is a whole"),
     ],
 )
 def test_layers_that_do_not_fit_together_are_refused(layers: list[Layer], problem: str):
     with pytest.raises(ValueError, match=problem):
         engines.infer_shapes(layers, 8)
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (None, "layers are several, in a list or a tuple, not None"),
+        ("inception-bn", "layers are several, in a list or a tuple, not 'inception-bn'"),
+        (conv()[0], "layers are several, in a list or a tuple, not Layer"),
+        (set(conv()[0].inputs), "layers have an order"),
+        ([1], r"a layer is an engines\.Layer, not 1 \(int\)"),
+        ([Layer("a", "Flatten", "data")], "inputs of a are several, in a list or a tuple, not 'da"),
+    ],
+)
+def test_what_is_no_list_of_layers_is_refused(layers: object, problem: str):
+    with pytest.raises(TypeError, match=problem):
+        engines.infer_shapes(layers, 8)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"heads": heads} for heads in (3, None, [3], [[9]], [[]])),
+        *({"attrs": attrs} for attrs in (3, None)),
+        *({"nodes": nodes} for nodes in (3, None, [3], "x")),
+        *({"name": name} for name in (3, None, [], {})),
+        *({"inputs": inputs} for inputs in (3, None, "x", [["a", 0]])),
+        *({"param": settings} for settings in (3, None, [1])),
+    ],
+)
+def test_a_graph_of_other_types_is_refused(changed: dict):
+    flat = {"op": "Flatten", "name": "f", "inputs": [[0, 0]]}
+    graph = {"nodes": [{"op": "null", "name": "data", "inputs": []}, flat], "heads": [[1, 0]]}
+    assert [layer.name for layer in engines.read_layers(json.dumps(graph))] == ["f"]
+    (key,) = changed
+    (graph if key in ("heads", "attrs", "nodes") else flat).update(changed)
+    with pytest.raises(ValueError, match="symbol is not the JSON of an MXNet network: "):
+        engines.read_layers(json.dumps(graph))
 
 
 def test_a_symbol_in_place_of_its_text_is_refused():

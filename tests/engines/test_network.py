@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from publishing import parameter_count
 
+from imnetlib import engines
 from imnetlib.engines import Network, network
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import symbol
@@ -96,6 +99,10 @@ def test_what_is_not_there_is_refused():
         ValueError, match=r"no network 'vgg'; there are inception-bn, inception-21k, inception-64px"
     ):
         network("vgg", 1000)
+    with pytest.raises(ValueError, match="; a module is for PyTorch: -p engine torch in a chapter"):
+        network("timm:resnet50", 1000)
+    with pytest.raises(TypeError, match=r"name is that of a network, not None \(NoneType\)"):
+        network(None, 1000)
     with pytest.raises(ValueError, match="two classes or more, not 1"):
         network("inception-bn", 1)
     with pytest.raises(TypeError, match=r"classes is a whole number, not 36\.0 \(float\)"):
@@ -117,3 +124,15 @@ def test_a_size_that_a_network_cannot_take_is_refused(capfd: pytest.CaptureFixtu
     with pytest.raises(ValueError, match=r"batch and size are 1 or more, not \(1, 0\)"):
         parameter_count(built("inception-bn", 7), 0)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(engines.layers, engines.convolutions, engines.parameter_shapes, engines.parameter_count),
+        functools.partial(engines.require_size, size=64),
+    ],
+)
+def test_a_name_is_no_network(function: Callable[..., object]):
+    with pytest.raises(TypeError, match=r"network is an engines\.Network, .* not 'inception-bn'"):
+        function("inception-bn")

@@ -163,6 +163,10 @@ def test_what_cannot_be_trained_is_refused():
         engines.training_steps(layers, 1, 64, recomputed=["3a", "pool9", "3b"])
     with pytest.raises(TypeError, match="recomputed are several, in a list or a tuple, not '3a'"):
         engines.training_steps(layers, 1, 64, recomputed="3a")
+    with pytest.raises(TypeError, match="recomputed are several, in a list or a tuple, not None"):
+        engines.training_steps(layers, 1, 64, recomputed=None)
+    with pytest.raises(ValueError, match="the network has no layer 3, data"):
+        engines.training_steps(layers, 1, 64, recomputed=[3, "data"])
     readers = [Layer(f"r{n}", "Flatten", ("a",)) for n in range(9)]
     names = tuple(layer.name for layer in readers)
     wide = [Layer("a", "Activation", ("data",), {"act_type": "relu"}), *readers]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imnetlib import engines
 from imnetlib.engines import Step
+
+X = Step("a", [], {"x": 3})
 
 
 class TestPlanner:
@@ -69,3 +74,30 @@ class TestPlanner:
                     handed_over = in_place and steps[other].overwrites.get(other) == one
                     assert spans[one][1] < other or (handed_over and spans[one][1] == other)
         assert sum(made.buffers) <= sum(sizes)
+
+
+@pytest.mark.parametrize(
+    "function", [engines.plan, engines.lifetimes, engines.plan_offsets, engines.in_use]
+)
+@pytest.mark.parametrize(
+    ("steps", "error", "problem"),
+    [
+        ([Step("a", ["x"], {})], ValueError, "a reads x, which no step before it writes"),
+        ([Step("a", ["x"], {}), Step("b", [], {"x": 3})], ValueError, "a reads x, which no step"),
+        ([Step("a", [], {"x": 3}), Step("b", ["x"], {"x": 3})], ValueError, "b writes x, and a st"),
+        ([Step("a", [], {"x": -3})], ValueError, "the size of x is 0 or more, not -3"),
+        ([Step("a", [], {"x": "3"})], TypeError, r"the size of x is a whole number, not '3'"),
+        *(
+            ([X, Step("b", reads, {"y": size}, {"y": over})], ValueError, "b can't overwrite")
+            for reads, size, over in ((["x"], 3, "z"), ([], 3, "x"), (["x"], 9, "x"))
+        ),
+        ([1], TypeError, r"a step is an engines\.Step, not 1 \(int\)"),
+        (None, TypeError, "steps are several, in a list or a tuple, not None"),
+        ("ab", TypeError, "steps are several, in a list or a tuple, not 'ab'"),
+    ],
+)
+def test_steps_that_cannot_be_done_are_refused(
+    function: Callable[..., object], steps: object, error: type[Exception], problem: str
+):
+    with pytest.raises(error, match=problem):
+        function(steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -76,3 +77,27 @@ def test_the_rate_grows_with_the_batch():
     scaled = SMALL.scaled_to(64)
     assert (scaled.batch_size, scaled.learning_rate) == (64, pytest.approx(0.08))
     assert scaled == dataclasses.replace(SMALL, batch_size=64, learning_rate=0.08)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "error", "message"),
+    [
+        ("64", TypeError, "batch_size is a whole number, not '64'"),
+        (64.0, TypeError, r"batch_size is a whole number, not 64\.0 \(float\)"),
+        (0, ValueError, "the batch size is a multiple of the 2 devices, not 0"),
+        (33, ValueError, "the batch size is a multiple of the 2 devices, not 33"),
+    ],
+)
+def test_a_batch_that_no_recipe_has_is_refused(
+    batch_size: object, error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        SMALL.scaled_to(batch_size)
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, math.nan])
+def test_no_rate_lies_outside_a_training(progress: float):
+    with pytest.raises(ValueError, match="progress is 0 to 1, not"):
+        SMALL.rate(progress)
+    with pytest.raises(TypeError, match=r"progress is a number, not '0\.5' \(str\)"):
+        SMALL.rate("0.5")

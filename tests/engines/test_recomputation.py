@@ -166,6 +166,8 @@ def test_what_no_choice_keeps_is_refused():
         Recomputation(chain(2, 3), 2, 8, per_number=-1)
     with pytest.raises(ValueError, match="the network has no layer x"):
         made.evaluate(["x"])
+    with pytest.raises(ValueError, match=r"layers are one or more, not \[\]"):
+        Recomputation([], 2, 8)
 
 
 @pytest.mark.parametrize("batch", [8, 32])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -81,6 +82,33 @@ def small_net(num_classes: int) -> nn.Module:
     )  # fmt: skip
 
 
+class Giving(nn.Module):
+    """A module that gives what ``how`` says."""
+
+    def __init__(self, num_classes: int, how: str) -> None:
+        super().__init__()
+        self.net = small_net(num_classes)
+        self.how = how
+
+    def forward(self, x: torch.Tensor) -> object:
+        made = self.net(x)
+        if self.how == "tuple" or (self.how == "in training" and self.training):
+            return made, made
+        return {"logits": made} if self.how == "dict" else made
+
+
+class Fixed(nn.Module):
+    """A module for pictures of 96 pixels, which says no as timm's transformers do."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[-1] == 96, f"Input height ({x.shape[-1]}) doesn't match model (96)"
+        return self.fc(x.mean((2, 3)))
+
+
 class HeadFirst(nn.Module):
     """A module whose last layer is not the last of its parameters."""
 
@@ -113,8 +141,15 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> str:
     module.small = small_net
     module.head_first = HeadFirst
     module.counting = Counting
-    module.wrong = lambda num_classes: nn.Flatten()
+    module.wrong = lambda num_classes: nn.Conv2d(3, num_classes, 3)
     module.number = lambda num_classes: 3
+    module.constant = 3
+    for how in ("tuple", "dict", "in training"):
+        setattr(module, how, functools.partial(Giving, how=how))
+    module.frozen = lambda num_classes: small_net(num_classes).requires_grad_(False)
+    module.bare = lambda num_classes: nn.Flatten()
+    module.double = lambda num_classes: small_net(num_classes).double()
+    module.fixed = Fixed
     monkeypatch.setitem(sys.modules, "my_networks", module)
     return "my_networks:small"
 
@@ -149,10 +184,22 @@ def test_any_module_trains_and_stops_and_goes_on_to_the_same_bits(
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("my_networks:none", ValueError, "my_networks has no none"),
-        ("my_networks:wrong", ValueError, r"gives \(1, 12288\) for one picture, not \(1, 3\)"),
+        ("my_networks:none", ValueError, "my_networks has no function none"),
+        ("my_networks:constant", ValueError, "my_networks has no function constant"),
+        ("my_networks:wrong", ValueError, r"gives \(1, 3, 62, 62\) for one picture, not \(1, 3\)"),
         ("my_networks:number", TypeError, "makes a torch.nn.Module, not 3"),
-        ("no_such_package:x", ImportError, "no_such_package"),
+        ("my_networks:tuple", TypeError, r"tuple gives one tensor of logits, not \(tensor"),
+        ("my_networks:dict", TypeError, "dict gives one tensor of logits, not {'logits': tensor"),
+        ("my_networks:frozen", ValueError, "my_networks:frozen learns nothing: no parameter of it"),
+        ("my_networks:bare", ValueError, "my_networks:bare learns nothing: no parameter of it"),
+        ("my_networks:double", ValueError, "my_networks:double are float32, not 'float64'"),
+        (
+            "my_networks:fixed",
+            ValueError,
+            r"takes no pictures of 64 pixels \(Input height \(64\) .*\); it takes 96, for instance",
+        ),
+        ("no_such_package:x", ImportError, "'no_such_package'; .* in the folders of PYTHONPATH"),
+        (3, TypeError, r"name is that of a network, not 3 \(int\)"),
         ("resnet", ValueError, "there is no network 'resnet'"),
     ],
 )
@@ -161,6 +208,37 @@ def test_modules_that_do_not_fit_are_refused(
 ):
     with pytest.raises(error, match=message):
         network.module(name, 3, 64)
+
+
+def test_a_module_that_gives_more_in_training_is_refused(
+    shards: list[Path], tmp_path: Path, own_module: str
+):
+    recipe = dataclasses.replace(SMALL, network="my_networks:in training")
+    with pytest.raises(TypeError, match=r"in training gives one tensor of logits, not \(tens"):
+        train.train(recipe, WNIDS, shards, shards, tmp_path)
+    with pytest.raises(TypeError, match=r"one tensor of logits, in training too, not \(tensor"):
+        memory.largest_batch(recipe, 3, 10**9)
+
+
+def test_models_of_timm_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch):
+    def create_model(name: str, num_classes: int) -> nn.Module:
+        if name != "small":
+            raise RuntimeError(f"Unknown model ({name})")
+        return small_net(num_classes)
+
+    timm = type(sys)("timm")
+    timm.create_model = create_model
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    assert isinstance(network.module("timm:small", 3, 64)[-1], nn.Linear)
+    with pytest.raises(
+        ValueError, match=r"no large \(Unknown model \(large\)\): see timm.list_mod"
+    ):
+        network.module("timm:large", 3, 64)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="; pip install timm torchvision brings timm and what it"):
+        network.module("timm:small", 3, 64)
+    with pytest.raises(ImportError, match="; pip install timm torchvision brings timm"):
+        train.untrained(dataclasses.replace(SMALL, network="timm:small"), WNIDS)
 
 
 def test_bfloat16_learns(shards: list[Path], tmp_path: Path):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from imnetlib import engines
 from imnetlib.engines import Checkpoint, DivergedError, Recipe
 
 Engine = SimpleNamespace
+TRAINED = "a network is an engines.Checkpoint or an engines.Published"
 
 
 def run(
@@ -359,3 +362,46 @@ def test_kills_at_random_moments_change_no_bit(engine: Engine, shards: list[Path
     assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     names = sorted(path.name for path in (tmp_path / "killed").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "whole").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda engine, _: engine.train.untrained("cosine", WNIDS), "recipe is an engines.Recipe"),
+        (lambda engine, _: engine.train.fine_tuned("a", begun()), "trained is an engines.Checkp"),
+        (lambda engine, _: engine.train.fine_tuned(begun(), SMALL), "begun is an engines.Checkp"),
+        (lambda engine, _: engine.train.Replicas(SMALL), "start is an engines.Checkpoint"),
+        (lambda engine, _: engine.checkpoint.devices("2"), "count is a whole number, not '2'"),
+        (lambda engine, _: engine.checkpoint.devices(1.0), "count is a whole number, not 1.0"),
+        (lambda engine, _: engine.checkpoint.image_predictor("checkpoints"), TRAINED),
+        (lambda engine, shards: next(engine.checkpoint.predict(SMALL, shards)), TRAINED),
+        *(
+            (
+                lambda engine, shards, more=more: run(engine, SMALL, shards, "nowhere", **more),
+                message,
+            )
+            for more, message in (
+                ({"minutes": "1"}, "minutes is a number, not '1' (str)"),
+                ({"start": "checkpoints"}, "start is an engines.Checkpoint, not 'checkpoints'"),
+            )
+        ),
+        (
+            lambda engine, shards: run(engine, None, shards, "nowhere"),
+            "recipe is an engines.Recipe",
+        ),
+    ],
+)
+def test_another_type_is_named_with_the_right_one(
+    engine: Engine, shards: list[Path], call: Callable[..., object], message: str
+):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call(engine, shards)
+
+
+def begun() -> engines.Checkpoint:
+    return engines.untrained(SMALL, WNIDS)
+
+
+def test_no_device_is_not_asked_for(engine: Engine):
+    with pytest.raises(ValueError, match="count is 1 or more, not 0"):
+        engine.checkpoint.devices(0)

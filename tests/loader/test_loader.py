@@ -179,7 +179,7 @@ def test_what_is_no_whole_number_is_refused(shards: list[Path], name: str, wrong
     [
         *(("transform", wrong, r"transform is a Transform\(…\)") for wrong in (224, None, {})),
         *(("shuffle", wrong, "shuffle is True, False or Blocks") for wrong in ("no", 1, Blocks)),
-        ("shards", 5, "shards are paths, in a list or a tuple"),
+        ("shards", 5, "shards are several, in a list or a tuple, not 5"),
         ("images_only", "no", "images_only is True or False"),
         ("index", 5, "(expected|argument should be a) str"),
     ],

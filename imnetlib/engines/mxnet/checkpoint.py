@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from imnetlib.arguments import Floats, PathLike, whole_numbers
+from imnetlib.arguments import Floats, PathLike, require, whole_number, whole_numbers
 from imnetlib.engines import Trained
 from imnetlib.engines.checkpoint import Checkpoint, file_name
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol_of
 from imnetlib.engines.params import Arrays
 from imnetlib.engines.prediction import picture_reader
+from imnetlib.engines.published import require_trained
 from imnetlib.engines.training import Feed, PredictedBatch
 from imnetlib.files import write_bytes_atomically
 from imnetlib.loader import Loader
@@ -29,6 +30,8 @@ def devices(count: int) -> list[Any]:
 
     ValueError where it sees too few GPUs: a CPU among them would make all of them wait.
     """
+    count = whole_number("count", count)
+    require(count >= 1, "count is 1 or more", count)
     gpus = mx.context.num_gpus()
     if 0 < gpus < count:
         raise ValueError(
@@ -71,6 +74,7 @@ def predict(
 
     From one crop of each image, on one device. Memory: a device's part of a batch.
     """
+    require_trained(network)
     images = network.images_per_device
     with Loader(shards, images, network.transform, shuffle=False, threads=threads) as batches:
         yield from predict_batches(symbol_of(network), network.parameters, batches)
@@ -82,6 +86,7 @@ def image_predictor(network: Trained) -> Callable[[bytes], Floats]:
     The network is bound once, on one device, for one image at a time. The function raises
     ImageError for what cannot be decoded.
     """
+    require_trained(network)
     shape = (1, *network.transform.shape)
     executor = symbol_of(network).simple_bind(devices(1)[0], data=shape, grad_req="null")
     set_parameters(executor, network.parameters)

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Collection
 
-from imnetlib.arguments import require, require_several, whole_number
+from imnetlib.arguments import require, require_several, require_type, whole_number
 from imnetlib.engines import MATCH_RANGE
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Shape, Symbol, infer_shapes, pictures
@@ -38,6 +38,7 @@ def recomputing(net: Symbol, kept: Collection[str]) -> Symbol:
     Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*. ValueError for an unknown
     layer.
     """
+    require_type(net, mx.sym.Symbol, "net is an MXNet symbol")
     require_several("kept", kept)
     copy = mx.sym.load_json(net.tojson())
     layers = {layer.name: layer for layer in copy.get_internals()}

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from imnetlib import engines
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.engines import PICTURES, Checkpoint, Network, Trained, layers, network
 from imnetlib.engines.mxnet import mx
 
@@ -62,6 +62,7 @@ def infer_shapes(net: Symbol, data: Shape) -> tuple[list[Shape], list[Shape], li
 
     ValueError where it takes no ``data`` of that shape.
     """
+    require_type(net, mx.sym.Symbol, "net is an MXNet symbol")
     try:
         # Unlike infer_shape it prints nothing where it fails.
         arguments, outputs, statistics = net.infer_shape_partial(data=data)

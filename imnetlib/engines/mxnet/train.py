@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imnetlib.arguments import PathLike, require
+from imnetlib.arguments import PathLike, require, require_type
 from imnetlib.engines import Recipe, training
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.mxnet import checkpoint, mx
@@ -35,6 +35,7 @@ class Replicas:
     rank = 0
 
     def __init__(self, start: Checkpoint, devices: Sequence[Any] | None = None) -> None:
+        require_type(start, Checkpoint, "start is an engines.Checkpoint")
         recipe = start.recipe
         devices = checkpoint.devices(recipe.devices) if devices is None else devices
         require(recipe.precision == "float32", "MXNet trains in float32", recipe.precision)

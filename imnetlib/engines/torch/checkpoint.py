@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from imnetlib.arguments import Floats, PathLike, require, whole_numbers
+from imnetlib.arguments import Floats, PathLike, require, whole_number, whole_numbers
 from imnetlib.engines import Recipe, Trained
 from imnetlib.engines.prediction import picture_reader
 from imnetlib.engines.torch.network import module_of, normalized
@@ -22,6 +22,8 @@ def devices(count: int) -> list[torch.device]:
     Under torchrun, and for a count of 1, this process's own. A Mac's GPU counts as one. ValueError
     where there are GPUs, but too few.
     """
+    count = whole_number("count", count)
+    require(count >= 1, "count is 1 or more", count)
     if torch.cuda.is_available():
         gpus = torch.cuda.device_count()
         if count > gpus:

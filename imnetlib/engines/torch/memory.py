@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.engines import Checkpoint, Recipe
 from imnetlib.engines.torch.network import module
 
@@ -19,6 +20,8 @@ def kept_bytes(net: nn.Module, batch: int, size: int) -> int:
     Nothing is computed: the tensors have shapes and no content. ``net``: on the device "meta", in
     bfloat16 for a training in that precision. A tensor that several operations keep counts once.
     """
+    on = next(net.parameters()).device.type
+    require(on == "meta", 'net is on the device "meta"', on)
     weights = {weight.untyped_storage()._cdata for weight in net.parameters()}
     kept: dict[int, int] = {}
     alive = []
@@ -35,7 +38,9 @@ def kept_bytes(net: nn.Module, batch: int, size: int) -> int:
     images = torch.empty(batch, 3, size, size, device="meta", dtype=precision)
     labels = torch.empty(batch, dtype=torch.long, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        functional.cross_entropy(net(images).float(), labels)
+        scores = net(images)
+        require_type(scores, Tensor, "a network gives one tensor of logits, in training too")
+        functional.cross_entropy(scores.float(), labels)
     return sum(kept.values())
 
 
@@ -45,6 +50,8 @@ def largest_batch(recipe: Recipe, classes: int, available: int) -> int:
     Weights, gradients and momentum take their part first, 12 bytes a weight; of the rest a share is
     left for workspaces. 0 where not one fits.
     """
+    require_type(recipe, Recipe, "recipe is an engines.Recipe")
+    available = whole_number("available", available)
     with torch.device("meta"):
         net = module(recipe.network, classes, recipe.size).train()
     fixed = 12 * sum(weight.numel() for weight in net.parameters())

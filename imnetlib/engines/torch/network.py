@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,11 +15,15 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from imnetlib import engines
-from imnetlib.arguments import require_type
+from imnetlib.arguments import require, require_type, whole_number
 from imnetlib.engines import Block, Checkpoint, Convolution, Network, Recipe, Stem, Trained
 from imnetlib.engines.params import Arrays
+from imnetlib.engines.published import require_trained
 from imnetlib.engines.torch.published import Graph
 
+# What a module raises for pictures that it cannot take.
+_REFUSALS = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+_USUAL_SIZES = (*range(32, 512, 32), 299, 331, 336, 380, 512, 518, 600)
 # Parts of a name in a state_dict and in MXNet's files.
 _NAMES = {
     ".conv.": "_",
@@ -124,37 +129,93 @@ def module(name: str, classes: int, size: int) -> nn.Module:
 
     ``name``: of the table of ``engines.inception``; "timm:resnet50", a model of timm without its
     published weights; or "package.module:factory", a function of yours that is called with
-    ``num_classes``. ValueError for an unknown name and for a size that the network can't take,
-    ImportError where timm or the module is not installed.
+    ``num_classes``. ValueError for an unknown name, for a size that the network can't take, and for
+    one that can't be trained here; ImportError where timm or the module is not installed.
     """
+    require_type(name, str, "name is that of a network")
+    classes = whole_number("classes", classes)
+    require(classes >= 2, "a classifier has two classes or more", classes)
+    size = whole_number("size", size)
+    require(size >= 1, "size is 1 or more", size)
     package, colon, factory = name.partition(":")
     if not colon:
         network = engines.network(name, classes)
         engines.require_size(network, size)
         return Inception(network)
+    source = imported(package)
     if package == "timm":
-        import timm
-
-        made = timm.create_model(factory, num_classes=classes)
+        made = _of_timm(source, factory, classes)
     else:
-        maker = getattr(importlib.import_module(package), factory, None)
-        if maker is None:
-            raise ValueError(f"{package} has no {factory}")
+        maker = getattr(source, factory, None)
+        if not callable(maker):
+            raise ValueError(f"{package} has no function {factory}")
         made = maker(num_classes=classes)
     require_type(made, nn.Module, f"{name} makes a torch.nn.Module")
+    _require_trainable(made, name)
     _require_logits(made, name, classes, size)
     return made
+
+
+def imported(package: str) -> ModuleType:
+    """The Python module that networks come from; ImportError with the way out."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        way_out = f"{package} is looked for where Python is, and in the folders of PYTHONPATH"
+        if package == "timm":
+            way_out = "pip install timm torchvision brings timm and what it needs"
+        raise ImportError(f"{error}; {way_out}", name=error.name) from error
+
+
+def _of_timm(timm: Any, model: str, classes: int) -> nn.Module:
+    try:
+        return timm.create_model(model, num_classes=classes)
+    except RuntimeError as error:
+        raise ValueError(f"timm makes no {model} ({error}): see timm.list_models()") from error
+
+
+def _require_trainable(made: nn.Module, name: str) -> None:
+    """ValueError unless it learns something, in float32."""
+    if not any(weight.requires_grad for weight in made.parameters()):
+        raise ValueError(f"{name} learns nothing: no parameter of it has requires_grad")
+    for weight in made.parameters():
+        kind = str(weight.dtype).removeprefix("torch.")
+        require(kind == "float32", f"the weights of {name} are float32", kind)
 
 
 def _require_logits(made: nn.Module, name: str, classes: int, size: int) -> None:
     made.eval()
     try:
-        with torch.no_grad():
-            shape = tuple(made(torch.zeros(1, 3, size, size)).shape)
-    except RuntimeError as error:
-        raise ValueError(f"{name} takes no pictures of {size} pixels ({error})") from error
+        given = _given(made, size)
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{name} takes no pictures of {size} pixels ({reason}){_sizes_taken(made, size)}"
+        ) from error
+    require_type(given, Tensor, f"{name} gives one tensor of logits")
+    shape = tuple(given.shape)
     if shape != (1, classes):
         raise ValueError(f"{name} gives {shape} for one picture, not {(1, classes)}")
+
+
+def _given(made: nn.Module, size: int) -> Any:
+    device = next(made.parameters()).device
+    with torch.no_grad():
+        return made(torch.zeros(1, 3, size, size, device=device))
+
+
+def _sizes_taken(made: nn.Module, wanted: int) -> str:
+    """The two nearest of the usual sizes that a module takes, to end a sentence about another."""
+    # There nothing is computed, and the module is of no more use.
+    made.to("meta")
+    taken = []
+    for size in sorted(_USUAL_SIZES, key=lambda size: abs(size - wanted)):
+        with suppress(*_REFUSALS):
+            _given(made, size)
+            taken.append(size)
+        if len(taken) == 2:
+            break
+    return f"; it takes {' or '.join(map(str, sorted(taken)))}, for instance" if taken else ""
 
 
 def _plain_name(net: nn.Module, key: str) -> str:
@@ -227,6 +288,7 @@ def module_of(trained: Trained) -> nn.Module:
 
     ValueError where the files of a published one do not fit.
     """
+    require_trained(trained)
     if not isinstance(trained, Checkpoint):
         return Graph(trained).eval()
     recipe = trained.recipe

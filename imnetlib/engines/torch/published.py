@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from imnetlib import engines
 from imnetlib.engines import Published
-from imnetlib.engines.published import SOFTMAX
+from imnetlib.engines.inception import ENGINE
 
 # Gives the array of a name in the graph, which has to be of this shape there.
 Arrays: TypeAlias = Callable[[str, tuple[int, ...]], Tensor]
@@ -30,6 +31,10 @@ class Node(NamedTuple):
     def numbers(self, key: str, unnamed: tuple[int, ...] = ()) -> tuple[int, ...]:
         """A setting such as "(3, 3)", in Python 2 "(3L, 3L)"."""
         return tuple(map(int, re.findall(r"-?\d+", self.settings.get(key, "")))) or unnamed
+
+    def real(self, key: str, unnamed: float) -> float:
+        """A setting such as "0.25"."""
+        return float(self.settings.get(key, unnamed))
 
     def is_set(self, key: str, unnamed: bool = False) -> bool:
         """A setting such as "True" or "1"."""
@@ -52,14 +57,40 @@ def _batch_norm(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
     gamma, beta, mean, variance = (arrays(name, width) for name in node.arrays)
     if node.is_set("fix_gamma", True):
         gamma = torch.ones_like(gamma)
-    epsilon = float(node.settings.get("eps", 1e-3))
-    return functional.batch_norm(x, mean, variance, gamma, beta, eps=epsilon)
+    return functional.batch_norm(x, mean, variance, gamma, beta, eps=node.real("eps", 1e-3))
 
 
 def _activation(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
-    kinds = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+    kinds = {
+        **{"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh},
+        **{"softrelu": functional.softplus, "softsign": functional.softsign},
+    }
     result: Tensor = kinds[node.settings["act_type"]](x)
     return result
+
+
+def _leaky(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
+    kind = node.settings.get("act_type", "leaky")
+    slope = node.real("slope", 0.25)
+    if kind == "prelu":
+        return functional.prelu(x, arrays(node.arrays[0], (x.shape[1],)))
+    if kind == "rrelu":
+        # At rest it takes the mean of the slopes that it draws in training.
+        slope = (node.real("lower_bound", 0.125) + node.real("upper_bound", 0.334)) / 2
+    leaky = partial(functional.leaky_relu, negative_slope=slope)
+    kinds = {
+        **{"leaky": leaky, "rrelu": leaky, "elu": partial(functional.elu, alpha=slope)},
+        **{"selu": functional.selu, "gelu": functional.gelu},
+    }
+    result: Tensor = kinds[kind](x)
+    return result
+
+
+def _response_norm(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
+    """Krizhevsky et al. 2012: each number by the squares of those beside it in other channels."""
+    (width,) = node.numbers("nsize")
+    alpha, beta = node.real("alpha", 1e-4), node.real("beta", 0.75)
+    return functional.local_response_norm(x, width, alpha, beta, node.real("knorm", 2))
 
 
 def _pooling(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
@@ -87,38 +118,52 @@ def _fully_connected(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
     return functional.linear(x, weight, bias)
 
 
-def _same(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
-    """Dropout at rest; and the softmax, which who predicts takes of what comes out."""
-    return x
+def _last(node: Node, x: Tensor) -> Tensor:
+    """The logits: who predicts takes the softmax of them."""
+    temperature = node.settings.get("temperature", "None")
+    return x if temperature == "None" else x / float(temperature)
 
 
 _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "Activation": _activation,
     "BatchNorm": _batch_norm,
+    "LRN": _response_norm,
+    "LeakyReLU": _leaky,
     "Concat": lambda node, _, *parts: torch.cat(parts, *node.numbers("dim", (1,))),
     "Convolution": _convolution,
-    "Dropout": _same,
+    # At rest.
+    "Dropout": lambda node, _, x: x,
     "Flatten": lambda node, _, x: x.flatten(1),
     "FullyConnected": _fully_connected,
     "Pooling": _pooling,
-    **dict.fromkeys(SOFTMAX, _same),
+    "clip": lambda node, _, x: x.clamp(
+        float(node.settings["a_min"]), float(node.settings["a_max"])
+    ),
+    **dict.fromkeys(("broadcast_mul", "elemwise_mul"), lambda node, _, x, y: x * y),
     **dict.fromkeys(
-        ("_Plus", "_plus", "elemwise_add", "ElementWiseSum", "add_n"),
+        ("_Plus", "_plus", "broadcast_add", "elemwise_add", "ElementWiseSum", "add_n"),
         lambda node, _, *parts: sum(parts),
     ),
 }
 
 
+class _OnlyMXNetError(ValueError):
+    """An operation, or a kind of one, that is not in ``_OPERATIONS``."""
+
+
 class Graph(nn.Module):  # type: ignore[misc]
     """A published network: pictures (n, 3, height, width) to logits (n, classes), to predict only.
 
-    ValueError for an operation that is not known here, and where the network's files do not fit.
+    ValueError for an operation that only MXNet knows, and where the network's files do not fit.
     """
 
     def __init__(self, network: Published) -> None:
         super().__init__()
         nodes = network.graph["nodes"]
-        self.nodes = [_node(nodes, number) for number in range(len(nodes))]
+        try:
+            self.nodes = [_node(nodes, number) for number in range(len(nodes))]
+        except (IndexError, KeyError, TypeError) as error:
+            raise ValueError(engines.no_network(network.path, repr(error))) from error
         self.head = network.graph["heads"][0][0]
         self._last_use = {n: reader for reader, node in enumerate(self.nodes) for n in node.inputs}
         shapes: dict[str, tuple[int, ...]] = {}
@@ -130,7 +175,10 @@ class Graph(nn.Module):  # type: ignore[misc]
         try:
             picture = torch.empty((1, *network.transform.shape), device="meta")
             outputs = self._run(picture, noted).shape
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except _OnlyMXNetError as error:
+            way_out = f"MXNet may run it: {ENGINE.format('mxnet')}"
+            raise ValueError(f"{network.path}, {error}: {way_out}") from error
+        except ValueError as error:
             raise ValueError(engines.no_network(network.path, str(error)[:200])) from error
         engines.verify_published(network, shapes, outputs)
         self._number = {name: number for number, name in enumerate(shapes)}
@@ -145,27 +193,31 @@ class Graph(nn.Module):  # type: ignore[misc]
 
     def _run(self, x: Tensor, arrays: Arrays) -> Tensor:
         values: dict[int, Tensor] = {}
-        for number, node in enumerate(self.nodes[: self.head + 1]):
+        for number, node in enumerate(self.nodes[: self.head]):
             if node.kind == "null":
                 if node.name == "data":
                     values[number] = x
                 continue
+            if not values.keys() >= set(node.inputs):
+                raise ValueError(f"{node.name} reads what no node before it makes")
             try:
                 inputs = [values[n] for n in node.inputs]
                 values[number] = _OPERATIONS[node.kind](node, arrays, *inputs)
-            except (KeyError, RuntimeError, TypeError, ValueError) as error:
-                raise ValueError(_reason(node, error)) from error
+            except KeyError as error:
+                raise _OnlyMXNetError(_unknown(node, error)) from error
+            except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise ValueError(f"{node.name} ({node.kind}): {error}") from error
             for n in node.inputs:
                 if self._last_use[n] == number:
                     values.pop(n, None)
-        return values[self.head]
+        (scores,) = (values[n] for n in self.nodes[self.head].inputs)
+        return _last(self.nodes[self.head], scores)
 
 
-def _reason(node: Node, error: Exception) -> str:
+def _unknown(node: Node, error: KeyError) -> str:
     if node.kind not in _OPERATIONS:
         return f"{node.name}: the operation {node.kind} is not known to PyTorch's engine"
-    unknown = f"it does not know {error}" if isinstance(error, KeyError) else error
-    return f"{node.name} ({node.kind}): {unknown}"
+    return f"{node.name}: of {node.kind} {error} is not known to PyTorch's engine"
 
 
 def _node(nodes: list[dict[str, Any]], number: int) -> Node:

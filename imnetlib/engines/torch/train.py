@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imnetlib.arguments import PathLike, require
+from imnetlib.arguments import PathLike, require, require_type
 from imnetlib.engines import Recipe, training, weights
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.params import Arrays
@@ -28,6 +27,7 @@ from imnetlib.engines.torch.feed import DeviceFeed
 from imnetlib.engines.torch.network import (
     arrays_of,
     as_array,
+    imported,
     module,
     module_of,
     named_statistics,
@@ -50,10 +50,11 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     One of the table has the same weights as with MXNet; another module its own first weights, drawn
     from the recipe's seed. ValueError for a size that the network cannot take.
     """
+    require_type(recipe, Recipe, "recipe is an engines.Recipe")
     if ":" not in recipe.network:
         return weights.untrained(recipe, wnids)
     # Before the seed: to import it may draw numbers.
-    importlib.import_module(recipe.network.partition(":")[0])
+    imported(recipe.network.partition(":")[0])
     torch.manual_seed(recipe.seed)
     net = module(recipe.network, len(wnids), recipe.size)
     return Checkpoint(recipe, tuple(wnids), 0, (), {}, arrays_of(net), {})
@@ -61,6 +62,7 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
 
 def fine_tuned(trained: Checkpoint, begun: Checkpoint) -> Checkpoint:
     """As ``engines.fine_tuned``, of any module; its last layer is what changes with the classes."""
+    require_type(trained, Checkpoint, "trained is an engines.Checkpoint")
     recipe = trained.recipe
     if ":" not in recipe.network:
         return weights.fine_tuned(trained, begun)
@@ -91,6 +93,7 @@ class Replicas:
     def __init__(
         self, start: Checkpoint, device: torch.device | None = None, *, compiled: bool = False
     ) -> None:
+        require_type(start, Checkpoint, "start is an engines.Checkpoint")
         recipe = start.recipe
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
@@ -231,6 +234,8 @@ class Replicas:
             self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"
         ):
             scores = self._learner(images)
+        # Some modules give more than that only in training.
+        require_type(scores, Tensor, f"{self.recipe.network} gives one tensor of logits")
         scores = scores.float()
         losses = functional.cross_entropy(
             scores, labels, reduction="none", label_smoothing=self.recipe.label_smoothing
