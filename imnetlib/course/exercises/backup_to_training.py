@@ -60,11 +60,15 @@ def _loaded_in_time() -> str:
     return min(way for way, taken in seconds.items() if taken <= 120)
 
 
-def actions(files: Mapping[str, int], stored: Mapping[str, int]) -> list[str]:
-    """What a backup does, in order: the manifest stands only while all is there (5.4)."""
-    missing = [name for name, checksum in files.items() if stored.get(name) != checksum]
-    sent = [f"send {name}" for name in missing]
-    return (["delete manifest"] if sent else []) + [*sent, "send manifest"]
+def actions(files: Mapping[str, int], named: Mapping[str, int]) -> list[str]:
+    """What a backup sends, in order: what the manifest names is never overwritten (5.4)."""
+    sent = []
+    for name, checksum in files.items():
+        if name not in named:
+            sent.append(name)
+        elif named[name] != checksum:
+            sent.append(f"{name}~{checksum}")
+    return [*sent, "manifest"]
 
 
 def _backups() -> Iterator[Case]:
@@ -194,7 +198,7 @@ EXERCISES: dict[str, Exercise] = {
         actions,
         _backups,
         "what does somebody find who comes after a kill? And is a file of that name the same file?",
-        why="Whoever finds a manifest finds all that it names.",
+        why="Whoever finds a manifest finds all that it names, with the bytes of that time.",
     ),
     "6.1": Number(
         "a backward pass takes twice as long as a forward pass, and one forward pass more is made",
