@@ -11,7 +11,7 @@ export ENGINE
 
 help:
 	@echo "make run        run every chapter on the sample, into build/; with ENGINE=torch on PyTorch"
-	@echo "make lab        open the course in JupyterLab"
+	@echo "make lab        open the course in JupyterLab, in copies of your own"
 	@echo "make site       build the reading site, static pages, into build/site"
 	@echo "make test       check style and types, run the tests"
 	@echo "make test-torch install PyTorch, run the tests that it takes part in"
@@ -34,8 +34,9 @@ run: env
 	@$(BIN)/imnet run $(if $(ENGINE),-p engine $(ENGINE))
 
 lab: env
+	@$(BIN)/imnet refresh --missing
 	@JUPYTER_CONFIG_PATH=tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH} \
-	  $(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+	  $(BIN)/jupyter lab --notebook-dir=. build/course/00_start_here.ipynb
 
 site:
 	@bash tools/make_env.sh $(ENV) requirements-site.lock

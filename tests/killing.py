@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imnetlib.cli import main
+from imnetlib.course import runner
 
 # Its processes are under way in 10 ms, with everything imported.
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(
     [
         *("imnetlib.cli", "imnetlib.cloud", "imnetlib.download", "imnetlib.organize"),
-        *("imnetlib.pack", "imnetlib.throughput", "imnetlib.course.root", "boto3", "cv2"),
+        *("imnetlib.pack", "imnetlib.throughput", "imnetlib.course.copies", "boto3", "cv2"),
     ]
 )
 
@@ -40,8 +41,12 @@ def _die_at(step: int, folder: Path) -> None:
     sys.addaudithook(count)
 
 
-def _run(arguments: Sequence[str], step: int, folder: Path, environment: dict[str, str]) -> None:
+def _run(
+    arguments: Sequence[str], step: int, folder: Path, course: Path, environment: dict[str, str]
+) -> None:
     os.environ.update(environment)
+    runner.NOTEBOOKS = course / "notebooks"
+    runner.BUILD = course / "build"
     with Path(os.devnull).open("w") as nowhere:
         sys.stdout = sys.stderr = nowhere
         _die_at(step, folder)
@@ -49,14 +54,18 @@ def _run(arguments: Sequence[str], step: int, folder: Path, environment: dict[st
 
 
 def run_killed(
-    arguments: Sequence[object], step: int, folder: Path, **environment: str
+    arguments: Sequence[object],
+    step: int,
+    folder: Path,
+    course: Path = runner.CHECKOUT,
+    **environment: str,
 ) -> int | None:
     """The exit status of a verb, or minus the signal if there was such a step below ``folder``.
 
-    Step 0 is none: the verb runs to its end.
+    Step 0 is none: the verb runs to its end. ``course`` holds the notebooks and the build.
     """
     words = [str(argument) for argument in arguments]
-    process = FORKING.Process(target=_run, args=(words, step, folder, environment))
+    process = FORKING.Process(target=_run, args=(words, step, folder, course, environment))
     process.start()
     process.join()
     return process.exitcode

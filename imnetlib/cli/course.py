@@ -1,4 +1,4 @@
-"""The verbs of the course: run its chapters, check the machine, paint a sample."""
+"""The verbs of the course: run its chapters, copy them, check the machine, paint a sample."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ def _ran(path: Path, given: Mapping[str, Any], folder: Path, *, store: bool) -> 
 
 def _from_here(name: str, value: str) -> str:
     return str(Path(value).expanduser().absolute()) if name in PATHS and value else value
+
+
+@click.command(short_help="Bring your copies of the chapters up to date.")
+@click.option("--missing", is_flag=True, help="Make copies that are missing, leave the others.")
+def refresh(missing: bool) -> None:
+    """Bring your copies of the chapters, in build/course, up to date.
+
+    Where a chapter has changed, a copy that you have only run is replaced. One in which you have
+    written stays beside it as NAME-yours-1.ipynb. With --missing new versions are only told.
+    """
+    from imnetlib.course import copies, runner
+
+    folder = runner.BUILD / "course"
+    for chapter, told in copies.refresh(folder, missing_only=missing):
+        click.echo(f"{chapter:24}  {told}")
+    click.echo(f"Your copies of the chapters: {folder}")
 
 
 @click.command(short_help="Check whether this machine is ready for the course.")

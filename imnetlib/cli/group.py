@@ -21,7 +21,7 @@ def main() -> None:
 
 
 for _verb in (
-    *(course.run, course.doctor, course.sample),
+    *(course.run, course.refresh, course.doctor, course.sample),
     *(archives.download, archives.verify_archives, archives.index, archives.organize),
     *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
     *(predictions.evaluate, explaining.explain),

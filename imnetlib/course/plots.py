@@ -53,8 +53,9 @@ mpl.rcParams.update(
 
 
 def figure_folder() -> Path:
-    """Where figures are saved: ``build/figures`` of the checkout, or where ``imnet run`` says."""
-    return Path(os.environ.get("IMNETLIB_FIGURES", Path(__file__).parents[2] / "build" / "figures"))
+    """Where figures are saved: beside a reader's copies, or where ``imnet run`` says."""
+    beside_copies = Path(__file__).parents[2] / "build" / "course" / "figures"
+    return Path(os.environ.get("IMNETLIB_FIGURES", beside_copies))
 
 
 def axes(

@@ -247,8 +247,12 @@ def _kernel_config() -> Iterator[Any]:
 
 
 def source_hash(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 of the cells' kinds and sources: it shows whether stored outputs are up to date."""
-    text = "\0".join(f"{cell['cell_type']}\n{cell['source']}" for cell in notebook["cells"])
+    """SHA-256 of the cells' kinds and sources: it shows whether stored outputs are up to date.
+
+    A source is a text, or its lines, as in the JSON of a notebook.
+    """
+    cells = notebook["cells"]
+    text = "\0".join(f"{cell['cell_type']}\n{''.join(cell['source'])}" for cell in cells)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

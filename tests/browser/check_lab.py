@@ -1,4 +1,4 @@
-"""JupyterLab as ``make lab`` starts it: a chapter opened, run from end to end, its outputs seen."""
+"""JupyterLab as ``make lab`` starts it: a copy opened, run from end to end, its outputs seen."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from imnetlib.course import copies
 from imnetlib.course.root import CHECKOUT
 
 CHAPTER = "03_io_throughput"
+NEXT = "04_recordio_packing"
 SETTINGS = CHECKOUT / "tools" / "jupyter"
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
@@ -41,8 +43,9 @@ def free_port() -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A chapter without its outputs; it probes a disk of its own, briefly."""
-    notebook = json.loads((CHECKOUT / "notebooks" / f"{CHAPTER}.ipynb").read_text("utf-8"))
+    """Copies of the chapters; one without its outputs, which probes a disk of its own, briefly."""
+    assert {told for _, told in copies.refresh(tmp_path)} == {"copied"}
+    notebook = json.loads((tmp_path / f"{CHAPTER}.ipynb").read_text("utf-8"))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"] = []
@@ -87,9 +90,10 @@ def wait_for(address: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def test_make_lab_takes_these_settings():
+def test_make_lab_takes_these_settings_and_opens_a_copy():
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     assert "JUPYTER_CONFIG_PATH=tools/jupyter" in makefile
+    assert makefile.index("imnet refresh --missing") < makefile.index(" build/course/00_start_here")
 
 
 def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path):
@@ -99,7 +103,9 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     page.on("request", lambda asked: None if lab in asked.url else outside.append(asked.url))
     page.goto(f"{lab}/lab/tree/{CHAPTER}.ipynb?reset")
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
+    as_copied = copies._notes(folder / f"{CHAPTER}.ipynb")
     page.evaluate(RUN_ALL)
+    assert copies._notes(folder / f"{CHAPTER}.ipynb") == as_copied
     done = json.loads((folder / f"{CHAPTER}.ipynb").read_text("utf-8"))
     cells = [cell for cell in done["cells"] if cell["cell_type"] == "code"]
     assert [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"] == []
@@ -108,5 +114,7 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     picture.scroll_into_view_if_needed()
     assert picture.evaluate("one => [one.alt.length > 20, one.naturalWidth > 500]") == [True, True]
     assert page.get_by_text("notified about official Jupyter news").count() == 0
+    page.get_by_role("link", name="04 RecordIO packing").first.click()
+    page.wait_for_function(f"jupyterapp.shell.currentWidget.context?.path == '{NEXT}.ipynb'")
     context.close()
     assert [url for url in outside if not url.startswith(("data:", "blob:"))] == []
