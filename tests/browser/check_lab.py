@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from imnetlib.course import copies
+from imnetlib.course import copies, runner
 from imnetlib.course.root import CHECKOUT
 
 CHAPTER = "03_io_throughput"
@@ -103,10 +103,12 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     page.on("request", lambda asked: None if lab in asked.url else outside.append(asked.url))
     page.goto(f"{lab}/lab/tree/{CHAPTER}.ipynb?reset")
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
-    as_copied = copies._notes(folder / f"{CHAPTER}.ipynb")
+    copied = json.loads((folder / f"{CHAPTER}.ipynb").read_text("utf-8"))
     page.evaluate(RUN_ALL)
-    assert copies._notes(folder / f"{CHAPTER}.ipynb") == as_copied
     done = json.loads((folder / f"{CHAPTER}.ipynb").read_text("utf-8"))
+    # A copy that was only run is still known as one.
+    assert done["metadata"]["imnetlib"] == copied["metadata"]["imnetlib"]
+    assert runner.source_hash(done) == runner.source_hash(copied)
     cells = [cell for cell in done["cells"] if cell["cell_type"] == "code"]
     assert [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"] == []
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
