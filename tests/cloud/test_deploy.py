@@ -567,9 +567,9 @@ def test_what_ec2_would_refuse_is_refused_before(changes: dict, message: str):
     [
         ({"volume_type": "gp2"}, "volume_type is gp3, st1, sc1, not 'gp2'"),
         ({"size": 1}, "size must be 2 GiB or more for these files, not 1"),
-        ({"size": 65_537}, "a gp3 volume has 1 to 65,536 GiB, not 65537"),
-        ({"size": 100, "volume_type": "st1"}, "a st1 volume has 125 to 16,384 GiB, not 100"),
-        ({"n_bytes": 10**14}, "a gp3 volume has 1 to 65,536 GiB, not"),
+        ({"size": 65_537}, "gp3 volumes have 1 to 65,536 GiB, not 65537"),
+        ({"size": 100, "volume_type": "st1"}, "st1 volumes have 125 to 16,384 GiB, not 100"),
+        ({"n_bytes": 10**14}, "gp3 volumes have 1 to 65,536 GiB, not"),
     ],
 )
 def test_volumes_that_ebs_does_not_have_are_refused(changes: dict, message: str):

@@ -283,13 +283,17 @@ class TestFillScript:
     def test_a_blank_disk_is_filled_and_marked_and_a_second_run_goes_on(
         self, machine: Path, disk: Path, label: str, backup: str
     ):
-        done = self.fill(machine, disk, label, backup, "s3://bucket/imnetlib.whl")
+        done = self.fill(
+            machine, disk, label, backup, "s3://bucket/imnetlib-0.1.0-py3-none-any.whl"
+        )
         assert done.returncode == 0, done.stderr
         total = sum(map(len, FILES.values()))
         assert self.mark(machine) == f"i-1 ok {total}"
         calls = (machine / "calls").read_text()
-        assert "aws s3 cp --no-progress s3://bucket/imnetlib.whl /tmp/\n" in calls
-        assert "pip install -q /tmp/imnetlib.whl boto3\n" in calls
+        assert (
+            "aws s3 cp --no-progress s3://bucket/imnetlib-0.1.0-py3-none-any.whl /tmp/\n" in calls
+        )
+        assert "pip install -q /tmp/imnetlib-0.1.0-py3-none-any.whl boto3\n" in calls
         assert mounts(disk) == []
         (machine / "calls").unlink()
         assert self.fill(machine, disk, label, backup).returncode == 0
