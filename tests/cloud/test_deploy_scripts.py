@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -146,6 +147,10 @@ class TestMountScript:
             cloud.mount_script(label, folder)
 
 
+def test_a_folder_may_be_a_path():
+    assert cloud.mount_script("imagenet", PurePosixPath("/data")) == SCRIPT
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A blank disk of 64 MiB in a file, as a device of the system."""
@@ -231,7 +236,27 @@ RAW = {
 }
 
 
+# pip would refuse each of them, on a machine that is paid for.
+NAMES = ["", "w.whl", "imnetlib.whl", "imnetlib-0.1.0.whl", "imnetlib-0.1.0-py3-none-any", "a/"]
+PATHS = ["/tmp/a-1-py3-none-any.whl", "./a-1-py3-none-any.whl", "../a", "~/a", ".", "-r", "--pre"]
+
+
 class TestFillScript:
+    @pytest.mark.parametrize(
+        "package",
+        [
+            "imnetlib",
+            "imnetlib==0.1.0",
+            "imnetlib @ git+https://host/repository@main",
+            "https://host/imnetlib-0.1.0-py3-none-any.whl",
+            "s3://b/imnetlib-0.1.0-py3-none-any.whl",
+            "s3://b/a/b/imnetlib-0.1.0-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        ],
+    )
+    def test_what_pip_takes_is_a_package(self, package: str):
+        script = cloud.fill_script("vol-1", "s3://b/v1", package, "us-east-1")
+        assert f"\npackage={shlex.quote(package)}\n" in script
+
     @pytest.fixture
     def backup(self, tmp_path: Path) -> Iterator[str]:
         """The address of an S3 with a backup."""
@@ -344,7 +369,10 @@ class TestFillScript:
         [
             ({"label": "a b"}, "'a b' is no label"),
             ({"url": "bucket/v1"}, "the backup is at s3://BUCKET/PREFIX, not 'bucket/v1'"),
+            ({"url": "s3://"}, "the backup is at s3://BUCKET/PREFIX, not 's3://'"),
             ({"package": " "}, "package is what pip shall install, not ' '"),
+            *[({"package": f"s3://b/{name}"}, "a package in S3 keeps the name") for name in NAMES],
+            *[({"package": path}, "the machine can fetch: put the .whl into S3") for path in PATHS],
         ],
     )
     def test_what_a_machine_would_fail_on_later_is_refused(
