@@ -62,9 +62,9 @@ def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: An
     The machine makes a file system if the volume is blank, installs --package, restores the backup
     (imnet restore), reads every file back from the disk, marks the volume and shuts down. Only then
     does this verb end, with what is on the volume; --hours says how long it waits, and the same
-    command waits on. A machine that hangs ends after a day. It needs a way to the internet, for
-    pip. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or give what
-    pip takes, such as git+https://HOST/REPOSITORY.
+    command waits on. A machine that hangs ends after three days. It needs a way to the internet,
+    for pip. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or give
+    what pip takes, such as git+https://HOST/REPOSITORY.
     """
     from imnetlib import cloud
 

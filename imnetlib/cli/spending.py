@@ -32,10 +32,10 @@ def show_steps(ec2: Any, steps: Sequence[cloud.Step], beside: Sequence[cloud.Cos
             click.echo(f"   {cost.what}: {_price(cost)}")
     for cost in beside:
         click.echo(f"beside: {cost.what}: {_price(cost)}")
-    if steps:
-        _show_sum(ec2, [*beside, *(cost for step in steps for cost in step.costs)])
-    else:
-        click.echo("nothing is left to be done")
+    if not steps:
+        click.echo("all of it is there or under way: nothing is left to be asked of EC2")
+        return
+    _show_sum(ec2, [*beside, *(cost for step in steps for cost in step.costs)])
     click.echo(NOTHING)
     if refusals:
         raise cloud.DeployError(refusals[0])

@@ -220,7 +220,7 @@ def attach_steps(
     for one in volumes:
         holders = [end["InstanceId"] for end in one.details.get("Attachments", [])]
         if instance in holders and tags_of(one.details).get(FOR) != instance:
-            raise ValueError(f"{instance} has {one.id} of {name} already, with the same label")
+            raise ValueError(f"{instance} has {one.id} of {name} already: take another machine")
     there = extra_volume(request, volumes)
     if there:
         attached = bool(there.details.get("Attachments"))

@@ -300,7 +300,7 @@ class TestFillScript:
     def mark(self, machine: Path) -> str:
         """The value of the tag; the machine has ended itself."""
         calls = (machine / "calls").read_text().splitlines()
-        assert (calls[0], calls[-1]) == ("shutdown -h +1440", "shutdown -h now")
+        assert (calls[0], calls[-1]) == ("shutdown -h +4320", "shutdown -h now")
         head = "aws ec2 create-tags --resources vol-0123 --tags Key=imnetlib-filled,Value="
         (mark,) = [call for call in calls if call.startswith(head)]
         return mark.removeprefix(head)
