@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import select
 import sys
@@ -26,6 +27,20 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 EXISTING_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 POSITIVE = click.IntRange(min=1)
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers within bounds; nan, which compares as neither too small nor too large, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A finite number, or the usage error of click."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+REAL_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 class _Rec(click.Path):

@@ -14,51 +14,9 @@ if TYPE_CHECKING:
     from imnetlib import cloud
 
 
-@click.group(short_help="Shards on a volume, its snapshot, machines with a copy.")
+@click.group(help=take.HELP, short_help="Shards on a volume, its snapshot, machines with a copy.")
 def deploy() -> None:
-    r"""Put shards on a volume in EC2, take its snapshot, start machines that have a copy each.
-
-    \b
-    The whole way, with the article's machine and disk:
-      imnet deploy plan NAME s3://BUCKET/PREFIX --zone us-east-1a --package s3://BUCKET/W.whl \
-          --filler t2.large --volume-type sc1 --size 1000 --image ami-… --type g5.xlarge
-      imnet deploy volume NAME s3://BUCKET/PREFIX --zone us-east-1a --package s3://BUCKET/W.whl \
-          --type t2.large --volume-type sc1 --size 1000 --instance-profile P --yes
-      imnet deploy snapshot NAME --yes
-      imnet deploy launch NAME --image ami-… --type g5.xlarge --count 2 --yes
-      imnet deploy attach NAME i-0123456789abcdef0 --yes
-      imnet deploy list
-      imnet deploy tidy NAME --yes
-
-    Nothing is made, changed or deleted without --yes. Without it a verb shows its requests as they
-    would be sent, asks AWS whether it would (DryRun), and says what they cost. All that is made
-    carries the tag imnetlib with NAME, which is taken literally; after a stop the same command goes
-    on, and makes nothing twice.
-
-    A volume is in one zone, and only machines of that zone attach it; a snapshot is good for the
-    whole region. A volume from a snapshot has at least the size of the first volume: the article's
-    1,000 GB are paid for at each machine, as gp3. So let the size be chosen, and use gp3: t3.large,
-    the filling machine without --type, costs less than a t2.large and has a line of its own to the
-    disk.
-
-    The blocks of a volume from a snapshot come when they are first read. --rate has them brought at
-    100 to 300 MiB/s; with Fast Snapshot Restore leave it out: the rate would win, and both be
-    charged. Fast Snapshot Restore starts with no volume to its credit; it gains 1,024 an hour in a
-    zone, divided by the snapshot's GiB, up to ten.
-
-    \b
-    Rights: of your keys
-      ec2: CreateVolume RunInstances CreateTags AttachVolume CreateSnapshot TerminateInstances
-           DeleteVolume DeleteSnapshot DescribeVolumes DescribeInstances DescribeSnapshots
-           GetConsoleOutput
-      iam: PassRole, for the profile    ssm: GetParameters, for resolve:ssm:
-      s3:  GetObject ListBucket, for the manifest
-    and of the filling machine, by --instance-profile
-      s3:  GetObject ListBucket         ec2: CreateTags, of volumes
-
-    Quotas count the vCPUs of running machines by family (new accounts have 0 for G and P) and the
-    TiB of volumes by type: see Service Quotas in the console.
-    """
+    """Put shards on a volume in EC2, take its snapshot, start machines that have a copy each."""
 
 
 @deploy.command(short_help="Show the whole way and its price.")
@@ -104,27 +62,29 @@ def volume(ec2: Any, name: str, url: str, hours: float, yes: bool, **options: An
     The machine makes a file system if the volume is blank, installs --package, restores the backup
     (imnet restore), reads every file back from the disk, marks the volume and shuts down. Only then
     does this verb end, with what is on the volume; --hours says how long it waits, and the same
-    command waits on. A machine that hangs ends after a day. It needs a way to the internet, for
-    pip. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or give what
-    pip takes, such as git+https://HOST/REPOSITORY.
+    command waits on. A machine that hangs ends after three days. It needs a way to the internet,
+    for pip. The package: `pip wheel --no-deps .` in a checkout makes a .whl; put it in S3, or give
+    what pip takes, such as git+https://HOST/REPOSITORY.
     """
     from imnetlib import cloud
 
     filling = _filling(url, options)
     steps = cloud.filling_steps(ec2, name, filling)
+    source = cloud.source_volume(ec2, name)
+    if source:
+        _require_its_bytes(source.id, cloud.filled_bytes(ec2, source.id), filling, options["gb"])
     if not yes:
         show_steps(ec2, steps)
         return
     cloud.require_allowed(ec2, steps)
     made = cloud.create_volume(ec2, name, filling.volume_request(name))
     request = filling.machine_request(name, made, ec2.meta.region_name)
-    click.echo(f"{made}: being filled; that takes a minute for each 2 to 5 GB")
-    filled = cloud.fill_volume(ec2, name, made, request, hours)
-    if options["gb"] is None and filled != filling.n_bytes:
-        raise ValueError(
-            f"{made} was filled with {filled:,} bytes of files, and the backup has "
-            f"{filling.n_bytes:,}: take another name for other data, or tidy up first"
+    if cloud.filled_bytes(ec2, made) is None:
+        click.echo(
+            f"{made}: being filled, also while nobody waits; that takes a minute for each 2 to 5 GB"
         )
+    filled = cloud.fill_volume(ec2, name, made, request, hours)
+    _require_its_bytes(made, filled, filling, options["gb"])
     click.echo(f"{made}: {filled:,} bytes of files, each proved")
 
 
@@ -149,16 +109,14 @@ def snapshot(
     source = chosen or (found.id if found else None)
     if source is None:
         raise ValueError(f"{name} has no volume: imnet deploy volume makes it")
-    if yes:
-        click.echo(f"{source}: the first snapshot of 150 GB takes an hour or more")
-        taken = cloud.snapshot_volume(ec2, name, source, n_bytes, hours)
-        click.echo(f"{taken}; {source} is not needed any more: imnet deploy tidy {name}")
+    steps = cloud.snapshot_steps(ec2, name, source, n_bytes)
+    if not yes:
+        show_steps(ec2, steps)
         return
-    filled = n_bytes or cloud.filled_bytes(ec2, source)
-    if filled is None:
-        raise ValueError(f"{source} has no mark that it was filled: imnet deploy volume fills it")
-    request = cloud.snapshot_request(name, source)
-    show_steps(ec2, [cloud.priced(ec2, "create_snapshot", request, 0, filled)])
+    if steps:
+        click.echo(f"{source}: the first snapshot of 150 GB takes an hour or more")
+    taken = cloud.snapshot_volume(ec2, name, source, n_bytes, hours)
+    click.echo(f"{taken}; {source} is not needed any more: imnet deploy tidy {name}")
 
 
 @deploy.command(short_help="Start machines that mount a copy each.")
@@ -182,13 +140,11 @@ def launch(ec2: Any, name: str, yes: bool, **options: Any) -> None:
     found = cloud.find_snapshot(ec2, name)
     script = cloud.mount_script(options["label"], options["folder"])
     request = cloud.launch_request(name, found.id, script, _machine(options), **_few(options))
-    if yes:
-        for machine in cloud.launch(ec2, name, request):
-            click.echo(machine)
+    if not yes:
+        show_steps(ec2, cloud.launch_steps(ec2, name, request, found))
         return
-    n_bytes = found.details.get("FullSnapshotSizeInBytes", 0)
-    gib = found.details["VolumeSize"]
-    show_steps(ec2, [cloud.priced(ec2, "run_instances", request, gib, n_bytes)])
+    for machine in cloud.launch(ec2, name, request):
+        click.echo(machine)
 
 
 @deploy.command(short_help="Give a running machine an extra volume.")
@@ -211,18 +167,22 @@ def attach(
 ) -> None:
     """Make an extra volume of NAME's snapshot for the running machine INSTANCE, and attach it.
 
-    It is made in the machine's zone. The commands that mount it are printed: run them there. The
-    volume stays when the machine goes: imnet deploy tidy takes it, once it is detached.
+    Those that imnet deploy launch started have one already. It is made in the machine's zone. The
+    commands that mount it are printed: run them there. The volume stays when the machine goes:
+    imnet deploy tidy takes it, once it is detached.
     """
     from imnetlib import cloud
 
     script = cloud.mount_script(label, folder)
     found = cloud.find_snapshot(ec2, name)
-    steps = cloud.attach_steps(ec2, name, instance, found, rate, throughput)
+    zone, _ = cloud.machine_place(ec2, instance)
+    speed = {"rate": rate, "throughput": throughput}
+    request = cloud.copy_request(name, found.id, zone, instance, **speed)
+    steps = cloud.attach_steps(ec2, name, request, instance, found)
     if not yes:
         show_steps(ec2, steps)
         return
-    made = cloud.attach_copy(ec2, name, steps[0].request, instance)
+    made = cloud.attach_copy(ec2, name, request, instance)
     click.echo(f"{made} is attached to {instance}. Mount it there:")
     click.echo(f"\nsudo bash -s <<'SCRIPT'\n{script}SCRIPT")
 
@@ -290,3 +250,14 @@ def _filling(url: str, options: dict[str, Any]) -> cloud.Filling:
     chosen = {key: options[key] for key in volume}
     n_bytes = take.backup_bytes(url, options["gb"])
     return cloud.Filling(url, n_bytes=n_bytes, machine=_machine(options), **chosen)
+
+
+def _require_its_bytes(
+    volume: str, filled: int | None, filling: cloud.Filling, gb: float | None
+) -> None:
+    """ValueError for a volume that was filled with other bytes than those of the manifest."""
+    if gb is None and filled not in (None, filling.n_bytes):
+        raise ValueError(
+            f"{volume} was filled with {filled:,} bytes of files, and the backup has "
+            f"{filling.n_bytes:,}: take another name for other data, or tidy up first"
+        )

@@ -17,17 +17,28 @@ NOTHING = "Nothing was made or changed: for that, add --yes."
 def show_steps(ec2: Any, steps: Sequence[cloud.Step], beside: Sequence[cloud.Cost] = ()) -> None:
     """Each request as it would be sent, AWS's answer to its rehearsal, its price; then the sum.
 
-    ``beside`` are costs that are there already.
+    ``beside`` are costs that are there already. DeployError at the end for the first refusal.
     """
+    from imnetlib import cloud
+
+    refusals = []
     for number, step in enumerate(steps, 1):
-        click.echo(f"{number}. {step.title}: {step.rehearsed(ec2)}")
+        said = step.rehearsed(ec2)
+        if cloud.is_refusal(said):
+            refusals.append(said)
+        click.echo(f"{number}. {step.title}: {said}")
         click.echo("\n".join(f"   {line}".rstrip() for line in step.shown().splitlines()))
         for cost in step.costs:
             click.echo(f"   {cost.what}: {_price(cost)}")
     for cost in beside:
         click.echo(f"beside: {cost.what}: {_price(cost)}")
+    if not steps:
+        click.echo("all of it is there or under way: nothing is left to be asked of EC2")
+        return
     _show_sum(ec2, [*beside, *(cost for step in steps for cost in step.costs)])
     click.echo(NOTHING)
+    if refusals:
+        raise cloud.DeployError(refusals[0])
 
 
 def show_resources(ec2: Any, resources: Sequence[cloud.Resource]) -> None:
@@ -78,13 +89,18 @@ def _show_sum(ec2: Any, costs: Sequence[cloud.Cost]) -> None:
     region = ec2.meta.region_name
     hourly, unknown = cloud.total_cost(costs, "hour")
     once, unknown_once = cloud.total_cost(costs, "once")
-    line = f"together: {_price(cloud.Cost('', hourly))}, while all of it is there"
+    known = any(cost.dollars is not None for cost in costs)
+    sum_of_all = cloud.Cost("", hourly if known or not costs else None)
+    line = f"together: {_price(sum_of_all)}, while all of it is there"
     if once:
         line += f"; ${once:,.2f} once"
     click.echo(line)
-    missing = [*unknown, *unknown_once]
+    missing = dict.fromkeys([*unknown, *unknown_once])
     if missing:
         click.echo(f"not in that sum, price unknown in {region}: {', '.join(missing)}")
     dates = sorted(price.date for price in cloud.prices(region).values())
     if dates:
-        click.echo(f"(list prices of {region}, noted between {dates[0]} and {dates[-1]}, no tax)")
+        click.echo(
+            f"(list prices of {region}, noted between {dates[0]} and {dates[-1]}; without taxes, "
+            "transfer, public addresses and the disks that machines start from)"
+        )

@@ -9,6 +9,7 @@ from imnetlib.cloud.deploy import (
     machine_place,
     rehearse,
     snapshot_volume,
+    source_volume,
     tidy_up,
     to_take_down,
 )
@@ -31,9 +32,10 @@ from imnetlib.cloud.planning import (
     Step,
     attach_steps,
     filling_steps,
-    priced,
+    is_refusal,
+    launch_steps,
     require_allowed,
-    source_volume,
+    snapshot_steps,
     whole_way,
 )
 from imnetlib.cloud.pricing import Cost, Price, backup_cost, prices, request_costs, total_cost
@@ -46,9 +48,10 @@ __all__ = [
     "MANIFEST", "RATES", "BackupError", "BackupReport", "Cost", "DeployError", "Filling", "Machine",
     "ManifestEntry", "Price", "PruneReport", "Resource", "Step", "VerifyReport", "attach_copy",
     "attach_steps", "back_up", "backup_cost", "copy_request", "create_volume", "fill_script",
-    "fill_volume", "filled_bytes", "filling_request", "filling_steps", "find_snapshot", "launch",
-    "launch_request", "list_resources", "machine_place", "mount_script", "one_sentence", "priced",
-    "prices", "prune_backup", "read_manifest", "rehearse", "request_costs", "require_allowed",
-    "restore", "snapshot_request", "snapshot_volume", "source_volume", "tidy_up", "to_take_down",
-    "total_cost", "verify_backup", "volume_request", "whole_way",
+    "fill_volume", "filled_bytes", "filling_request", "filling_steps", "find_snapshot",
+    "is_refusal", "launch", "launch_request", "launch_steps", "list_resources", "machine_place",
+    "mount_script", "one_sentence", "prices", "prune_backup", "read_manifest", "rehearse",
+    "request_costs", "require_allowed", "restore", "snapshot_request", "snapshot_steps",
+    "snapshot_volume", "source_volume", "tidy_up", "to_take_down", "total_cost", "verify_backup",
+    "volume_request", "whole_way",
 ]  # fmt: skip

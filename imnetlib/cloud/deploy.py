@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Any, SupportsIndex
 
 from imnetlib.arguments import in_order, require, whole_number
-from imnetlib.cloud.ec2_calls import attach, create, pause, ready_volume, run, wait
+from imnetlib.cloud.ec2_calls import attach, create, holders_of, pause, ready_volume, run, wait
 from imnetlib.cloud.ec2_requests import FOR, snapshot_request
 from imnetlib.cloud.filling import filled_bytes
 from imnetlib.cloud.inventory import Resource, list_resources, tags_of
@@ -50,12 +50,17 @@ def create_volume(ec2: Any, name: str, request: dict[str, Any]) -> str:
     ValueError when there is one that is smaller than it shall be, or else another.
     """
     volumes = _usable_volumes(ec2, name)
-    # A volume with a snapshot is a copy.
-    empty = [v.details for v in volumes if not v.details.get("SnapshotId")]
-    if not empty:
-        return ready_volume(ec2, create(ec2, request, volumes))
-    _require_like(empty[0], request, name)
-    return ready_volume(ec2, empty[0])
+    source = _source(volumes)
+    if source is None:
+        return ready_volume(ec2, create(ec2, name, request, volumes))
+    require_like(source.details, request, name)
+    return ready_volume(ec2, source.details)
+
+
+@one_sentence()
+def source_volume(ec2: Any, name: str) -> Resource | None:
+    """The volume of a deployment that is filled from the backup; None before there is one."""
+    return _source(_usable_volumes(ec2, name))
 
 
 @one_sentence()
@@ -69,18 +74,8 @@ def snapshot_volume(
     volume with the mark of its filling is taken. ValueError for one without, for one that is still
     attached, and when fewer bytes than these were ever written to the volume.
     """
-    snapshots = list_resources(ec2, name, "snapshot")
-    usable = [s for s in snapshots if s.details["VolumeId"] == volume and s.state != "error"]
-    filled = filled_bytes(ec2, volume) if n_bytes is None else whole_number("n_bytes", n_bytes)
-    if filled is None:
-        raise ValueError(
-            f"{volume} has no mark that it was filled: fill it first, or say how many bytes of "
-            "files you put on it by hand"
-        )
-    if usable:
-        snapshot = usable[-1].id
-    else:
-        _require_detached(ec2, volume)
+    snapshot, filled = snapshot_of(ec2, name, volume, n_bytes)
+    if not snapshot:
         snapshot = str(ec2.create_snapshot(**snapshot_request(name, volume))["SnapshotId"])
     wait(ec2, "snapshot_completed", hours, f"{snapshot} and {volume}", SnapshotIds=[snapshot])
     (state,) = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
@@ -91,6 +86,28 @@ def snapshot_volume(
             f"{volume}, delete {snapshot}, and run this again; both cost money"
         )
     return snapshot
+
+
+def snapshot_of(
+    ec2: Any, name: str, volume: str, n_bytes: SupportsIndex | None = None
+) -> tuple[str, int]:
+    """The id of the snapshot of ``volume``, empty if it is to be taken, and the bytes of its files.
+
+    ValueError as ``snapshot_volume``, where it can be told before.
+    """
+    snapshots = list_resources(ec2, name, "snapshot")
+    usable = [s.id for s in snapshots if s.details["VolumeId"] == volume and s.state != "error"]
+    filled = filled_bytes(ec2, volume) if n_bytes is None else whole_number("n_bytes", n_bytes)
+    if filled is None:
+        raise ValueError(
+            f"{volume} has no mark that it was filled: imnet deploy volume fills it; of one that "
+            "you filled by hand say how many bytes of files are on it"
+        )
+    if usable:
+        return usable[-1], filled
+    holders = ", ".join(holders_of(ec2, volume))
+    require(not holders, f"{volume} must be unmounted and detached before its snapshot", holders)
+    return "", filled
 
 
 @one_sentence()
@@ -113,6 +130,16 @@ def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
     volume is mounted only the machine knows.
     """
     machines = list_resources(ec2, name, "instance")
+    ids = running(name, request, machines)
+    absent = request["MaxCount"] - len(ids)
+    if absent > 0:
+        ids += run(ec2, name, request, machines, absent)
+    wait(ec2, "instance_running", 1, ", ".join(ids), InstanceIds=ids)
+    return ids
+
+
+def running(name: str, request: dict[str, Any], machines: list[Resource]) -> list[str]:
+    """The ids of a deployment's machines that run; ValueError if they are not as in ``request``."""
     ids = []
     for one in machines:
         if one.role == "instance" and one.is_charged:
@@ -120,10 +147,6 @@ def launch(ec2: Any, name: str, request: dict[str, Any]) -> list[str]:
             rule = f"{one.id} of {name} runs already, so the machines must be {kind}"
             require(kind == request["InstanceType"], rule, request["InstanceType"])
             ids.append(one.id)
-    absent = request["MaxCount"] - len(ids)
-    if absent > 0:
-        ids += run(ec2, request, machines, absent)
-    wait(ec2, "instance_running", 1, ", ".join(ids), InstanceIds=ids)
     return ids
 
 
@@ -152,16 +175,25 @@ def attach_copy(ec2: Any, name: str, request: dict[str, Any], instance: str) -> 
     there as root.
     """
     volumes = _usable_volumes(ec2, name)
-    ours = []
-    for one in volumes:
-        snapshot = one.details.get("SnapshotId")
-        if snapshot == request["SnapshotId"] and tags_of(one.details).get(FOR) == instance:
-            ours.append(one.details)
-    volume = ready_volume(ec2, ours[0] if ours else create(ec2, request, volumes))
+    (tags,) = request["TagSpecifications"]
+    target = tags_of(tags).get(FOR)
+    require(target == instance, f"the request must be of a volume for {instance}", target)
+    there = extra_volume(request, volumes)
+    volume = ready_volume(ec2, there.details if there else create(ec2, name, request, volumes))
     _, free = machine_place(ec2, instance)
     attach(ec2, volume, instance, free[0])
     wait(ec2, "volume_in_use", 1, volume, VolumeIds=[volume])
     return volume
+
+
+def extra_volume(request: dict[str, Any], volumes: list[Resource]) -> Resource | None:
+    """That of a deployment's volumes which ``request``, of ``copy_request``, has made before."""
+    (tags,) = request["TagSpecifications"]
+    for one in volumes:
+        same = one.details.get("SnapshotId") == request["SnapshotId"]
+        if same and tags_of(one.details).get(FOR) == tags_of(tags)[FOR]:
+            return one
+    return None
 
 
 def to_take_down(
@@ -230,7 +262,7 @@ def _let_go(ec2: Any, name: str, machines: list[str], going: set[str]) -> list[R
     return volumes
 
 
-def _require_like(volume: dict[str, Any], request: dict[str, Any], name: str) -> None:
+def require_like(volume: dict[str, Any], request: dict[str, Any], name: str) -> None:
     """ValueError unless a volume is what ``request`` would make, or larger."""
     what = f"{volume['VolumeId']}, which {name} has already,"
     for key in ("AvailabilityZone", "VolumeType"):
@@ -240,17 +272,15 @@ def _require_like(volume: dict[str, Any], request: dict[str, Any], name: str) ->
     size = volume.get("Size", 0)
     enough = request.get("Size", size) <= size
     require(enough, f"{what} has {size} GiB: for more tidy up first", request.get("Size"))
-    encrypted = volume.get("Encrypted", False) or not request.get("Encrypted", False)
-    require(encrypted, f"{what} is not encrypted: tidy up first", True)
+    if request.get("Encrypted") and not volume.get("Encrypted"):
+        raise ValueError(f"{what} is not encrypted: for one that is tidy up first")
+
+
+def _source(volumes: list[Resource]) -> Resource | None:
+    # A volume with a snapshot is a copy.
+    return next((one for one in volumes if one.role == "volume"), None)
 
 
 def _usable_volumes(ec2: Any, name: str) -> list[Resource]:
     usable = ("creating", "available", "in-use")
     return [v for v in list_resources(ec2, name, "volume") if v.state in usable]
-
-
-def _require_detached(ec2: Any, volume: str) -> None:
-    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
-    holders = ", ".join(end["InstanceId"] for end in found.get("Attachments", []))
-    rule = f"{volume} must be unmounted and detached before its snapshot"
-    require(not holders, rule, holders)

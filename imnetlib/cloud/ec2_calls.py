@@ -7,7 +7,9 @@ import json
 import time
 from typing import Any
 
-from imnetlib.cloud.inventory import Resource
+from imnetlib.arguments import require
+from imnetlib.cloud.ec2_requests import TAG
+from imnetlib.cloud.inventory import Resource, tags_of
 from imnetlib.cloud.refusals import DeployError
 
 _POLL_SECONDS = 15
@@ -15,14 +17,18 @@ _POLL_SECONDS = 15
 _TOKEN_SECONDS = 600
 
 
-def create(ec2: Any, request: dict[str, Any], known: list[Resource]) -> dict[str, Any]:
+def create(ec2: Any, name: str, request: dict[str, Any], known: list[Resource]) -> dict[str, Any]:
     """A new volume; ``known`` are those of the deployment, that the token tells it from."""
+    _require_tagged(name, request)
     token = _token("CreateVolume", request, known)
     return dict(ec2.create_volume(**request, ClientToken=token))
 
 
-def run(ec2: Any, request: dict[str, Any], known: list[Resource], count: int) -> list[str]:
+def run(
+    ec2: Any, name: str, request: dict[str, Any], known: list[Resource], count: int
+) -> list[str]:
     """The ids of ``count`` new machines; ``known`` are those of the deployment."""
+    _require_tagged(name, request)
     counted = request | {"MinCount": count, "MaxCount": count}
     token = _token("RunInstances", counted, known)
     started = ec2.run_instances(**counted, ClientToken=token)
@@ -39,12 +45,23 @@ def ready_volume(ec2: Any, volume: dict[str, Any]) -> str:
 
 def attach(ec2: Any, volume: str, machine: str, device: str) -> None:
     """Attach a volume unless it is attached there; DeployError if it is attached elsewhere."""
-    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
-    holders = [end["InstanceId"] for end in found.get("Attachments", [])]
+    holders = holders_of(ec2, volume)
+    require_free(volume, holders, machine)
     if not holders:
         ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device=device)
-    elif holders != [machine]:
-        raise DeployError(f"{volume} is attached to {', '.join(holders)}: detach it there first")
+
+
+def holders_of(ec2: Any, volume: str) -> set[str]:
+    """The machines that a volume is attached to."""
+    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+    return {end["InstanceId"] for end in found.get("Attachments", [])}
+
+
+def require_free(volume: str, holders: set[str], *allowed: str) -> None:
+    """DeployError if a volume is attached to another machine than those that are allowed."""
+    others = ", ".join(sorted(holders.difference(allowed)))
+    if others:
+        raise DeployError(f"{volume} is attached to {others}: detach it there first")
 
 
 def pause() -> None:
@@ -66,6 +83,13 @@ def wait(ec2: Any, waiter: str, hours: float, left: str, **ids: list[str]) -> No
             f"EC2 does not come to {wanted!r} within {hours:g} hours ({error}): {left} exists and "
             "costs money; the same command waits on, and imnet deploy tidy takes it down"
         ) from error
+
+
+def _require_tagged(name: str, request: dict[str, Any]) -> None:
+    """ValueError unless all that a request makes carries the tag of the deployment."""
+    for made in request.get("TagSpecifications", [{}]):
+        of = tags_of(made).get(TAG)
+        require(of == name, f"the request must be one of the deployment {name!r}", of)
 
 
 def _token(operation: str, request: dict[str, Any], known: list[Resource]) -> str:

@@ -33,7 +33,7 @@ class Machine:
     """A machine to start: image, kind, and if you like key pair, subnet and rights (chapter 5).
 
     ``image`` is an id, or resolve:ssm: and the name of a public parameter. The subnet decides the
-    zone. ``instance_profile`` is the name of the role by which what runs there uses AWS.
+    zone. ``instance_profile``, a name or an ARN, has the rights of what runs there.
     """
 
     image: str
@@ -44,6 +44,8 @@ class Machine:
     instance_profile: str = ""
 
     def __post_init__(self) -> None:
+        _require_given("image", self.image)
+        _require_given("instance_type", self.instance_type)
         rule = "security_groups are ids of security groups, in a list or a tuple"
         require_type(self.security_groups, (list, tuple), rule)
 
@@ -61,7 +63,8 @@ class Machine:
         if self.security_groups:
             chosen["SecurityGroupIds"] = list(self.security_groups)
         if self.instance_profile:
-            chosen["IamInstanceProfile"] = {"Name": self.instance_profile}
+            key = "Arn" if self.instance_profile.startswith("arn:") else "Name"
+            chosen["IamInstanceProfile"] = {key: self.instance_profile}
         return chosen
 
 
@@ -92,10 +95,13 @@ def volume_request(
     known = f"volume_type is {', '.join(_SIZES)}"
     require(volume_type in _SIZES, known, volume_type)
     least, most = _SIZES[volume_type]
-    needed = math.ceil(1.1 * whole_number("n_bytes", n_bytes) / GIB) + 1
+    files = whole_number("n_bytes", n_bytes)
+    require(files >= 0, "n_bytes must be 0 or more", files)
+    needed = math.ceil(1.1 * files / GIB) + 1
     gib = max(needed, least) if size is None else whole_number("size", size)
     require(needed <= gib, f"size must be {needed:,} GiB or more for these files", gib)
-    require(least <= gib <= most, f"a {volume_type} volume has {least:,} to {most:,} GiB", gib)
+    require(least <= gib <= most, f"{volume_type} volumes have {least:,} to {most:,} GiB", gib)
+    _require_given("zone", zone)
     return {
         "AvailabilityZone": zone,
         "Size": gib,
@@ -157,6 +163,7 @@ def launch_request(
     """
     machines = whole_number("count", count)
     require(machines >= 1, "count must be 1 or more", machines)
+    _require_given("snapshot", snapshot)
     disk = {"SnapshotId": snapshot, "DeleteOnTermination": True, **_speed(rate, throughput)}
     return {
         **machine.arguments(),
@@ -187,6 +194,7 @@ def copy_request(
         rate: as in ``launch_request``.
         throughput: as in ``launch_request``.
     """
+    _require_given("snapshot", snapshot)
     tags = _tags(name, "volume")
     tags[0]["Tags"].append({"Key": FOR, "Value": instance})
     return {
@@ -212,7 +220,13 @@ def _tags(name: str, *kinds: str) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": [{"Key": TAG, "Value": name}]} for kind in kinds]
 
 
+def _require_given(what: str, text: str) -> None:
+    require_type(text, str, f"{what} is a text")
+    require(bool(text.strip()), f"{what} must be given", text)
+
+
 def _user_data(script: str) -> str:
+    require_type(script, str, "the script is a text")
     if len(script.encode()) > _USER_DATA_LIMIT:
         limit = f"{_USER_DATA_LIMIT:,} bytes"
         raise ValueError(f"the script has more than the {limit} that EC2 takes as user data")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from imnetlib.cloud.ec2_calls import attach, run, wait
+from imnetlib.cloud.ec2_calls import attach, holders_of, require_free, run, wait
 from imnetlib.cloud.ec2_requests import FILLS
-from imnetlib.cloud.inventory import list_resources, tags_of
+from imnetlib.cloud.inventory import Resource, list_resources, tags_of
 from imnetlib.cloud.refusals import DeployError, one_sentence
 from imnetlib.cloud.scripts import DEVICE, MARK
 
@@ -22,16 +23,19 @@ def fill_volume(
 
     ``request`` is of ``filling_request``. A volume that has the mark of its filling is left alone.
     A machine that fills it already is waited for; one that failed is followed by another. Waits up
-    to ``hours``. DeployError when the machine ends without the mark, with what it printed last.
+    to ``hours``. DeployError when the machine ends without the mark, with what it printed last, and
+    for a volume that is attached elsewhere.
     """
     done = filled_bytes(ec2, volume)
     if done is not None:
         return done
     machines = list_resources(ec2, name, "instance")
-    filling = [m.id for m in machines if m.is_alive and tags_of(m.details).get(FILLS) == volume]
-    if not filling:
-        filling = run(ec2, request, machines, 1)
-    machine = filling[0]
+    machine = filling_machine(ec2, volume, machines)
+    if not machine:
+        if holders_of(ec2, volume):
+            # Of a machine that has ended, which lets go of it in a moment.
+            wait(ec2, "volume_available", 1, volume, VolumeIds=[volume])
+        (machine,) = run(ec2, name, request, machines, 1)
     left = f"{machine} and {volume}"
     wait(ec2, "instance_running", 1, left, InstanceIds=[machine])
     attach(ec2, volume, machine, DEVICE)
@@ -43,14 +47,31 @@ def fill_volume(
     return done
 
 
+def filling_machine(ec2: Any, volume: str, machines: list[Resource]) -> str:
+    """The id of that of a deployment's ``machines`` which fills ``volume``; empty without one.
+
+    DeployError for one that was stopped, since a script runs at the first start only, and for a
+    volume that is attached to another machine that is there.
+    """
+    ended = [one.id for one in machines if not one.is_alive]
+    ours = [m for m in machines if m.is_alive and tags_of(m.details).get(FILLS) == volume]
+    for one in ours:
+        if one.state in ("stopping", "stopped"):
+            raise DeployError(
+                f"{one.id}, which fills {volume}, was stopped and will not go on: terminate it, "
+                "and the same command starts another"
+            )
+    require_free(volume, holders_of(ec2, volume), *ended, *(one.id for one in ours))
+    return ours[0].id if ours else ""
+
+
 @one_sentence()
 def filled_bytes(ec2: Any, volume: str, machine: str = "") -> int | None:
     """The bytes of files by the mark of a filling, of ``machine`` if given; None without one."""
     (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
     filler, _, said = tags_of(found).get(MARK, "").partition(" ")
-    if not said.startswith("ok ") or machine not in ("", filler):
-        return None
-    return int(said.removeprefix("ok "))
+    proved = re.fullmatch("ok ([0-9]+)", said)
+    return int(proved[1]) if proved and machine in ("", filler) else None
 
 
 def _how_it_ended(ec2: Any, volume: str, machine: str) -> str:

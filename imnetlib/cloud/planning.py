@@ -7,16 +7,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
-from imnetlib.cloud.deploy import machine_place, rehearse
+from imnetlib.cloud.deploy import (
+    extra_volume,
+    machine_place,
+    rehearse,
+    require_like,
+    running,
+    snapshot_of,
+    source_volume,
+)
+from imnetlib.cloud.ec2_calls import holders_of
 from imnetlib.cloud.ec2_requests import (
+    FOR,
     Machine,
-    copy_request,
     filling_request,
     launch_request,
     snapshot_request,
     volume_request,
 )
-from imnetlib.cloud.inventory import Resource, list_resources
+from imnetlib.cloud.filling import filled_bytes, filling_machine
+from imnetlib.cloud.inventory import Resource, list_resources, tags_of
 from imnetlib.cloud.pricing import Cost, request_costs
 from imnetlib.cloud.refusals import DeployError
 from imnetlib.cloud.scripts import DEVICE, fill_script
@@ -63,8 +73,13 @@ def require_allowed(ec2: Any, steps: Iterable[Step]) -> None:
     """DeployError for the first step that AWS refuses, before any of them costs (chapter 5)."""
     for step in steps:
         said = step.rehearsed(ec2)
-        if said != "allowed" and not said.startswith(_LATER):
+        if is_refusal(said):
             raise DeployError(said)
+
+
+def is_refusal(said: str) -> bool:
+    """Whether what a step's rehearsal has said is a refusal (chapter 5)."""
+    return said != "allowed" and not said.startswith(_LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +120,45 @@ class Filling:
 
 
 def filling_steps(ec2: Any, name: str, filling: Filling) -> list[Step]:
-    """The way to a filled volume, from the volume of ``name`` on if it is there (chapter 5)."""
+    """What is still to be done until the volume of ``name`` is filled (chapter 5).
+
+    ValueError and DeployError as ``create_volume`` and ``fill_volume`` would raise them.
+    """
     create = filling.volume_request(name)
     source = source_volume(ec2, name)
     volume = source.id if source else _VOLUME
-    run = filling.machine_request(name, volume, ec2.meta.region_name)
-    ends = {"VolumeId": volume, "InstanceId": _MACHINE, "Device": DEVICE}
-    steps = [priced(ec2, "run_instances", run), Step("attach_volume", ends)]
-    return steps if source else [priced(ec2, "create_volume", create), *steps]
+    run = _priced(ec2, "run_instances", filling.machine_request(name, volume, ec2.meta.region_name))
+    if source is None:
+        return [_priced(ec2, "create_volume", create), run, _attaching(volume, _MACHINE, DEVICE)]
+    require_like(source.details, create, name)
+    if filled_bytes(ec2, volume) is not None:
+        return []
+    machine = filling_machine(ec2, volume, list_resources(ec2, name, "instance"))
+    if not machine:
+        return [run, _attaching(volume, _MACHINE, DEVICE)]
+    attached = holders_of(ec2, volume) == {machine}
+    return [] if attached else [_attaching(volume, machine, DEVICE)]
+
+
+def snapshot_steps(
+    ec2: Any, name: str, volume: str, n_bytes: SupportsIndex | None = None
+) -> list[Step]:
+    """The way to a snapshot of ``volume``: none if it is there, or under way (chapter 5).
+
+    ValueError as ``snapshot_volume``.
+    """
+    snapshot, filled = snapshot_of(ec2, name, volume, n_bytes)
+    request = snapshot_request(name, volume)
+    return [] if snapshot else [_priced(ec2, "create_snapshot", request, 0, filled)]
+
+
+def launch_steps(ec2: Any, name: str, request: dict[str, Any], snapshot: Resource) -> list[Step]:
+    """The start of the machines of ``name`` that do not run yet, of ``request`` (chapter 5).
+
+    ``snapshot`` is of ``find_snapshot``. ValueError as ``launch``.
+    """
+    written = snapshot.details.get("FullSnapshotSizeInBytes", 0)
+    return _launching(ec2, name, request, snapshot.details["VolumeSize"], written)
 
 
 def whole_way(
@@ -138,56 +184,77 @@ def whole_way(
         rate: as in ``launch_request``.
         throughput: as in ``launch_request``.
     """
-    steps = filling_steps(ec2, name, filling)
     source = source_volume(ec2, name)
-    gib = source.details["Size"] if source else steps[0].request["Size"]
+    gib = source.details["Size"] if source else filling.volume_request(name)["Size"]
     n_bytes = int(filling.n_bytes)
-    snapshot = snapshot_request(name, source.id if source else _VOLUME)
+    snapshot = _snapshot_there(ec2, name, source)
     speed = {"rate": rate, "throughput": throughput}
-    run = launch_request(name, _SNAPSHOT, script, machine, count=count, **speed)
+    origin = snapshot.id if snapshot else _SNAPSHOT
+    run = launch_request(name, origin, script, machine, count=count, **speed)
+    if snapshot:
+        gib = snapshot.details["VolumeSize"]
+        return _launching(ec2, name, run, gib, n_bytes)
+    take = snapshot_request(name, source.id if source else _VOLUME)
     return [
-        *steps,
-        priced(ec2, "create_snapshot", snapshot, gib, n_bytes),
-        priced(ec2, "run_instances", run, gib, n_bytes),
+        *filling_steps(ec2, name, filling),
+        _priced(ec2, "create_snapshot", take, gib, n_bytes),
+        *_launching(ec2, name, run, gib, n_bytes),
     ]
 
 
 def attach_steps(
-    ec2: Any,
-    name: str,
-    instance: str,
-    snapshot: Resource,
-    rate: SupportsIndex | None = None,
-    throughput: SupportsIndex | None = None,
+    ec2: Any, name: str, request: dict[str, Any], instance: str, snapshot: Resource
 ) -> list[Step]:
-    """The way to an extra volume for a running machine, in its zone (chapter 5).
+    """What is still to be done until a running machine has an extra volume (chapter 5).
 
     Args:
         ec2: a client of boto3.
         name: of the deployment.
-        instance: the machine's id.
+        request: of ``copy_request``, in the machine's zone.
+        instance: the machine's id. ValueError if it has another copy already: the label would not
+            tell them apart.
         snapshot: of ``find_snapshot``.
-        rate: as in ``launch_request``.
-        throughput: as in ``launch_request``.
     """
-    zone, devices = machine_place(ec2, instance)
-    speed = {"rate": rate, "throughput": throughput}
-    request = copy_request(name, snapshot.id, zone, instance, **speed)
-    ends = {"VolumeId": _VOLUME, "InstanceId": instance, "Device": devices[0]}
+    _, devices = machine_place(ec2, instance)
+    volumes = list_resources(ec2, name, "volume")
+    for one in volumes:
+        holders = [end["InstanceId"] for end in one.details.get("Attachments", [])]
+        if instance in holders and tags_of(one.details).get(FOR) != instance:
+            raise ValueError(f"{instance} has {one.id} of {name} already: take another machine")
+    there = extra_volume(request, volumes)
+    if there:
+        attached = bool(there.details.get("Attachments"))
+        return [] if attached else [_attaching(there.id, instance, devices[0])]
     gib = snapshot.details["VolumeSize"]
     n_bytes = snapshot.details.get("FullSnapshotSizeInBytes", 0)
-    made = priced(ec2, "create_volume", request, gib, n_bytes)
-    return [made, Step("attach_volume", ends)]
+    made = _priced(ec2, "create_volume", request, gib, n_bytes)
+    return [made, _attaching(_VOLUME, instance, devices[0])]
 
 
-def source_volume(ec2: Any, name: str) -> Resource | None:
-    """The volume of a deployment that is filled from the backup; None before there is one."""
-    found = [one for one in list_resources(ec2, name, "volume") if one.role == "volume"]
-    usable = [one for one in found if one.state in ("creating", "available", "in-use")]
-    return usable[0] if usable else None
+def _attaching(volume: str, machine: str, device: str) -> Step:
+    ends = {"VolumeId": volume, "InstanceId": machine, "Device": device}
+    return Step("attach_volume", ends)
 
 
-def priced(
+def _launching(ec2: Any, name: str, request: dict[str, Any], gib: int, n_bytes: int) -> list[Step]:
+    there = running(name, request, list_resources(ec2, name, "instance"))
+    absent = request["MaxCount"] - len(there)
+    if absent <= 0:
+        return []
+    fewer = request | {"MinCount": absent, "MaxCount": absent}
+    return [_priced(ec2, "run_instances", fewer, gib, n_bytes)]
+
+
+def _snapshot_there(ec2: Any, name: str, source: Resource | None) -> Resource | None:
+    """The complete snapshot of a deployment: of its volume, if that is still there."""
+    for one in reversed(list_resources(ec2, name, "snapshot")):
+        same = source is None or one.details["VolumeId"] == source.id
+        if same and one.state == "completed":
+            return one
+    return None
+
+
+def _priced(
     ec2: Any, operation: str, request: dict[str, Any], gib: int = 0, n_bytes: int = 0
 ) -> Step:
     """A step with its price in the client's region; ``gib`` and ``n_bytes`` are a snapshot's."""

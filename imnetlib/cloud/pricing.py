@@ -73,13 +73,15 @@ def request_costs(
             other makes nothing that costs.
         request: its arguments.
         region: where; another price in each.
-        snapshot_gib: size of the volume that a snapshot was taken of; that of its copies.
-        snapshot_bytes: what was written to it, which a snapshot is charged for.
+        snapshot_gib: size of the volume that a snapshot was taken of; that of its copies. 0 where
+            it is not known, and the price neither.
+        snapshot_bytes: what was written to it, which a snapshot is charged for; 0 likewise.
     """
     if operation == "create_volume":
         return _volume_costs(request, region, 1, snapshot_gib, snapshot_bytes)
     if operation == "create_snapshot":
-        return [snapshot_cost(region, snapshot_bytes)]
+        known = snapshot_cost(region, snapshot_bytes)
+        return [known if snapshot_bytes else Cost("a snapshot", None)]
     if operation != "run_instances":
         return []
     count = request["MaxCount"]
@@ -140,10 +142,12 @@ def _volume_costs(
     request: Mapping[str, Any], region: str, count: int, snapshot_gib: int, snapshot_bytes: int
 ) -> list[Cost]:
     gib = request.get("Size", snapshot_gib)
-    costs = [volume_cost(region, request["VolumeType"], gib, request.get("Throughput"), count)]
+    volume_type = request["VolumeType"]
+    known = volume_cost(region, volume_type, gib, request.get("Throughput"), count)
+    costs = [known if gib else Cost(f"{count} x {volume_type}", None)]
     rate = request.get("VolumeInitializationRate")
     if rate:
         item = f"initialization at {rate} MiB/s"
         dollars = _dollars(region, item, count * snapshot_bytes / GIB)
-        costs.append(Cost(f"{count} x {item}", dollars, "once"))
+        costs.append(Cost(f"{count} x {item}", dollars if snapshot_bytes else None, "once"))
     return costs

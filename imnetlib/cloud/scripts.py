@@ -5,14 +5,17 @@ Both are for bash; what they print is in /var/log/cloud-init-output.log and on t
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import PathLike, require, require_type, whole_number
 
 # The tag by which a filling machine says how it ended; its value is "INSTANCE ok BYTES" or
 # "INSTANCE failed: STEP".
 MARK = "imnetlib-filled"
+# pip takes a file by the parts of its name: NAME-VERSION-PYTHON-ABI-PLATFORM.whl.
+_WHEEL = r"s3://[^/]+/(?:.*/)?[^/-]+(?:-[^/-]+){4,5}\.whl"
 # The name to ask for. With Nitro the machine shows the disk as /dev/nvme1n1, or 2, or 3.
 DEVICE = "/dev/sdf"
 
@@ -92,8 +95,9 @@ finish() {{
 }}
 step="start"
 trap finish EXIT
-# Whatever hangs, the machine ends after a day.
-shutdown -h +1440
+# Whatever hangs, the machine ends after three days; 1.3 TB on sc1, once its credits are used up,
+# take more than one.
+shutdown -h +4320
 
 step="find the volume"
 # By its id with Nitro, by the name it was asked for with Xen.
@@ -150,7 +154,7 @@ mark "ok $bytes"
 """
 
 
-def mount_script(label: str, folder: str, seconds: int = 600) -> str:
+def mount_script(label: str, folder: PathLike, seconds: int = 600) -> str:
     """User data that mount the ext4 volume called ``label`` at ``folder``, read-only (chapter 5).
 
     It goes by the label, since a device's name depends on the machine, and fails with one sentence
@@ -159,10 +163,11 @@ def mount_script(label: str, folder: str, seconds: int = 600) -> str:
     for a folder that is relative or has spaces, which a line of fstab cannot hold.
     """
     _require_label(label)
-    if not re.fullmatch(r"/[^\s\\#]+", folder):
-        raise ValueError(f"{folder!r} must be an absolute path without spaces")
+    path = os.fspath(folder)
+    if not re.fullmatch(r"/[^\s\\#]+", path):
+        raise ValueError(f"{path!r} must be an absolute path without spaces")
     whole = whole_number("seconds", seconds)
-    return _MOUNT.format(label=label, folder=shlex.quote(folder), seconds=whole)
+    return _MOUNT.format(label=label, folder=shlex.quote(path), seconds=whole)
 
 
 def fill_script(volume: str, url: str, package: str, region: str, label: str = "imagenet") -> str:
@@ -182,8 +187,10 @@ def fill_script(volume: str, url: str, package: str, region: str, label: str = "
         label: of the file system.
     """
     _require_label(label)
-    require(url.startswith("s3://"), "the backup is at s3://BUCKET/PREFIX", url)
-    require(bool(package.strip()), "package is what pip shall install", package)
+    at = "the backup is at s3://BUCKET/PREFIX"
+    require_type(url, str, at)
+    require(bool(re.match("s3://[^/]", url)), at, url)
+    _require_package(package)
     serial = volume.replace("-", "")
     by_id = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{serial}"
     words = {"volume": volume, "url": url, "package": package, "region": region, "by_id": by_id}
@@ -191,6 +198,19 @@ def fill_script(volume: str, url: str, package: str, region: str, label: str = "
     return _FILL.format(**quoted, label=label, mark=MARK, device=DEVICE)
 
 
+def _require_package(package: str) -> None:
+    """ValueError for what pip on the machine cannot install, before the machine costs money."""
+    rule = "package is what pip shall install"
+    require_type(package, str, rule)
+    require(bool(package.strip()), rule, package)
+    there = "package must be something that the machine can fetch: put the .whl into S3"
+    require(package[0] not in "-./~", there, package)
+    if package.startswith("s3://"):
+        name = "a package in S3 keeps the name that pip gave it, NAME-VERSION-py3-none-any.whl"
+        require(bool(re.fullmatch(_WHEEL, package)), name, package)
+
+
 def _require_label(label: str) -> None:
+    require_type(label, str, "a label is a text")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,16}", label):
         raise ValueError(f"{label!r} is no label: take 1 to 16 letters, digits, - and _")

@@ -22,8 +22,17 @@ from imnetlib.course import aws
 LOADER = functools.cache(botocore.loaders.create_loader)
 # Without it there is no second try: boto3 would sleep before one.
 QUOTA = "botocore.retries.standard.RetryQuotaChecker.acquire_retry_quota"
+LEFT = "all of it is there or under way: nothing is left to be asked of EC2\n"
 NOTHING = "Nothing was made or changed: for that, add --yes.\n"
-FILLING = ("s3://bucket/v1", "--zone", "us-east-1a", "--package", "s3://bucket/w.whl", "--gb", 150)
+FILLING = (
+    "s3://bucket/v1",
+    "--zone",
+    "us-east-1a",
+    "--package",
+    "s3://bucket/imnetlib-0.1.0-py3-none-any.whl",
+    "--gb",
+    150,
+)
 RIGHTS = ("--instance-profile", "fills")
 MACHINES = ("--image", "ami-1", "--type", "g5.xlarge", "--count", 2)
 
@@ -188,11 +197,12 @@ class TestPlan:
         here = ("s3://bucket/v1", "--zone", "eu-west-1a", *FILLING[3:])
         done = deploy("plan", name, *here, *MACHINES, "--region", "eu-west-1")
         assert "not in that sum, price unknown in eu-west-1: 150.0 GB in S3, 1 x" in done.output
+        assert "together: price unknown, while all of it is there\n" in done.output
 
 
 class TestWithoutYes:
     def test_nothing_is_made_changed_or_deleted(self, ec2, name):
-        request = cloud.volume_request(name, 1, "us-east-1a")
+        request = cloud.volume_request(name, 150 * 10**9, "us-east-1a")
         volume = cloud.create_volume(ec2, name, request)
         cloud.snapshot_volume(ec2, name, volume, 1)
         (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
@@ -205,8 +215,91 @@ class TestWithoutYes:
             ("tidy", name),
         ):
             done = deploy(*arguments)
-            assert (done.exit_code, done.output[-len(NOTHING) :]) == (0, NOTHING), done.output
+            assert done.exit_code == 0
+            assert done.output.endswith((NOTHING, LEFT)), done.output
         assert cloud.list_resources(ec2) == before
+
+
+class TestWhatIsThereAlready:
+    """A rehearsal shows what --yes would do, and refuses what it would refuse."""
+
+    def test_it_is_no_step_any_more(self, ec2, name):
+        fill(ec2, name, "ok 150000000000")
+        assert deploy("volume", name, *FILLING, *RIGHTS).output == LEFT
+        titles = [title for title, _ in steps(deploy("plan", name, *FILLING, *MACHINES).output)]
+        assert titles[0] == "CreateSnapshot: allowed"
+        assert len(titles) == 2
+        deploy("snapshot", name, "--yes")
+        assert deploy("snapshot", name).output == LEFT
+        (snapshot,) = cloud.list_resources(ec2, name, "snapshot")
+        two = steps(deploy("plan", name, *FILLING, *MACHINES).output)
+        assert [title for title, _ in two] == ["RunInstances: allowed"]
+        (disk,) = two[0][1]["BlockDeviceMappings"]
+        assert disk["Ebs"]["SnapshotId"] == snapshot.id
+        deploy("launch", name, *MACHINES[:-1], 1, "--yes")
+        ((_, one),) = steps(deploy("launch", name, *MACHINES).output)
+        assert (one["MinCount"], one["MaxCount"]) == (1, 1)
+        assert deploy("launch", name, *MACHINES[:-1], 1).output == LEFT
+        assert "1 x g5.xlarge: $1.0060" in deploy("plan", name, *FILLING, *MACHINES).output
+
+        (other,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"]
+        attach = ("attach", name, other["InstanceId"])
+        deploy(*attach, "--yes")
+        assert deploy(*attach).output == LEFT
+        (extra,) = [v for v in cloud.list_resources(ec2, name, "volume") if "extra" in v.role]
+        ec2.detach_volume(VolumeId=extra.id, InstanceId=other["InstanceId"])
+        ends = {"VolumeId": extra.id, "InstanceId": other["InstanceId"], "Device": "/dev/sdf"}
+        assert steps(deploy(*attach).output) == [("AttachVolume: allowed", ends)]
+
+    def test_a_filling_machine_that_runs_is_no_step(self, ec2, name):
+        volume = cloud.create_volume(
+            ec2, name, cloud.volume_request(name, 150 * 10**9, "us-east-1a")
+        )
+        machine = cloud.Machine("ami-1", "t3.large")
+        request = cloud.filling_request(name, volume, "us-east-1a", "#!/bin/bash\n", machine)
+        (filler,) = ec2.run_instances(**request)["Instances"]
+        verb = ("volume", name, *FILLING, *RIGHTS)
+        ends = {"VolumeId": volume, "InstanceId": filler["InstanceId"], "Device": "/dev/sdf"}
+        assert steps(deploy(*verb).output) == [("AttachVolume: allowed", ends)]
+        ec2.attach_volume(**ends)
+        assert deploy(*verb).output == LEFT
+        told = f"{volume} must be unmounted and detached before its snapshot"
+        assert told in deploy("snapshot", name, "--bytes", 1).output
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            (("--zone", "us-east-1b"), "the AvailabilityZone must be us-east-1a"),
+            (("--volume-type", "sc1"), "the VolumeType must be gp3"),
+            (("--size", 1000), "has 155 GiB: for more tidy up first, not 1000"),
+            (("--encrypted",), "is not encrypted: for one that is tidy up first\n"),
+        ],
+    )
+    @pytest.mark.parametrize("verb", [("volume", *RIGHTS), ("plan", *MACHINES)], ids=lambda v: v[0])
+    def test_another_volume_than_is_there_is_refused(self, ec2, name, verb, changes, message):
+        cloud.create_volume(ec2, name, cloud.volume_request(name, 150 * 10**9, "us-east-1a"))
+        done = deploy(verb[0], name, *FILLING, *verb[1:], *changes)
+        assert done.exit_code == 1
+        assert message in done.output
+
+    def test_machines_of_another_kind_are_refused(self, ec2, name):
+        volume = cloud.create_volume(ec2, name, cloud.volume_request(name, 1, "us-east-1a"))
+        cloud.snapshot_volume(ec2, name, volume, 1)
+        (machine,) = deploy("launch", name, *MACHINES[:-2], "--yes").output.split()
+        done = deploy("launch", name, *MACHINES[:-4], "--type", "p5.48xlarge")
+        assert done.exit_code == 1
+        assert f"{machine} of {name} runs already" in done.output
+        # Its own volume has the same label as another would have.
+        twice = deploy("attach", name, machine)
+        assert twice.exit_code == 1
+        assert re.search(rf"{machine} has vol-\w+ of {name} already: take another", twice.output)
+
+
+def test_a_rehearsal_that_aws_refuses_ends_with_status_1(ec2, name):
+    done = deploy("volume", name, *FILLING, *RIGHTS[:1], "nobody")
+    assert done.exit_code == 1
+    assert "2. RunInstances: AWS refuses RunInstances" in done.output
+    assert f"{NOTHING}Error: AWS refuses RunInstances" in done.output
 
 
 class TestFailures:
@@ -242,6 +335,10 @@ class TestFailures:
                 "the backup is at s3://BUCKET/PREFIX",
             ),
             (("volume", "n", *FILLING, *RIGHTS, "--size", 3), "size must be 155 GiB or more"),
+            (
+                ("volume", "n", *FILLING[:3], "--package", "s3://b/w.whl", *FILLING[5:], *RIGHTS),
+                "a package in S3 keeps the name that pip gave it",
+            ),
         ],
     )
     def test_bad_input_is_a_sentence(self, ec2, arguments, message):
@@ -249,6 +346,21 @@ class TestFailures:
         assert done.exit_code == 1
         assert done.output.startswith("Error: ")
         assert message in done.output
+
+    @pytest.mark.parametrize(
+        "option", ["--region", "--zone", "--image", "--type", "--security-group", *RIGHTS[:1]]
+    )
+    def test_an_option_of_an_unset_variable_is_wrong_usage(self, ec2, option):
+        done = deploy("volume", "n", *FILLING, *RIGHTS, option, "")
+        assert done.exit_code == 2
+        assert f"Invalid value for '{option}': it is empty" in done.output
+
+    @pytest.mark.parametrize("number", ["nan", "inf"])
+    @pytest.mark.parametrize("option", ["--gb", "--hours"])
+    def test_numbers_are_finite(self, ec2, option, number):
+        done = deploy("volume", "n", *FILLING, *RIGHTS, option, number)
+        assert done.exit_code == 2
+        assert f"Invalid value for '{option}': {number} is no finite number" in done.output
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -282,3 +394,9 @@ class TestFailures:
         here = ("--endpoint-url", endpoint, "--region", "us-west-2")
         assert deploy("list", *here).output == "nothing\n"
         assert deploy("tidy", "n", "--yes", *here).exit_code == 0
+
+
+def test_the_help_shows_commands_to_copy_line_by_line():
+    shown = deploy("--help").output
+    assert "\n    imnet deploy snapshot NAME --yes\n    imnet deploy launch NAME" in shown
+    assert "\\b" not in shown

@@ -282,8 +282,48 @@ class TestFilling:
         message = f"{volume} is attached to {other['InstanceId']}: detach it there first"
         with pytest.raises(cloud.DeployError, match=message):
             cloud.fill_volume(ec2, name, volume, request)
+        # Nor was a machine started that would cost.
+        assert self.machines(ec2, name) == []
         with pytest.raises(ValueError, match="must be unmounted and detached before its snapshot"):
             cloud.snapshot_volume(ec2, name, volume, 5)
+
+    def test_one_that_was_stopped_is_not_waited_for(self, ec2, name, volume):
+        request = cloud.filling_request(name, volume, "eu-west-1a", "#!/bin/bash\n", FILLER)
+        (filler,) = ec2.run_instances(**request)["Instances"]
+        ec2.stop_instances(InstanceIds=[filler["InstanceId"]])
+        message = f"{filler['InstanceId']}, which fills {volume}, was stopped and will not go on"
+        with pytest.raises(cloud.DeployError, match=message):
+            cloud.fill_volume(ec2, name, volume, request)
+
+    def test_a_machine_that_ends_lets_go_of_the_volume_before_the_next_is_started(self, ec2):
+        """EC2 takes a moment for it, which moto does at once."""
+        tags = [{"Key": "imnetlib", "Value": "n"}, {"Key": "imnetlib-fills", "Value": "vol-1"}]
+        ending = {"InstanceId": "i-1", "State": {"Name": "shutting-down"}, "Tags": tags}
+        ending |= {"InstanceType": "t3.large", "LaunchTime": "2026-01-01"}
+        held = volume_found(State="in-use", Attachments=[{"InstanceId": "i-1"}])
+        with Stubber(ec2) as stub:
+            stub.add_response("describe_volumes", {"Volumes": [held]})
+            add_listing(stub, instances=[ending])
+            for found in (held, held, held, volume_found()):
+                stub.add_response("describe_volumes", {"Volumes": [found]})
+            stub.add_client_error("run_instances", "VcpuLimitExceeded")
+            request = cloud.filling_request("n", "vol-1", "z", "#!/bin/bash\n", FILLER)
+            with pytest.raises(cloud.DeployError, match="VcpuLimitExceeded"):
+                cloud.fill_volume(ec2, "n", "vol-1", request)
+            stub.assert_no_pending_responses()
+
+    @pytest.mark.parametrize("mark", ["", "i-1", "i-1 ok", "i-1 ok abc", "i-1 ok 5 6", "ok 5"])
+    def test_a_mark_that_nobody_set_so_is_none(self, ec2, volume, mark):
+        ec2.create_tags(Resources=[volume], Tags=[{"Key": "imnetlib-filled", "Value": mark}])
+        assert cloud.filled_bytes(ec2, volume) is None
+
+    @pytest.mark.parametrize(
+        ("profile", "field"),
+        [("fills", "Name"), ("arn:aws:iam::123456789012:instance-profile/team/fills", "Arn")],
+    )
+    def test_rights_are_given_by_name_or_arn(self, profile, field):
+        machine = cloud.Machine("ami-1", "t3.large", instance_profile=profile)
+        assert machine.arguments()["IamInstanceProfile"] == {field: profile}
 
     def test_the_request(self, name):
         machine = cloud.Machine("ami-1", "t2.large", "key", "subnet-1", ["sg-1", "sg-2"], "fills")
@@ -567,14 +607,62 @@ def test_what_ec2_would_refuse_is_refused_before(changes: dict, message: str):
     [
         ({"volume_type": "gp2"}, "volume_type is gp3, st1, sc1, not 'gp2'"),
         ({"size": 1}, "size must be 2 GiB or more for these files, not 1"),
-        ({"size": 65_537}, "a gp3 volume has 1 to 65,536 GiB, not 65537"),
-        ({"size": 100, "volume_type": "st1"}, "a st1 volume has 125 to 16,384 GiB, not 100"),
-        ({"n_bytes": 10**14}, "a gp3 volume has 1 to 65,536 GiB, not"),
+        ({"size": 65_537}, "gp3 volumes have 1 to 65,536 GiB, not 65537"),
+        ({"size": 100, "volume_type": "st1"}, "st1 volumes have 125 to 16,384 GiB, not 100"),
+        ({"n_bytes": -1}, "n_bytes must be 0 or more, not -1"),
+        ({"n_bytes": 10**14}, "gp3 volumes have 1 to 65,536 GiB, not"),
     ],
 )
 def test_volumes_that_ebs_does_not_have_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         cloud.volume_request(**{"name": "n", "n_bytes": 1, "zone": "z"} | changes)
+
+
+class TestRequestsOfAnother:
+    """Whatever would be made without the tag of the deployment would not be found again."""
+
+    @pytest.mark.parametrize("other", [None, "n-other"])
+    def test_deployment(self, ec2, name, other):
+        def changed(request: dict[str, Any]) -> dict[str, Any]:
+            kept = {key: value for key, value in request.items() if key != "TagSpecifications"}
+            tags = [{"Key": "imnetlib", "Value": other}]
+            made = {"TagSpecifications": [{"ResourceType": "volume", "Tags": tags}]}
+            return kept if other is None else kept | made
+
+        message = rf"the request must be one of the deployment '.*', not {other!r}"
+        volume = cloud.volume_request(name, 1, "eu-west-1a")
+        with pytest.raises(ValueError, match=message):
+            cloud.create_volume(ec2, name, changed(volume))
+        with pytest.raises(ValueError, match=message):
+            cloud.launch(ec2, name, changed(launch_request(name)))
+        made = cloud.create_volume(ec2, name, volume)
+        filling = cloud.filling_request(name, made, "eu-west-1a", "#!/bin/bash\n", FILLER)
+        with pytest.raises(ValueError, match=message):
+            cloud.fill_volume(ec2, name, made, changed(filling))
+        assert len(cloud.list_resources(ec2, name)) == 1
+
+    def test_machine(self, ec2, name):
+        request = cloud.copy_request(name, "snap-1", "eu-west-1a", "i-1")
+        message = "the request must be of a volume for i-2, not 'i-1'"
+        with pytest.raises(ValueError, match=message):
+            cloud.attach_copy(ec2, name, request, "i-2")
+
+
+@pytest.mark.parametrize("wrong", ["", " ", None, 5])
+@pytest.mark.parametrize(
+    ("what", "act"),
+    [
+        ("image", lambda wrong: cloud.Machine(wrong, "t3.large")),
+        ("instance_type", lambda wrong: cloud.Machine("ami-1", wrong)),
+        ("zone", lambda wrong: cloud.volume_request("n", 1, wrong)),
+        ("snapshot", lambda wrong: launch_request("n", wrong)),
+        ("snapshot", lambda wrong: cloud.copy_request("n", wrong, "z", "i-1")),
+    ],
+)
+def test_what_names_something_is_a_text_that_is_not_empty(what: str, act: Any, wrong: Any):
+    kind = ValueError if isinstance(wrong, str) else TypeError
+    with pytest.raises(kind, match=f"{what} (must be given|is a text), not {wrong!r}"):
+        act(wrong)
 
 
 def test_one_security_group_is_no_list():

@@ -66,6 +66,16 @@ def test_another_region_is_unknown():
     assert cloud.total_cost([cost], "hour") == (0.0, ["1 x 2 GiB gp3"])
 
 
+def test_what_has_a_size_that_is_not_known_has_no_price():
+    machines, *disks = cloud.request_costs("run_instances", launch_request("n"), REGION)
+    assert machines.dollars is not None
+    nothing = cloud.Cost("2 x initialization at 300 MiB/s", None, "once")
+    assert disks == [cloud.Cost("2 x gp3", None), nothing]
+    request = cloud.snapshot_request("n", "vol-1")
+    (snapshot,) = cloud.request_costs("create_snapshot", request, REGION)
+    assert snapshot == cloud.Cost("a snapshot", None)
+
+
 class TestSoFar:
     START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -146,6 +147,10 @@ class TestMountScript:
             cloud.mount_script(label, folder)
 
 
+def test_a_folder_may_be_a_path():
+    assert cloud.mount_script("imagenet", PurePosixPath("/data")) == SCRIPT
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A blank disk of 64 MiB in a file, as a device of the system."""
@@ -231,7 +236,27 @@ RAW = {
 }
 
 
+# pip would refuse each of them, on a machine that is paid for.
+NAMES = ["", "w.whl", "imnetlib.whl", "imnetlib-0.1.0.whl", "imnetlib-0.1.0-py3-none-any", "a/"]
+PATHS = ["/tmp/a-1-py3-none-any.whl", "./a-1-py3-none-any.whl", "../a", "~/a", ".", "-r", "--pre"]
+
+
 class TestFillScript:
+    @pytest.mark.parametrize(
+        "package",
+        [
+            "imnetlib",
+            "imnetlib==0.1.0",
+            "imnetlib @ git+https://host/repository@main",
+            "https://host/imnetlib-0.1.0-py3-none-any.whl",
+            "s3://b/imnetlib-0.1.0-py3-none-any.whl",
+            "s3://b/a/b/imnetlib-0.1.0-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        ],
+    )
+    def test_what_pip_takes_is_a_package(self, package: str):
+        script = cloud.fill_script("vol-1", "s3://b/v1", package, "us-east-1")
+        assert f"\npackage={shlex.quote(package)}\n" in script
+
     @pytest.fixture
     def backup(self, tmp_path: Path) -> Iterator[str]:
         """The address of an S3 with a backup."""
@@ -275,7 +300,7 @@ class TestFillScript:
     def mark(self, machine: Path) -> str:
         """The value of the tag; the machine has ended itself."""
         calls = (machine / "calls").read_text().splitlines()
-        assert (calls[0], calls[-1]) == ("shutdown -h +1440", "shutdown -h now")
+        assert (calls[0], calls[-1]) == ("shutdown -h +4320", "shutdown -h now")
         head = "aws ec2 create-tags --resources vol-0123 --tags Key=imnetlib-filled,Value="
         (mark,) = [call for call in calls if call.startswith(head)]
         return mark.removeprefix(head)
@@ -283,13 +308,17 @@ class TestFillScript:
     def test_a_blank_disk_is_filled_and_marked_and_a_second_run_goes_on(
         self, machine: Path, disk: Path, label: str, backup: str
     ):
-        done = self.fill(machine, disk, label, backup, "s3://bucket/imnetlib.whl")
+        done = self.fill(
+            machine, disk, label, backup, "s3://bucket/imnetlib-0.1.0-py3-none-any.whl"
+        )
         assert done.returncode == 0, done.stderr
         total = sum(map(len, FILES.values()))
         assert self.mark(machine) == f"i-1 ok {total}"
         calls = (machine / "calls").read_text()
-        assert "aws s3 cp --no-progress s3://bucket/imnetlib.whl /tmp/\n" in calls
-        assert "pip install -q /tmp/imnetlib.whl boto3\n" in calls
+        assert (
+            "aws s3 cp --no-progress s3://bucket/imnetlib-0.1.0-py3-none-any.whl /tmp/\n" in calls
+        )
+        assert "pip install -q /tmp/imnetlib-0.1.0-py3-none-any.whl boto3\n" in calls
         assert mounts(disk) == []
         (machine / "calls").unlink()
         assert self.fill(machine, disk, label, backup).returncode == 0
@@ -340,7 +369,10 @@ class TestFillScript:
         [
             ({"label": "a b"}, "'a b' is no label"),
             ({"url": "bucket/v1"}, "the backup is at s3://BUCKET/PREFIX, not 'bucket/v1'"),
+            ({"url": "s3://"}, "the backup is at s3://BUCKET/PREFIX, not 's3://'"),
             ({"package": " "}, "package is what pip shall install, not ' '"),
+            *[({"package": f"s3://b/{name}"}, "a package in S3 keeps the name") for name in NAMES],
+            *[({"package": path}, "the machine can fetch: put the .whl into S3") for path in PATHS],
         ],
     )
     def test_what_a_machine_would_fail_on_later_is_refused(
