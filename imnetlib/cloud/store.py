@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from imnetlib.cloud.errors import (
@@ -234,6 +235,24 @@ class Store:
         return ObjectError(reason(error, self.place))
 
 
+class _RangesFirst:
+    """A client for s3transfer, by which it divides an object before its threads fetch the parts.
+
+    For one with ``response_checksum_validation="when_required"`` the threads that fetch would do
+    that, and wait for each other for ever as soon as the queue of parts is full.
+    """
+
+    def __init__(self, s3: Any) -> None:
+        from botocore.config import Config
+
+        ahead = Config(response_checksum_validation="when_supported")
+        self.meta = SimpleNamespace(events=s3.meta.events, config=s3.meta.config.merge(ahead))
+        self._s3 = s3
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._s3, operation)
+
+
 def utc(moment: datetime) -> str:
     """A time of S3, for a sentence."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
@@ -261,7 +280,7 @@ def open_store(s3: Any, bucket: str, prefix: str, transfer: Any = None) -> Itera
     store = Store(s3, bucket, prefix, transfer)
     system = OSUtils()
     system.open = store.files.open
-    store.manager = TransferManager(s3, transfer, system)
+    store.manager = TransferManager(_RangesFirst(s3), transfer, system)
     events = {"before-send.s3": store.life.asked, "response-received.s3": store.life.answered}
     for event, handler in events.items():
         s3.meta.events.register(event, handler)

@@ -23,6 +23,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from making import put, tree
+from s3_stores import client
 
 from imnetlib import cloud
 from imnetlib.course import aws
@@ -445,6 +446,24 @@ class TestRestore:
         assert report.failures == problems
         assert (report.files, report.moved) == (3, 1)
         assert cloud.verify_backup(s3, stored, "p", read=True).wrong == problems
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("validation", ["when_supported", "when_required"])
+    def test_more_parts_than_wait_in_line_come_from_many_objects_at_once(
+        self, s3, bucket, tmp_path, monkeypatch, validation
+    ):
+        put(tmp_path / "sent", {f"{number}.rec": os.urandom(MIB) for number in range(4)})
+        cloud.back_up(tmp_path / "sent", s3, bucket, "p")
+        url = s3.meta.endpoint_url
+        careful = client(url, read_timeout=30, response_checksum_validation=validation)
+        parts = TransferConfig(
+            max_concurrency=2, multipart_threshold=MIB, multipart_chunksize=MIB // 32
+        )
+        parts.max_request_queue_size = 3
+        monkeypatch.setattr("boto3.s3.transfer.TransferConfig", lambda **_: parts)
+        assert cloud.verify_backup(careful, bucket, "p", read=True).wrong == ()
+        assert cloud.restore(careful, bucket, "p", tmp_path / "back").moved == 4
+        assert tree(tmp_path / "back") == tree(tmp_path / "sent")
 
     def test_many_missing_objects_do_not_stop_the_rest(self, s3, bucket, tmp_path):
         put(tmp_path / "sent", {f"a{number:03}": b"" for number in range(120)} | {"z": b"z"})
