@@ -6,19 +6,22 @@ PEERS := build/peers
 # make run ENGINE=torch: on PyTorch, which comes into the environment beside the locks.
 export ENGINE
 
-.PHONY: help env env-dev run test test-torch test-long lint lab notebooks bench peers lock data
+.PHONY: help env env-dev run test test-torch test-browser test-long lint lab notebooks site bench peers lock \
+  data
 
 help:
 	@echo "make run        run every chapter on the sample, into build/; with ENGINE=torch on PyTorch"
 	@echo "make lab        open the course in JupyterLab"
+	@echo "make site       build the reading site, static pages, into build/site"
 	@echo "make test       check style and types, run the tests"
 	@echo "make test-torch install PyTorch, run the tests that it takes part in"
+	@echo "make test-browser  try the site and JupyterLab in Chromium (Debian: apt-get install chromium)"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
 	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
 	@echo "make bench      time the library beside its peers"
 	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
 	@echo "make data       rebuild data/ from the package registries"
-	@echo "make lock       choose versions again: rewrites both locks (needs uv)"
+	@echo "make lock       choose versions again: rewrites the locks (needs uv)"
 	@echo "Each makes the environment first if there is none. Is it sound? $(BIN)/imnet doctor"
 
 env:
@@ -31,7 +34,13 @@ run: env
 	@$(BIN)/imnet run $(if $(ENGINE),-p engine $(ENGINE))
 
 lab: env
-	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+	@JUPYTER_CONFIG_PATH=tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH} \
+	  $(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+site:
+	@bash tools/make_env.sh $(ENV) requirements-site.lock
+	@$(BIN)/python tools/build_site.py
+	@echo "The site is in build/site: open index.html there, or serve the folder from any host."
 
 lint: env-dev
 	@$(BIN)/ruff check --quiet .
@@ -46,6 +55,9 @@ test-torch:
 	@$(MAKE) --no-print-directory env-dev ENGINE=torch
 	@$(BIN)/python -m pytest $(PROCESSES) -m "not slow" tests/engines tests/course/test_published.py \
 	  tests/cli/test_explaining.py $(wildcard tests/chapters/test_chapter_10.py)
+
+test-browser: env-dev site
+	@$(BIN)/python -m pytest $(PROCESSES) tests/browser/check_*.py
 
 test-long: lint
 	@$(BIN)/python -m pytest $(PROCESSES)

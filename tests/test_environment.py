@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from imnetlib.course import doctor
 
 EXTRAS_IN_LOCK = ("mxnet", "course", "cluster", "parquet")
 TORCH = "torch==2.13.0"
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-site.lock")
 
 
 def requirements(lines: list[str]) -> list[Requirement]:
@@ -34,18 +35,18 @@ def test_the_locks_pin_every_declared_dependency_within_its_range(checkout: Path
     declared = [*settings["project"]["dependencies"]]
     for extra in EXTRAS_IN_LOCK:
         declared += settings["project"]["optional-dependencies"][extra]
-    developing = settings["dependency-groups"]["dev"]
-    for lines, name in ((declared, LOCKS[0]), (developing, LOCKS[1])):
+    groups = settings["dependency-groups"]
+    for lines, name in zip((declared, groups["dev"], groups["site"]), LOCKS, strict=True):
         locked = doctor.locked_versions(checkout / name)
         for requirement in requirements(lines):
             assert requirement.specifier.contains(locked[requirement.name]), requirement
 
 
-def test_both_locks_name_the_same_version_of_what_is_in_both(checkout: Path):
-    course, tests = (doctor.locked_versions(checkout / name) for name in LOCKS)
-    assert {name: tests[name] for name in course.keys() & tests.keys()} == {
-        name: course[name] for name in course.keys() & tests.keys()
-    }
+def test_the_locks_name_one_version_of_what_is_in_several(checkout: Path):
+    versions = [doctor.locked_versions(checkout / name) for name in LOCKS]
+    for one, other in itertools.combinations(versions, 2):
+        both = one.keys() & other.keys()
+        assert {name: one[name] for name in both} == {name: other[name] for name in both}
 
 
 def test_mxnet_is_in_the_lock_for_every_python(checkout: Path):
@@ -237,7 +238,7 @@ class TestMakeEnv:
         """The tests' lock is added to a reader's environment, and only that."""
         log = tmp_path / "log"
         python = {"python3": fake_python(install=f'echo "${{@: -1}}" >>{log}')}
-        for locks in ((), (), LOCKS[1:], LOCKS[1:], ()):
+        for locks in ((), (), LOCKS[1:2], LOCKS[1:2], ()):
             assert self.run(checkout, tmp_path, python, *locks).returncode == 0
         assert log.read_text().split() == ["requirements.lock", ".", "requirements-dev.lock"]
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Rebuild both locks from pyproject.toml, for Python 3.11 to 3.14 on every platform. Needs uv.
-# requirements.lock is what the course runs on, requirements-dev.lock what its tests need beside that.
+# Rebuild the three locks from pyproject.toml, for Python 3.11 to 3.14 on every platform. Needs uv.
+# requirements.lock is what the course runs on, requirements-dev.lock what its tests need beside that,
+# requirements-site.lock what the reading site and its tests need.
 # torch is in neither: which build fits depends on the machine's GPU, see README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,3 +23,5 @@ echo "mxnet==1.9.1; sys_platform == 'linux' and platform_machine == 'x86_64'" >>
 lock requirements.lock pyproject.toml "$beside" \
   --extra mxnet --extra course --extra cluster --extra parquet "$@"
 lock requirements-dev.lock --group dev --constraints requirements.lock "$@"
+lock requirements-site.lock --group site --constraints requirements.lock \
+  --constraints requirements-dev.lock "$@"

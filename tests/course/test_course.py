@@ -1,21 +1,19 @@
-"""The root folder, what a chapter finds in it, exercise checks, tables, figures."""
+"""The root folder, what a chapter finds in it, tables, figures."""
 
 from __future__ import annotations
 
 import base64
 import itertools
 import json
-import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from making import put
 from PIL import Image
 
-from imnetlib import catalog, course, organize, throughput
-from imnetlib.course import exercises, plots, root, runner, sample
+from imnetlib import catalog, course, organize
+from imnetlib.course import plots, root, sample
 
 
 class TestOpenRoot:
@@ -242,53 +240,6 @@ def test_layout_is_the_articles():
     opened = root.Root(Path("/data"), catalog.ILSVRC2012)
     assert opened.train == Path("/data/imagenet/train")
     assert opened.validation == Path("/data/imagenet/validation")
-
-
-class TestExercises:
-    def solutions(self) -> dict[str, tuple[str, str]]:
-        """Exercise → the cell of imports of its chapter, and the code under its Solution."""
-        found = {}
-        for chapter in runner.find_chapters([]):
-            cells = nbformat.read(chapter, as_version=4).cells
-            cell = next(c for c in cells if "import " in c.source and c.cell_type == "code")
-            # No answer needs PyTorch, which may not be installed.
-            lines = [line for line in cell.source.splitlines() if "torch" not in line]
-            imports = "\n".join(lines)
-            text = "\n".join(cell.source for cell in cells)
-            parts = re.findall(
-                r"\*\*(\d+\.\d)\*\*.*?<details>.*?```python\n(.*?)```", text, flags=re.DOTALL
-            )
-            found |= {exercise: (imports, solution) for exercise, solution in parts}
-        return found
-
-    def test_every_exercise_has_a_check_and_a_solution_that_passes_it(
-        self, capsys: pytest.CaptureFixture
-    ):
-        solutions = self.solutions()
-        assert sorted(solutions) == sorted(exercises.ANSWERS)
-        for exercise, (imports, solution) in solutions.items():
-            # As chapter 3 names them.
-            names: dict = {"hdd": throughput.DEVICES[0], "full": catalog.IMAGENET21K}
-            exec(imports, names)
-            exec(solution, names)
-            course.check(exercise, names["answer"])
-            assert capsys.readouterr().out == f"Exercise {exercise}: right.\n"
-
-    def test_a_wrong_answer_gets_a_hint_and_none_an_invitation(self, capsys: pytest.CaptureFixture):
-        course.check("4.1", 11)
-        course.check("4.1", None)
-        wrong, missing = capsys.readouterr().out.splitlines()
-        assert wrong.startswith("Exercise 4.1: 11 is not it yet. Hint: a header of 8 bytes")
-        assert missing == "Exercise 4.1: replace None with your answer and run the cell again."
-
-    def test_a_count_is_right_to_the_last_one(self, capsys: pytest.CaptureFixture):
-        # Not rounded up.
-        course.check("7.1", 5004)
-        course.check("7.1", 5005)
-        course.check("8.1", "55")
-        wrong, right, text = capsys.readouterr().out.splitlines()
-        assert wrong.startswith("Exercise 7.1: 5,004 is not it yet")
-        assert (right, text) == ("Exercise 7.1: right.", "Exercise 8.1: '55' is no number.")
 
 
 def test_a_table_without_rows_says_so():

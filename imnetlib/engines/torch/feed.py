@@ -29,7 +29,7 @@ def _refuse(batches: list[TensorBatch], **_: object) -> None:
 
 
 # The default collation would add a dimension to each tensor without a word.
-default_collate_fn_map[TensorBatch] = _refuse
+default_collate_fn_map.update({TensorBatch: _refuse})
 
 
 class Batches(IterableDataset):  # type: ignore[misc]
