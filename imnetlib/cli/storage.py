@@ -59,7 +59,8 @@ def backup(folder: Path, url: str, endpoint_url: str | None, hidden: bool) -> No
     """
     from imnetlib import cloud
 
-    _finish(cloud.back_up(folder, *_s3(url, endpoint_url), hidden=hidden), "sent")
+    done = cloud.back_up(folder, *_s3(url, endpoint_url), hidden=hidden)
+    _finish(done, "sent", "run this again")
 
 
 @click.command(short_help="Fetch a backup into FOLDER, each file verified.")
@@ -74,7 +75,8 @@ def restore(url: str, folder: Path, endpoint_url: str | None) -> None:
     """
     from imnetlib import cloud
 
-    _finish(cloud.restore(*_s3(url, endpoint_url), folder), "fetched")
+    way_out = "run this again; what is wrong or missing in S3 needs another backup first"
+    _finish(cloud.restore(*_s3(url, endpoint_url), folder), "fetched", way_out)
 
 
 @click.command()
@@ -116,22 +118,22 @@ def prune_backup(url: str, endpoint_url: str | None, yes: bool) -> None:
     count = f"{len(found.objects):,} objects and {len(found.uploads):,} unfinished uploads"
     outcome = "deleted" if yes else "with --yes they are deleted"
     click.echo(f"{count}, {found.bytes:,} bytes: {outcome}")
-    _exit_with(found.failures)
+    _exit_with(found.failures, "run this again")
 
 
-def _finish(done: Any, verb: str) -> None:
+def _finish(done: Any, verb: str, way_out: str) -> None:
     """Print what a backup or a restoration did; status 3 if something failed."""
     _echo(done.notes)
     moved = f"{verb}: {done.moved:,} files, {done.bytes_moved:,} bytes"
     click.echo(f"{done.files:,} files, {done.bytes:,} bytes; {moved}")
-    _exit_with(done.failures)
+    _exit_with(done.failures, way_out)
 
 
-def _exit_with(failures: Iterable[str]) -> None:
+def _exit_with(failures: Iterable[str], way_out: str) -> None:
     failures = list(failures)
     if failures:
         _echo(failures)
-        click.echo(f"{len(failures):,} failed: run this again")
+        click.echo(f"{len(failures):,} failed: {way_out}")
         sys.exit(LEFT_OUT)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from imnetlib.arguments import PathLike
 from imnetlib.cloud.errors import ObjectError
 from imnetlib.cloud.leftovers import describe_leftovers
-from imnetlib.cloud.manifest import MANIFEST, ManifestEntry
+from imnetlib.cloud.manifest import MANIFEST, ManifestEntry, require_prefix
 from imnetlib.cloud.scan import find_files
 from imnetlib.cloud.store import Store, open_store, utc
 from imnetlib.progress import progress
@@ -64,9 +64,10 @@ def back_up(
     An object that is there with the file's bytes is not sent again, so another call finishes a
     killed one: a listing shows that nothing has changed since the manifest, and checksums are asked
     for of objects that it does not name. A file that has changed since the last whole backup goes
-    to NAME~CRC32. S3 refuses what arrives with another CRC32 than the one computed here; where a
-    store keeps none, the object's metadata has it. Reads each file once for its checksum, and once
-    more to send it; a link to a file is sent as that file. Objects of deleted files stay.
+    to NAME~CRC32, and so does one in whose place something lies that no backup to this prefix made:
+    that is not overwritten. S3 refuses what arrives with another CRC32 than the one computed here;
+    where a store keeps none, the object's metadata has it. Reads each file once for its checksum,
+    and once more to send it; a link to a file is sent as that file. Objects of deleted files stay.
 
     Args:
         folder: The folder.
@@ -79,8 +80,10 @@ def back_up(
     Raises:
         ValueError: For a folder without files, and with a line for each thing in it that is no
             plain file, or has a name that S3 or the manifest cannot hold; nothing is sent.
+        OSError: For a folder that is missing, none, or cannot be read.
         BackupError: When S3 refuses everything, or answers nothing any more.
     """
+    require_prefix(prefix)
     paths, left_out = find_files(Path(folder), prefix.strip("/"), hidden)
     total = sum(map(_size, paths.values()))
     notes = []
@@ -121,7 +124,7 @@ class _Sending:
         if MANIFEST in self._listed:
             entries, self._written = store.manifest()
             self._before = {entry.name: entry for entry in entries}
-        # No other object may be overwritten: it is what could be restored.
+        # Their objects may not be overwritten: they are what can be restored.
         self._taken = {entry.key for entry in self._before.values()}
         self._choosing = threading.Lock()
 
@@ -148,8 +151,10 @@ class _Sending:
             crc32 = files.crc32(path)
             known = self._before.get(name)
             if known is None or known.mismatch(size, crc32):
-                known = ManifestEntry(name, size, crc32, self._free_key(name, crc32))
-            if self._is_there(known):
+                known, is_there = self._place(name, size, crc32)
+            else:
+                is_there = self._is_there(known)
+            if is_there:
                 self._progress(size)
                 return known, False
             try:
@@ -161,14 +166,29 @@ class _Sending:
         finally:
             files.forget(path)
 
-    def _free_key(self, name: str, crc32: str) -> str:
-        """The key of new bytes: the name, and the CRC32 behind it while that is taken."""
+    def _place(self, name: str, size: int, crc32: str) -> tuple[ManifestEntry, bool]:
+        """The line of new bytes, and whether they are there.
+
+        Their key is the name, and the CRC32 behind it while an object has that which the manifest
+        names, or which no backup to this prefix made.
+        """
+        key = name
+        while True:
+            entry = ManifestEntry(name, size, crc32, key)
+            if self._take(key, name):
+                head = self._store.head(key) if key in self._listed else None
+                is_there = head is not None and head.proves(entry)
+                # That of another backup may go with it.
+                if head is None or head.is_of(key) or (is_there and not head.noted):
+                    return entry, is_there
+            key += f"~{crc32}"
+
+    def _take(self, key: str, name: str) -> bool:
         with self._choosing:
-            key = name
-            while key in self._taken or (key != name and key in self._paths):
-                key += f"~{crc32}"
+            if key in self._taken or (key != name and key in self._paths):
+                return False
             self._taken.add(key)
-        return key
+            return True
 
     def _is_there(self, entry: ManifestEntry) -> bool:
         listed = self._listed.get(entry.key)
@@ -186,7 +206,8 @@ class _Sending:
             self._listed = self._store.listing()
         missing = [entry for entry in entries if not self._is_listed(entry)]
         if missing:
-            lost = "was sent and is not there whole: run this again"
+            way_out = "run this again, or rename it if the store cannot hold its name"
+            lost = f"was sent and is not there whole: {way_out}"
             return [f"{self._paths[entry.name]}: {lost}" for entry in missing]
         whole = [replace(entry, etag=self._listed[entry.key].etag) for entry in entries]
         self._store.write_manifest(whole)

@@ -65,7 +65,7 @@ def prune_backup(s3: Any, bucket: str, prefix: str, *, delete: bool = False) -> 
         listed = store.listing()
         objects, failures, notes = _earlier(store, listed)
         with store.complete_answers():
-            uploads = _uploads(store)
+            uploads = _uploads(store, listed)
         if delete:
             doomed = [_Upload(key, "", listed[key].size) for key in objects]
             for item, error in store.each(partial(_delete, store), [*doomed, *uploads]):
@@ -83,11 +83,13 @@ def describe_leftovers(
     before: Iterable[ManifestEntry],
 ) -> list[str]:
     """A sentence about what takes room beside a backup; none where nothing does."""
-    gone = {entry.key for entry in before} | {key for key in listed if _CHANGED.search(key)}
+    others = _others(listed)
+    changed = [key for key in listed if _CHANGED.search(key) and not key.startswith(others)]
+    gone = {entry.key for entry in before} | set(changed)
     earlier = [listed[key] for key in gone - {entry.key for entry in entries} if key in listed]
     try:
         with store.complete_answers():
-            uploads = _uploads(store)
+            uploads = _uploads(store, listed)
     except BackupError:
         # The key may not ask, or the store does not tell.
         uploads = []
@@ -113,7 +115,9 @@ def look_around(
     except BackupError as error:
         return {}, [*sentences, f"whether a later one is unfinished is not known: {error}"]
     named = {entry.key for entry in entries} | {MANIFEST}
-    newer = [key for key in listed if listed[key].modified > written and key not in named]
+    others = _others(listed)
+    new = [key for key in listed if listed[key].modified > written and key not in named]
+    newer = [key for key in new if not key.startswith(others)]
     if any(found is True for _, found in store.each(partial(_is_ours, store), newer[:_MOST_ASKED])):
         sentences.append(
             f"a later one is not finished, and its {len(newer):,} new objects are left aside: "
@@ -151,9 +155,15 @@ def _is_ours(store: Store, key: str) -> bool:
     return head is not None and head.is_of(key)
 
 
-def _uploads(store: Store) -> list[_Upload]:
-    """The unfinished uploads below the prefix, but those that another tool has begun."""
+def _others(listed: Iterable[str]) -> tuple[str, ...]:
+    """The folders of other backups below the prefix: each has a manifest."""
+    return tuple(key.removesuffix(MANIFEST) for key in listed if key.endswith(f"/{MANIFEST}"))
+
+
+def _uploads(store: Store, listed: Iterable[str]) -> list[_Upload]:
+    """The unfinished uploads to the prefix, but those that another tool has begun."""
     start = store.key("")
+    others = _others(listed)
     found: list[_Upload] = []
     more: dict[str, str] = {}
     while True:
@@ -161,10 +171,10 @@ def _uploads(store: Store) -> list[_Upload]:
         for upload in page.get("Uploads", []):
             # Not every store tells them.
             kind = {upload.get("ChecksumAlgorithm"), upload.get("ChecksumType")} - {None}
-            if kind <= {"CRC32", "FULL_OBJECT"}:
-                key = upload["Key"]
-                size = _size_of_parts(store, key, upload["UploadId"])
-                found.append(_Upload(key.removeprefix(start), upload["UploadId"], size))
+            key = upload["Key"].removeprefix(start)
+            if kind <= {"CRC32", "FULL_OBJECT"} and not key.startswith(others):
+                size = _size_of_parts(store, upload["Key"], upload["UploadId"])
+                found.append(_Upload(key, upload["UploadId"], size))
         if not page.get("IsTruncated"):
             return found
         more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}

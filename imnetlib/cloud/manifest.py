@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from imnetlib.arguments import require_type
+
 MANIFEST = "MANIFEST.tsv"
 _COLUMNS = ["crc32", "bytes", "name", "key", "etag"]
 # Earlier backups have no more: each object's key was its file's name.
@@ -42,6 +44,18 @@ class ManifestEntry:
         if crc32 not in ("", self.crc32):
             return f"has CRC32 {crc32}, not {self.crc32}"
         return ""
+
+
+def require_prefix(prefix: str) -> None:
+    """Raise TypeError or ValueError for what is no prefix of keys."""
+    require_type(prefix, str, "the prefix is text, without the bucket")
+    unsafe = _UNSAFE.search(prefix)
+    if unsafe:
+        raise ValueError(f"the prefix {prefix!r} has the character {unsafe[0]!r}")
+    if "://" in prefix:
+        raise ValueError(f"the prefix {prefix!r} is an address: leave s3://BUCKET/ out")
+    if {".", ".."} & set(prefix.split("/")):
+        raise ValueError(f"the prefix {prefix!r} has a part . or .., which S3 does not resolve")
 
 
 def unsafe_name(name: str, prefix: str) -> str:

@@ -22,7 +22,8 @@ def find_files(folder: Path, prefix: str, hidden: bool) -> tuple[dict[str, Path]
     """Each file by its name below the folder, in order, and the count of hidden ones left out.
 
     A file is hidden if a dot begins its name or that of a folder it is in. A link to a file is that
-    file. ValueError with a line for each thing that cannot be backed up, or for no files at all.
+    file. ValueError with a line for each thing that cannot be backed up, or for no files at all;
+    OSError for a folder that cannot be read.
     """
     paths: dict[str, Path] = {}
     refused: list[str] = []
@@ -39,7 +40,7 @@ def find_files(folder: Path, prefix: str, hidden: bool) -> tuple[dict[str, Path]
             paths[name] = path
     if refused:
         lines = "".join(f"\n  {line}" for line in sorted(refused))
-        what = "one of them" if len(refused) == 1 else f"{len(refused):,} of them"
+        what = "it" if len(refused) == 1 else f"these {len(refused):,}"
         raise ValueError(
             f"not all below {folder} can be backed up, so nothing is; move {what} away:{lines}"
         )
@@ -54,9 +55,10 @@ def _walk(folder: Path, refused: list[str]) -> Iterator[Path]:
 
     def refuse(error: OSError) -> None:
         path = Path(str(error.filename))
+        if path == folder:
+            raise error
         # The system's own folder on each ext4 disk is root's alone.
-        missing = path == folder and isinstance(error, FileNotFoundError)
-        if not missing and path.name != "lost+found":
+        if path.name != "lost+found":
             refused.append(f"{str(path)!r} cannot be read: {error.strerror}")
 
     for parent, folders, files in os.walk(folder, onerror=refuse):

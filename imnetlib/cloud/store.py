@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imnetlib.arguments import require, require_type
 from imnetlib.cloud.errors import (
     NO_S3,
     BackupError,
@@ -21,9 +22,15 @@ from imnetlib.cloud.errors import (
     is_of_one,
     reason,
 )
-from imnetlib.cloud.manifest import MANIFEST, ManifestEntry, decode_manifest, encode_manifest
+from imnetlib.cloud.manifest import (
+    MANIFEST,
+    ManifestEntry,
+    decode_manifest,
+    encode_manifest,
+    require_prefix,
+)
 from imnetlib.cloud.objects import CRC32, DEPTH, Head, Listed, head_of, metadata
-from imnetlib.cloud.watching import Files, Life, Teller
+from imnetlib.cloud.watching import Files, Life, RangesFirst, Teller
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -247,11 +254,15 @@ def open_store(s3: Any, bucket: str, prefix: str, transfer: Any = None) -> Itera
     connections.
     """
     from boto3.s3.transfer import TransferConfig
+    from botocore.client import BaseClient
     from s3transfer.manager import TransferManager
     from s3transfer.utils import OSUtils
 
-    if {".", ".."} & set(prefix.split("/")):
-        raise ValueError(f"the prefix {prefix!r} has a part . or .., which S3 does not resolve")
+    rule = "s3 is a client of boto3, as boto3.client('s3') makes one"
+    require_type(s3, BaseClient, rule)
+    require(hasattr(s3, "list_objects_v2"), rule, s3)
+    require_type(bucket, str, "the bucket is its name")
+    require_prefix(prefix)
     if transfer is None:
         connections = s3.meta.config.max_pool_connections
         # The queue of what is to be written holds pieces of 256 KiB.
@@ -261,7 +272,7 @@ def open_store(s3: Any, bucket: str, prefix: str, transfer: Any = None) -> Itera
     store = Store(s3, bucket, prefix, transfer)
     system = OSUtils()
     system.open = store.files.open
-    store.manager = TransferManager(s3, transfer, system)
+    store.manager = TransferManager(RangesFirst(s3), transfer, system)
     events = {"before-send.s3": store.life.asked, "response-received.s3": store.life.answered}
     for event, handler in events.items():
         s3.meta.events.register(event, handler)

@@ -1,4 +1,7 @@
-"""What is watched while files move: whether they change here, whether the store still answers."""
+"""What is watched while files move: whether they change, whether the store still answers.
+
+And what s3transfer, which moves the large ones, is given for it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 from imnetlib.cloud.errors import BackupError, ObjectError
@@ -138,3 +141,21 @@ class Teller:
 
     def on_done(self, **_: Any) -> None:
         """Nothing."""
+
+
+class RangesFirst:
+    """A client for s3transfer, by which it divides an object before its threads fetch the parts.
+
+    For one with ``response_checksum_validation="when_required"`` the threads that fetch would do
+    that, and wait for each other for ever as soon as the queue of parts is full.
+    """
+
+    def __init__(self, s3: Any) -> None:
+        from botocore.config import Config
+
+        ahead = Config(response_checksum_validation="when_supported")
+        self.meta = SimpleNamespace(events=s3.meta.events, config=s3.meta.config.merge(ahead))
+        self._s3 = s3
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._s3, operation)

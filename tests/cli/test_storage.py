@@ -87,7 +87,7 @@ def test_what_is_wrong_is_named_and_told_by_the_status(s3: Any, folder: Path, tm
     assert lines_of(failed)[1:] == [
         "2 files, 11 bytes; fetched: 1 files, 5 bytes",
         "b.rec: has CRC32 46e7d6ef, not b61f1169",
-        "1 failed: run this again",
+        "1 failed: run this again; what is wrong or missing in S3 needs another backup first",
     ]
     assert failed.exit_code == 3
     assert tree(tmp_path / "again") == {"a.rec": b"first"}

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from making import put, tree
+from s3_stores import client
 
 from imnetlib import cloud
 from imnetlib.course import aws
@@ -303,7 +305,7 @@ class TestBackup:
         with pytest.raises(ValueError) as caught:
             cloud.back_up(folder, s3, bucket, "p")
         first, *lines = str(caught.value).splitlines()
-        whole = "can be backed up, so nothing is; move 8 of them away:"
+        whole = "can be backed up, so nothing is; move these 8 away:"
         assert first == f"not all below {folder} {whole}"
         told = {
             line.partition("' ")[0].rpartition("/")[2]: line.partition("' ")[2] for line in lines
@@ -320,17 +322,92 @@ class TestBackup:
         }
         assert operations == []
 
-    @pytest.mark.parametrize("make", [True, False])
-    def test_an_empty_or_missing_folder_is_refused(self, s3, bucket, tmp_path, make):
-        if make:
-            (tmp_path / "empty").mkdir()
+    def test_an_empty_folder_a_missing_one_and_a_file_are_refused(self, s3, bucket, tmp_path):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file").touch()
         with pytest.raises(ValueError, match=r"empty holds no files to back up$"):
             cloud.back_up(tmp_path / "empty", s3, bucket, "p")
+        with pytest.raises(FileNotFoundError, match="gone"):
+            cloud.back_up(tmp_path / "gone", s3, bucket, "p")
+        with pytest.raises(NotADirectoryError, match="file"):
+            cloud.back_up(tmp_path / "file", s3, bucket, "p")
 
-    @pytest.mark.parametrize("prefix", ["a/../b", ".", "a/./b"])
-    def test_a_prefix_that_s3_would_not_resolve_is_refused(self, s3, bucket, folder, prefix):
-        with pytest.raises(ValueError, match=r"has a part \. or \.\., which S3 does not resolve"):
+    @pytest.mark.parametrize(
+        ("prefix", "kind", "message"),
+        [
+            ("a/../b", ValueError, r"has a part \. or \.\., which S3 does not resolve$"),
+            (".", ValueError, r"has a part \. or \.\.,"),
+            ("a/./b", ValueError, r"has a part \. or \.\.,"),
+            ("a\nb", ValueError, r"^the prefix 'a\\nb' has the character '\\n'$"),
+            ("s3://b/p", ValueError, "'s3://b/p' is an address: leave s3://BUCKET/ out$"),
+            (
+                Path("p"),
+                TypeError,
+                r"^the prefix is text, without the bucket, not .*\(PosixPath\)$",
+            ),
+            (None, TypeError, "^the prefix is text, without the bucket, not None"),
+        ],
+    )
+    def test_what_is_no_prefix_is_refused(
+        self, s3, bucket, folder, tmp_path, prefix, kind, message
+    ):
+        for use in (partial(cloud.back_up, folder), cloud.verify_backup, cloud.prune_backup):
+            with pytest.raises(kind, match=message):
+                use(s3, bucket, prefix)
+
+    @pytest.mark.parametrize("client", [Path("folder"), None, "ec2"])
+    def test_what_is_no_client_of_s3_is_refused(self, s3, bucket, folder, client):
+        if client == "ec2":
+            client = aws.local_client("ec2", s3.meta.endpoint_url, "us-east-1")
+        with pytest.raises((TypeError, ValueError), match=r"^s3 is a client of boto3, as "):
+            cloud.back_up(folder, client, bucket, "p")
+
+    def test_two_backups_one_below_the_other_spoil_nothing_of_each_other(
+        self, s3, bucket, tmp_path
+    ):
+        """The second one's names are those of the first one's objects, once with the same bytes."""
+        outer = tmp_path / "outer"
+        inner = tmp_path / "inner"
+        put(outer, {"sub/a": b"outer", "sub/same": b"same", "b": b"b"})
+        put(inner, {"a": b"inner", "same": b"same"})
+        places = {"p": outer, "p/sub": inner}
+        for content in (b"1", b"2", b"3"):
+            for prefix, folder in places.items():
+                report = cloud.back_up(folder, s3, bucket, prefix)
+                assert report.failures == ()
+            one_later(s3, bucket)
+            for prefix in places:
+                cloud.prune_backup(s3, bucket, prefix, delete=True)
+                assert cloud.verify_backup(s3, bucket, prefix, read=True).wrong == ()
+            put(outer, {"sub/same": content, "sub/a": b"outer" + content})
+            put(inner, {"a": b"inner" + content})
+        for prefix, folder in places.items():
             cloud.back_up(folder, s3, bucket, prefix)
+        for prefix, folder in places.items():
+            cloud.restore(s3, bucket, prefix, tmp_path / "back" / prefix)
+            back = tree(tmp_path / "back" / prefix)
+            assert {name: back[name] for name in tree(folder)} == tree(folder)
+
+    def test_what_another_tool_put_there_is_not_overwritten_and_serves_where_it_is_the_same(
+        self, s3, bucket, folder
+    ):
+        for name, body in (("z", b"foreign"), ("more/b c.idx", IDX)):
+            s3.put_object(Bucket=bucket, Key=f"p/{name}", Body=body, ChecksumAlgorithm="CRC32")
+        assert cloud.back_up(folder, s3, bucket, "p").moved == 2
+        assert s3.get_object(Bucket=bucket, Key="p/z")["Body"].read() == b"foreign"
+        keys = {entry.name: entry.key for entry in cloud.read_manifest(s3, bucket, "p")}
+        assert keys == {"a.rec": "a.rec", "more/b c.idx": "more/b c.idx", "z": "z~00000000"}
+
+    def test_what_is_of_a_backup_below_is_neither_counted_nor_deleted(self, s3, bucket, tmp_path):
+        put(tmp_path / "sent", {"a": b"1"})
+        for content in (b"2", b"3"):
+            cloud.back_up(tmp_path / "sent", s3, bucket, "p/sub")
+            put(tmp_path / "sent", {"a": content})
+        s3.create_multipart_upload(Bucket=bucket, Key="p/sub/half")
+        report = cloud.back_up(tmp_path / "sent", s3, bucket, "p")
+        assert report.notes == ()
+        assert cloud.prune_backup(s3, bucket, "p").uploads == ()
+        assert cloud.prune_backup(s3, bucket, "p/sub").uploads == ("half",)
 
     def test_no_bucket(self, s3, folder, tmp_path):
         message = r"^s3://no-such-bucket/p: there is no such bucket"
@@ -445,6 +522,24 @@ class TestRestore:
         assert report.failures == problems
         assert (report.files, report.moved) == (3, 1)
         assert cloud.verify_backup(s3, stored, "p", read=True).wrong == problems
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("validation", ["when_supported", "when_required"])
+    def test_more_parts_than_wait_in_line_come_from_many_objects_at_once(
+        self, s3, bucket, tmp_path, monkeypatch, validation
+    ):
+        put(tmp_path / "sent", {f"{number}.rec": os.urandom(MIB) for number in range(4)})
+        cloud.back_up(tmp_path / "sent", s3, bucket, "p")
+        url = s3.meta.endpoint_url
+        careful = client(url, read_timeout=30, response_checksum_validation=validation)
+        parts = TransferConfig(
+            max_concurrency=2, multipart_threshold=MIB, multipart_chunksize=MIB // 32
+        )
+        parts.max_request_queue_size = 3
+        monkeypatch.setattr("boto3.s3.transfer.TransferConfig", lambda **_: parts)
+        assert cloud.verify_backup(careful, bucket, "p", read=True).wrong == ()
+        assert cloud.restore(careful, bucket, "p", tmp_path / "back").moved == 4
+        assert tree(tmp_path / "back") == tree(tmp_path / "sent")
 
     def test_many_missing_objects_do_not_stop_the_rest(self, s3, bucket, tmp_path):
         put(tmp_path / "sent", {f"a{number:03}": b"" for number in range(120)} | {"z": b"z"})

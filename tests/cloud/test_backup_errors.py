@@ -96,7 +96,8 @@ def bucket(spoiled: Spoiled) -> Iterator[str]:
 BROKEN = r"the connection (broke|was closed without an answer|ended before the last byte) \(\w+\)"
 NO_S3 = r"what answers is no S3: is there a proxy in between\? \(KeyError\)"
 FAILS = r"the store fails or is too busy \(50\d .*\)"
-LOST = "was sent and is not there whole: run this again"
+RENAME = "rename it if the store cannot hold its name"
+LOST = f"was sent and is not there whole: run this again, or {RENAME}"
 # What is said of a fault that any kind of request may have.
 TOLD = {
     "reset": BROKEN,
