@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from imnetlib.cli.common import POSITIVE, REAL_POSITIVE
 from imnetlib.cli.spending import what_is_there
+from imnetlib.cli.storage import open_s3
 
 # AWS keeps the newest image of Amazon Linux 2023 under this name, in each region.
 AMAZON_LINUX = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -127,7 +128,7 @@ def ec2_verb(verb: Verb) -> Verb:
 
         with cloud.one_sentence():
             _require_no_empty_option()
-            ec2 = client("ec2", region, endpoint_url)
+            ec2 = ec2_client(region, endpoint_url)
             try:
                 verb(ec2, **options)
             except cloud.DeployError as error:
@@ -148,7 +149,7 @@ def _require_no_empty_option() -> None:
             raise click.BadParameter("it is empty", param=option)
 
 
-def client(service: str, region: str | None, endpoint_url: str | None) -> Any:
+def ec2_client(region: str | None, endpoint_url: str | None) -> Any:
     """A client of boto3 with the keys of its usual places; an address that is dead ends soon."""
     from boto3.session import Session
     from botocore.config import Config
@@ -156,7 +157,7 @@ def client(service: str, region: str | None, endpoint_url: str | None) -> Any:
     retries = {"mode": "standard", "total_max_attempts": 4}
     config = Config(connect_timeout=5, read_timeout=60, retries=retries)
     session = Session(region_name=region)
-    return session.client(service, endpoint_url=endpoint_url, config=config)
+    return session.client("ec2", endpoint_url=endpoint_url, config=config)
 
 
 def backup_bytes(url: str, gb: float | None) -> int:
@@ -165,9 +166,6 @@ def backup_bytes(url: str, gb: float | None) -> int:
 
     if gb is not None:
         return round(gb * 1e9)
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or not bucket:
-        raise click.UsageError(f"{url} is no address in S3: write s3://BUCKET/PREFIX")
     given = click.get_current_context().params
-    s3 = client("s3", given["region"], given["endpoint_url"])
-    return sum(entry.size for entry in cloud.read_manifest(s3, bucket, prefix))
+    place = open_s3(url, given["endpoint_url"], given["region"])
+    return sum(entry.size for entry in cloud.read_manifest(*place))

@@ -59,7 +59,7 @@ def backup(folder: Path, url: str, endpoint_url: str | None, hidden: bool) -> No
     """
     from imnetlib import cloud
 
-    done = cloud.back_up(folder, *_s3(url, endpoint_url), hidden=hidden)
+    done = cloud.back_up(folder, *open_s3(url, endpoint_url), hidden=hidden)
     _finish(done, "sent", "run this again")
 
 
@@ -76,7 +76,7 @@ def restore(url: str, folder: Path, endpoint_url: str | None) -> None:
     from imnetlib import cloud
 
     way_out = "run this again; what is wrong or missing in S3 needs another backup first"
-    _finish(cloud.restore(*_s3(url, endpoint_url), folder), "fetched", way_out)
+    _finish(cloud.restore(*open_s3(url, endpoint_url), folder), "fetched", way_out)
 
 
 @click.command()
@@ -90,7 +90,7 @@ def verify_backup(url: str, endpoint_url: str | None, read: bool) -> None:
     """
     from imnetlib import cloud
 
-    found = cloud.verify_backup(*_s3(url, endpoint_url), read=read)
+    found = cloud.verify_backup(*open_s3(url, endpoint_url), read=read)
     _echo([*found.notes, *found.wrong, *found.failures, *found.unproved])
     counts = f"{len(found.wrong):,} wrong or missing, {len(found.unproved):,} not to be proved"
     click.echo(f"{found.files:,} files: {counts}, {len(found.failures):,} not looked at")
@@ -113,7 +113,7 @@ def prune_backup(url: str, endpoint_url: str | None, yes: bool) -> None:
     """
     from imnetlib import cloud
 
-    found = cloud.prune_backup(*_s3(url, endpoint_url), delete=yes)
+    found = cloud.prune_backup(*open_s3(url, endpoint_url), delete=yes)
     _echo([*found.notes, *found.objects, *(f"{key} (unfinished upload)" for key in found.uploads)])
     count = f"{len(found.objects):,} objects and {len(found.uploads):,} unfinished uploads"
     outcome = "deleted" if yes else "with --yes they are deleted"
@@ -142,7 +142,7 @@ def _echo(lines: Iterable[str]) -> None:
         click.echo(line)
 
 
-def _s3(url: str, endpoint_url: str | None) -> tuple[Any, str, str]:
+def open_s3(url: str, endpoint_url: str | None, region: str | None = None) -> tuple[Any, str, str]:
     """A client, the bucket and the prefix of s3://BUCKET/PREFIX."""
     import boto3
     from botocore.config import Config
@@ -160,7 +160,8 @@ def _s3(url: str, endpoint_url: str | None) -> tuple[Any, str, str]:
         response_checksum_validation="when_required",
     )
     try:
-        s3 = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        session = boto3.session.Session(region_name=region)
+        s3 = session.client("s3", endpoint_url=endpoint_url, config=config)
     except BotoCoreError as error:
         # A profile that does not exist, for one.
         raise click.ClickException(str(error)) from error
