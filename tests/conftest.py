@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from hypothesis import settings
 from imnetlib.course import sample
 
 CHECKOUT = Path(__file__).parent.parent
+# Only make test-browser brings what drives a browser.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
 
 
 def pytest_configure() -> None:
