@@ -191,11 +191,9 @@ class _Sending:
             return True
 
     def _is_there(self, entry: ManifestEntry) -> bool:
-        listed = self._listed.get(entry.key)
-        if listed is None or listed.size != entry.size:
+        if not self._is_listed(entry):
             return False
-        unchanged = entry.etag and listed.etag == entry.etag
-        if unchanged:
+        if entry.etag and self._listed[entry.key].etag == entry.etag:
             return True
         head = self._store.head(entry.key)
         return head is not None and head.proves(entry)
