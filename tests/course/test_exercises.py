@@ -6,6 +6,7 @@ import ast
 import decimal
 import fractions
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -287,8 +288,8 @@ def test_an_exercise_that_there_is_not_is_named(name: Any, capsys: pytest.Captur
 
 
 def forever(*_: object) -> None:
-    while True:
-        pass
+    # On one line, which no other line follows.
+    while True: pass  # fmt: skip  # noqa: E701
 
 
 def forever_in_print(*_: object) -> None:
@@ -296,14 +297,8 @@ def forever_in_print(*_: object) -> None:
         print("again")
 
 
-def deaf(*_: object) -> None:
-    """Takes no exception for an answer, for a second."""
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        try:
-            time.sleep(0.01)
-        except BaseException:
-            continue
+def sleepy(*_: object) -> None:
+    time.sleep(1)
 
 
 def endless(*arguments: object) -> object:
@@ -325,7 +320,7 @@ def spoils(files: dict[str, int], stored: dict[str, int]) -> list[str]:
     [
         (forever, "it takes too long: does a loop never end?"),
         (forever_in_print, "it takes too long: does a loop never end?"),
-        (deaf, "it takes too long: does a loop never end? It cannot be ended and still runs: "
+        (sleepy, "it takes too long: does a loop never end? It cannot be ended and still runs: "
                "restart the kernel."),
         (endless, "it raises RecursionError (maximum recursion depth exceeded"),
         (quits, "it raises SystemExit."),
@@ -341,6 +336,22 @@ def test_what_a_function_does_instead_is_said(
     monkeypatch.setattr(kinds, "SECONDS", 0.2)
     line = said(capsys, "5.4", function)
     assert line.startswith(f"Exercise 5.4: for {{'a.rec': 11, 'b.rec': 22}}, {{}}: {says}")
+
+
+def test_a_loop_is_stopped_where_it_keeps_no_lock_of_another_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(kinds, "SECONDS", 0.01)
+    elsewhere: dict[str, Any] = {"lock": threading.Lock()}
+    exec("def count():\n  lock.acquire()\n  sum(range(999))\n  lock.release()", elsewhere)
+
+    def loop(*_: object) -> None:
+        while True:
+            elsewhere["count"]()
+
+    for _ in range(20):
+        assert "does a loop never end?" in said(capsys, "5.4", loop)
+        assert not elsewhere["lock"].locked()
 
 
 def test_a_function_may_print_and_change_its_arguments(capsys: pytest.CaptureFixture):

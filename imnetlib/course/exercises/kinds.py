@@ -180,7 +180,7 @@ class Function:
             return f"it gives {shorten(found)}, which is not right. {_ended(hint)}"
 
         try:
-            fault = run_for(called, seconds)
+            fault = run_for(called, seconds, function)
         except NoResultError as error:
             fault = str(error)
         return f"for {case}: {fault}" if fault else ""

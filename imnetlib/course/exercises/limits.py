@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
+import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -19,8 +20,8 @@ class NoResultError(Exception):
     """The time is over, or something tried to end the program; the message says what."""
 
 
-class _Stopped(BaseException):
-    """Raised inside a thread whose time is over."""
+class _StoppedError(BaseException):
+    """Raised in what the reader wrote once the time is over."""
 
 
 class _Nowhere(io.TextIOBase):
@@ -30,24 +31,36 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
-def run_for(action: Callable[[], Result], seconds: float) -> Result:
+def run_for(action: Callable[[], Result], seconds: float, writer: object = None) -> Result:
     """What ``action`` returns or raises, or NoResultError after ``seconds``; prints go nowhere.
 
-    It runs in a thread of its own, which an exception then ends: signals would reach neither
-    Windows nor a kernel that runs cells in another thread than its first. What does not come back
-    to Python, as a long sleep, cannot be ended: it is left behind. A single call that keeps
-    Python's lock, as ``sum(range(10**12))``, stops everything, as it does without a check.
+    It runs in a thread of its own. Once the time is over, an exception ends it at the next step in
+    the namespace in which the function ``writer`` was written. Nowhere else, as what is stopped
+    inside another library may keep a lock that the whole kernel then waits for; and signals would
+    reach neither Windows nor a kernel that runs cells in another thread than its first. What does
+    not come back to such a step, as a long sleep, cannot be ended: it is left behind. A single call
+    that keeps Python's lock, as ``sum(range(10**12))``, stops everything, as it does without a
+    check.
     """
     results: list[Any] = []
     errors: list[BaseException] = []
+    is_over = threading.Event()
+    namespace = getattr(writer, "__globals__", None)
+
+    def trace(frame: FrameType, _event: str, _argument: object) -> Any:
+        if frame.f_globals is not namespace:
+            return None
+        if is_over.is_set():
+            raise _StoppedError
+        frame.f_trace_opcodes = True  # `while True: pass` on one line never comes to another.
+        return trace
 
     def work() -> None:
-        # It may come at any moment, also between the lines here.
-        with contextlib.suppress(_Stopped):
-            try:
-                results.append(action())
-            except BaseException as error:
-                errors.append(error)
+        sys.settrace(trace)
+        try:
+            results.append(action())
+        except BaseException as error:
+            errors.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
     with contextlib.redirect_stdout(_Nowhere()), contextlib.redirect_stderr(_Nowhere()):
@@ -55,22 +68,14 @@ def run_for(action: Callable[[], Result], seconds: float) -> Result:
         try:
             thread.join(max(0.0, seconds))
         finally:
-            was_ended = _end(thread)
+            is_over.set()
+            thread.join(_PATIENCE)
     if results:
         answer: Result = results[0]
         return answer
     if errors and isinstance(errors[0], Exception):
         raise errors[0]
-    if errors and not isinstance(errors[0], _Stopped):
+    if errors and not isinstance(errors[0], _StoppedError):
         raise NoResultError(f"it raises {type(errors[0]).__name__}.")
-    left = "" if was_ended else " It cannot be ended and still runs: restart the kernel."
+    left = " It cannot be ended and still runs: restart the kernel." if thread.is_alive() else ""
     raise NoResultError(f"it takes too long: does a loop never end?{left}")
-
-
-def _end(thread: threading.Thread) -> bool:
-    """End a thread by an exception inside it; False where it goes on."""
-    if thread.is_alive() and thread.ident is not None:
-        stopped = ctypes.py_object(_Stopped)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), stopped)
-        thread.join(_PATIENCE)
-    return not thread.is_alive()
