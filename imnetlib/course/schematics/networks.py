@@ -1,0 +1,166 @@
+"""Schematics of networks: a training step, a block, a graph of nouns (chapters 6, 7 and 9)."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from imnetlib import wordnet
+from imnetlib.course import plots
+from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Sketch
+from imnetlib.engines import Layer
+from imnetlib.wordnet import Hierarchy
+
+Floats = npt.NDArray[np.floating[Any]]
+Shape = tuple[int, ...]
+# Inches: of a branch of a block, and between its boxes.
+ROW = 0.66
+GAP = 0.36
+
+
+def training_step(images: int, weights: int) -> Figure:
+    """A step with a batch of so many images, an even number, on two devices (chapter 7).
+
+    ``weights``: how many numbers the network has, and so the gradient.
+    """
+    sketch = Sketch(3.5, "A step on two devices: only gradients travel between them")
+    batch = sketch.box(Box(EDGE, 1.72, 1.1, 0.5), f"a batch of\n{images} images", plots.BLUE)
+    total = sketch.box(Box(4.95, 1.72, 1.2, 0.5), "add up the\ngradients", plots.ORANGE)
+    for device, top in enumerate((0.42, 2.32)):
+        text = f"device {device}: the whole network, with the same weights"
+        frame = sketch.frame(Box(1.45, top, WIDTH - 1.45 - EDGE, 1.1), text)
+        line = frame.top + 0.68
+        texts = (f"forward\n{images // 2} images", "backward", f"update\n{weights} weights")
+        forward, backward, update = (
+            sketch.box(Box(left, line - 0.25, 1.1, 0.5), text)
+            for left, text in zip((1.6, 3.0, 6.67), texts, strict=True)
+        )
+        # Of the boxes between the devices, the side that this device is on.
+        side = device
+        sketch.arrow(batch.at(0.5, side), (batch.at(0.5, side)[0], line), forward.at(0, 0.5))
+        sketch.arrow(forward.at(1, 0.5), backward.at(0, 0.5))
+        into, out = (total.at(share, side) for share in (0.25, 0.75))
+        sketch.arrow(backward.at(1, 0.5), (into[0], line), into)
+        sketch.arrow(out, (out[0], line), update.at(0, 0.5))
+        sketch.words(
+            ((backward.right + into[0]) / 2, line - 0.13), f"{weights} numbers", size=SMALL
+        )
+        sketch.words(((out[0] + update.left) / 2, line - 0.13), "their sum", size=SMALL)
+    return sketch.figure
+
+
+def inception_block(layers: Sequence[Layer], shapes: Mapping[str, Shape], block: str) -> Figure:
+    """The branches of a ``block`` of a network, from left to right, with their shapes (chapter 6).
+
+    ``layers`` and ``shapes`` are those of the network.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    branches = [_branch(by_name, end, block) for end in by_name[block].inputs]
+    (source,) = {by_name[branch[0]].inputs[0] for branch in branches}
+    title = f"Block {block}: {len(branches)} branches read the same pictures and are stacked"
+    sketch = Sketch(0.96 + ROW * len(branches), title)
+    first = Box(EDGE, 0.64, 0.55, ROW * len(branches))
+    last = Box(WIDTH - EDGE - 0.55, first.top, first.width, first.height)
+    sketch.cells(first, [str(shapes[source][0])], [plots.BLUE])
+    for name, side, across in ((source, "left", first.left), (block, "right", last.right)):
+        sketch.words((across, 0.5), f"{name}: {_told(shapes[name])}", side)
+    columns = max(map(len, branches))
+    width = (last.left - first.right - GAP) / columns - GAP
+    for row, branch in enumerate(branches):
+        line = first.top + (row + 0.5) * ROW
+        before = (first.right, line)
+        for column, name in enumerate(branch):
+            left = first.right + GAP + column * (width + GAP)
+            box = _draw_layer(sketch, Box(left, line - 0.25, width, 0.5), by_name[name], shapes)
+            sketch.arrow(before, box.at(0, 0.5))
+            before = box.at(1, 0.5)
+        sketch.arrow(before, (last.left, line))
+        part = Box(last.left, line - ROW / 2, last.width, ROW)
+        sketch.cells(part, [str(shapes[branch[-1]][0])], [plots.BLUE])
+    note = "Shapes are channels×height×width. BatchNorm and ReLU follow each layer of filters."
+    sketch.words((EDGE, last.bottom + 0.18), note, "left", SMALL)
+    return sketch.figure
+
+
+def _draw_layer(sketch: Sketch, box: Box, layer: Layer, shapes: Mapping[str, Shape]) -> Box:
+    side = _told(layer.options["kernel"])
+    stride = layer.options["stride"][0]
+    pooled = layer.kind == "Pooling"
+    what = f"{side} {layer.options['pool_type']} pool" if pooled else f"{side} filters"
+    what += f", stride {stride}" if stride > 1 else ""
+    return sketch.box(box, f"{what}\n{_told(shapes[layer.name])}", plots.ORANGE if pooled else "")
+
+
+def _branch(by_name: Mapping[str, Layer], end: str, block: str) -> list[str]:
+    """The convolutions and pools of a block that lead to ``end``, the first one first."""
+    found = []
+    while end.startswith(f"{block}_"):
+        if by_name[end].kind in ("Convolution", "Pooling"):
+            found.append(end)
+        end = by_name[end].inputs[0]
+    return found[::-1]
+
+
+def _told(shape: Shape) -> str:
+    return "×".join(map(str, shape))
+
+
+def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats]) -> Figure:
+    """A node with several parents up to where their ways meet, once for each sum (chapter 9).
+
+    ``sums`` have a value for each node of the hierarchy. Nodes on which they differ are orange.
+    """
+    names = wordnet.unique_names(hierarchy)
+    parents = hierarchy.parents[[node]].indices.tolist()
+    meet = hierarchy.lowest_common_ancestor(parents)
+    others = [parent for parent in parents if parent != meet]
+    places = {meet: (0.5, 0.2), node: (0.5, 0.91)}
+    for number, parent in enumerate(others):
+        places[parent] = ((number + 0.5) / max(2, len(others)), 0.62)
+    sketch = Sketch(3.85, f"From {names[node]} up to {names[meet]} there are {len(parents)} ways")
+    width = WIDTH / len(sums)
+    for number, (title, values) in enumerate(sums.items()):
+        panel = Box(number * width, 0.42, width, 3.35)
+        sketch.words(panel.at(0.5, 0.04), title)
+        boxes = {}
+        for each, place in places.items():
+            across, down = panel.at(*place)
+            text = f"{textwrap.fill(names[each], 17)}\n{values[each]:.2f}"
+            differ = len({f"{one[each]:.2f}" for one in sums.values()}) > 1
+            fill = plots.ORANGE if differ else plots.BLUE
+            boxes[each] = sketch.box(Box(across - 0.63, down - 0.33, 1.26, 0.66), text, fill, SMALL)
+        for parent in parents:
+            _draw_way(sketch, boxes[node], boxes[parent], boxes[meet])
+            if more := _between(hierarchy, parent, meet):
+                _tell_more(sketch, boxes[parent], boxes[meet], f"{more} more")
+    return sketch.figure
+
+
+def _draw_way(sketch: Sketch, lower: Box, parent: Box, upper: Box) -> None:
+    """Arrows from a node to its parent and from there to where the ways meet."""
+    lean = 0.25 * np.sign(parent.left - lower.left)
+    if parent == upper:
+        sketch.arrow(lower.at(0.5, 0), upper.at(0.5, 1))
+        return
+    sketch.arrow(lower.at(0.5 + lean, 0), parent.at(0.5, 1))
+    sketch.arrow(parent.at(0.5, 0), upper.at(0.5 + lean, 1))
+
+
+def _tell_more(sketch: Sketch, parent: Box, upper: Box, text: str) -> None:
+    """Write on the arrow between two boxes what is left out."""
+    lean = 0.25 * np.sign(parent.left - upper.left)
+    ends = parent.at(0.5, 0), upper.at(0.5 + lean, 1)
+    across, down = np.mean(ends, axis=0)
+    sketch.box(Box(across - 0.32, down - 0.13, 0.64, 0.26), text, size=SMALL)
+
+
+def _between(hierarchy: Hierarchy, lower: int, upper: int) -> int:
+    """How many nodes lie above one node and below another."""
+    above = hierarchy.ancestors[[lower]].indices
+    inner = above[hierarchy.above(np.full(len(above), upper), above)]
+    return int(np.setdiff1d(inner, [lower, upper]).size)
