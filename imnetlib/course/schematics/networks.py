@@ -135,28 +135,24 @@ def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats
             fill = plots.ORANGE if differ else plots.BLUE
             boxes[each] = sketch.box(Box(across - 0.63, down - 0.33, 1.26, 0.66), text, fill, SMALL)
         for parent in parents:
-            _draw_way(sketch, boxes[node], boxes[parent], boxes[meet])
-            if more := _between(hierarchy, parent, meet):
-                _tell_more(sketch, boxes[parent], boxes[meet], f"{more} more")
+            more = _between(hierarchy, parent, meet)
+            _draw_way(sketch, boxes[node], boxes[parent], boxes[meet], more)
     return sketch.figure
 
 
-def _draw_way(sketch: Sketch, lower: Box, parent: Box, upper: Box) -> None:
-    """Arrows from a node to its parent and from there to where the ways meet."""
-    lean = 0.25 * np.sign(parent.left - lower.left)
+def _draw_way(sketch: Sketch, lower: Box, parent: Box, upper: Box, more: int) -> None:
+    """Arrows from a node to its parent, and past so many ``more`` to where the ways meet."""
     if parent == upper:
         sketch.arrow(lower.at(0.5, 0), upper.at(0.5, 1))
         return
-    sketch.arrow(lower.at(0.5 + lean, 0), parent.at(0.5, 1))
-    sketch.arrow(parent.at(0.5, 0), upper.at(0.5 + lean, 1))
-
-
-def _tell_more(sketch: Sketch, parent: Box, upper: Box, text: str) -> None:
-    """Write on the arrow between two boxes what is left out."""
-    lean = 0.25 * np.sign(parent.left - upper.left)
-    ends = parent.at(0.5, 0), upper.at(0.5 + lean, 1)
-    across, down = np.mean(ends, axis=0)
-    sketch.box(Box(across - 0.32, down - 0.13, 0.64, 0.26), text, size=SMALL)
+    share = 0.5 + 0.25 * np.sign(parent.left - lower.left)
+    start = parent.at(0.5, 0)
+    end = upper.at(share, 1)
+    sketch.arrow(lower.at(share, 0), parent.at(0.5, 1))
+    sketch.arrow(start, end)
+    if more:
+        across, down = np.mean((start, end), axis=0)
+        sketch.box(Box(across - 0.32, down - 0.13, 0.64, 0.26), f"{more} more", size=SMALL)
 
 
 def _between(hierarchy: Hierarchy, lower: int, upper: int) -> int:
