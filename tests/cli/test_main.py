@@ -53,8 +53,9 @@ def test_a_terminal_of_80_columns_shows_a_line_for_each_verb(group: tuple[str, .
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_readme_or_a_chapter_names_every_verb(verb: str, checkout: Path):
-    texts = [(checkout / "README.md").read_text(encoding="utf-8")]
+def test_a_guide_or_a_chapter_names_every_verb(verb: str, checkout: Path):
+    guides = (checkout / "README.md", checkout / "docs" / "practice.md")
+    texts = [guide.read_text(encoding="utf-8") for guide in guides]
     for notebook in (checkout / "notebooks").glob("*.ipynb"):
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         texts += ["".join(cell["source"]) for cell in cells]
