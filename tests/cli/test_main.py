@@ -41,6 +41,15 @@ def test_every_verb_and_each_of_its_options_has_help(verb: str):
     assert first in " ".join(imnet(*verb.split(), "--help").output.split())
 
 
+def test_no_option_takes_what_is_no_number():
+    options = [param for verb in VERBS.values() for param in verb.params]
+    numbers = [option for option in options if isinstance(option.type, click.types.FloatParamType)]
+    assert len(numbers) > 5
+    for option in numbers:
+        with pytest.raises(click.BadParameter, match="nan is no finite number"):
+            option.type.convert("nan", option, None)
+
+
 @pytest.mark.parametrize("group", [(), ("organize",)])
 def test_a_terminal_of_80_columns_shows_a_line_for_each_verb(group: tuple[str, ...]):
     done = CliRunner().invoke(main, [*group, "--help"], terminal_width=80)
