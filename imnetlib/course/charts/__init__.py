@@ -11,14 +11,7 @@ from imnetlib.course.charts.data import (
     size_and_quality,
     until_loaded,
 )
-from imnetlib.course.charts.hierarchy import (
-    compared,
-    icicle,
-    neighbourhood,
-    operating_curve,
-    reading,
-    splits,
-)
+from imnetlib.course.charts.hierarchy import compared, icicle, operating_curve, reading, splits
 from imnetlib.course.charts.memory import (
     buffers,
     by_batch,
@@ -35,7 +28,7 @@ from imnetlib.course.charts.training import crops, hours, learning_curve, losses
 __all__ = [
     "buffers", "by_batch", "calibration", "compared", "confusions", "crops", "disk_steps",
     "download_hours", "frontier", "hours", "hours_per_epoch", "icicle", "image_sizes",
-    "images_per_class", "learning_curve", "losses", "neighbourhood", "network", "operating_curve",
+    "images_per_class", "learning_curve", "losses", "network", "operating_curve",
     "orders", "parameters", "plans", "rates", "reading", "roofline", "size_and_quality", "splits",
     "step_memory", "timeline", "top_k", "until_loaded",
 ]  # fmt: skip

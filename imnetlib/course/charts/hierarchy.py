@@ -278,53 +278,6 @@ def _write_in(axis: Any, cell: _Cell, label: str, whole: float) -> None:
         axis.text(cell.depth + 0.5, middle, text, va="center", ha="center", fontsize=8, bbox=box)
 
 
-def neighbourhood(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats]) -> Figure:
-    """A node with several parents, and all above it up to where the ways meet, with two sums."""
-    names = wordnet.unique_names(hierarchy)
-    meet = hierarchy.lowest_common_ancestor(hierarchy.parents[[node]].indices)
-    above = hierarchy.ancestors[[node]].indices
-    between = np.sort(above[hierarchy.above(np.full(len(above), meet), above)])[::-1]
-    steps = {node: 0}
-    for each in between.tolist():
-        for parent in hierarchy.parents[[each]].indices.tolist():
-            if each in steps:
-                steps[parent] = max(steps.get(parent, 0), steps[each] + 1)
-    figure, axis = plots.axes(1.35 * steps[meet] + 1, 2.4)
-    # Nodes of the longest way are in the first row: none of them leads far up at once.
-    place: dict[int, tuple[float, float]] = {}
-    rows = [0] * (steps[meet] + 1)
-    parents = {each: hierarchy.parents[[each]].indices.tolist() for each in between.tolist()}
-    jump = {
-        each: max((steps.get(parent, 0) - steps[each] for parent in parents[each]), default=0)
-        for each in parents
-    }
-    for each in sorted(parents, key=lambda each: 0 if each == node else jump[each]):
-        place[each] = (steps[each], rows[steps[each]])
-        rows[steps[each]] += 1
-    for each in parents:
-        for parent in parents[each]:
-            if parent in place:
-                _arrow(axis, place[each], place[parent])
-    for each, (x, y) in place.items():
-        shares = [f"{total[each]:.2f}" for total in sums.values()]
-        color = plots.ORANGE if len({*shares}) > 1 else plots.SKY
-        text = "\n".join([textwrap.fill(names[each], 11), " / ".join(shares)])
-        box = {"boxstyle": "round", "facecolor": color, "edgecolor": "none"}
-        axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=box)
-    axis.set(xlim=(-0.5, steps[meet] + 0.5), ylim=(-0.6, max(rows) - 0.4))
-    axis.set_axis_off()
-    axis.set_title(f"From {names[node]} up to {names[meet]}: {' / '.join(sums)}")
-    return figure
-
-
-def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """An arrow between two boxes, bent where it would cross those between them."""
-    style: dict[str, Any] = {"arrowstyle": "->", "color": plots.BLACK, "shrinkA": 34, "shrinkB": 34}
-    bend = -0.12 if end[0] > start[0] + 1 else 0
-    style["connectionstyle"] = f"arc3,rad={bend}"
-    axis.annotate("", end, start, arrowprops=style)
-
-
 def operating_curve(
     curve: OperatingCurve, guess: tuple[float, float], thetas: Mapping[str, float]
 ) -> Figure:

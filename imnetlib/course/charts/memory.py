@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.collections import PolyCollection
@@ -23,18 +22,9 @@ KINDS = {
 }  # fmt: skip
 
 
-def network(layers: Sequence[Layer], shapes: Mapping[str, Shape], block: str) -> Figure:
-    """What leads through a network, and one ``block`` of it, with their shapes (chapter 6)."""
-    figure, (above, below) = plots.axes(10, 5.4, 2, 1)
-    _draw_way(above, layers, shapes)
-    _draw_block(below, layers, shapes, block)
-    for axis in (above, below):
-        axis.set_axis_off()
-    return figure
-
-
-def _draw_way(axis: Any, layers: Sequence[Layer], shapes: Mapping[str, Shape]) -> None:
-    """A bar for each result that alone leads on: its height is the pictures' side."""
+def network(layers: Sequence[Layer], shapes: Mapping[str, Shape]) -> Figure:
+    """A bar for each result that alone leads on in a network, high as its pictures (chapter 6)."""
+    figure, axis = plots.axes(10, 2.8)
     stem = [name for name in ("conv1", "conv1_pool", "conv2", "conv2_pool") if name in shapes]
     blocks = [layer.name for layer in layers if layer.kind == "Concat"]
     names = [PICTURES, *stem, *blocks, "global_pool", "fc1"]
@@ -48,65 +38,12 @@ def _draw_way(axis: Any, layers: Sequence[Layer], shapes: Mapping[str, Shape]) -
         axis.text(place, -height / 2 - 0.4, _told(shape), ha="center", va="top", fontsize=7)
     axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(-10, 11))
     axis.set_title("From the pictures to the classes: height is the side, below it the shape")
+    axis.set_axis_off()
+    return figure
 
 
 def _told(shape: Shape) -> str:
     return f"{shape[0]:,}" + ("" if len(shape) == 1 else f"\n{shape[1]}×{shape[2]}")
-
-
-def _draw_block(
-    axis: Any, layers: Sequence[Layer], shapes: Mapping[str, Shape], block: str
-) -> None:
-    """The branches of a block from left to right."""
-    by_name = {layer.name: layer for layer in layers}
-    branches = [_branch(by_name, end, block) for end in by_name[block].inputs]
-    (source,) = {by_name[branch[0]].inputs[0] for branch in branches}
-    last = 1 + max(len(branch) for branch in branches)
-    middle = (len(branches) - 1) / 2
-    _box(axis, 0, middle, f"{source}\n{_flat(shapes[source])}", plots.SKY)
-    _box(axis, last, middle, f"{block}: stacked\n{_flat(shapes[block])}", plots.SKY)
-    for row, branch in enumerate(branches):
-        before = (0, middle)
-        for column, name in enumerate(branch, start=1):
-            text = f"{_what(by_name[name])}\n{_flat(shapes[name])}"
-            color = plots.YELLOW if by_name[name].kind == "Pooling" else "white"
-            _arrow(axis, before, (column, row))
-            _box(axis, column, row, text, color)
-            before = (column, row)
-        _arrow(axis, before, (last, middle))
-    axis.set(xlim=(-0.5, last + 0.5), ylim=(len(branches) - 0.5, -0.6))
-    axis.set_title(f"Block {block}; BatchNorm and ReLU follow each convolution")
-
-
-def _branch(by_name: Mapping[str, Layer], end: str, block: str) -> list[str]:
-    """The convolutions and pools of a block that lead to ``end``, the first one first."""
-    found = []
-    while end.startswith(f"{block}_"):
-        if by_name[end].kind in ("Convolution", "Pooling"):
-            found.append(end)
-        end = by_name[end].inputs[0]
-    return found[::-1]
-
-
-def _what(layer: Layer) -> str:
-    side = "×".join(map(str, layer.options["kernel"]))
-    stride = layer.options["stride"][0]
-    what = f"{layer.options['pool_type']} pool" if layer.kind == "Pooling" else "filters"
-    return f"{side} {what}" + (f", stride {stride}" if stride > 1 else "")
-
-
-def _flat(shape: Shape) -> str:
-    return "×".join(map(str, shape))
-
-
-def _box(axis: Any, column: float, row: float, text: str, color: str) -> None:
-    outline = {"boxstyle": "round,pad=0.4", "facecolor": color, "edgecolor": plots.BLACK}
-    axis.text(column, row, text, ha="center", va="center", fontsize=9, bbox=outline)
-
-
-def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    style = {"arrowstyle": "->", "color": plots.GRAY, "shrinkA": 48, "shrinkB": 48}
-    axis.annotate("", end, start, arrowprops=style, zorder=0)
 
 
 def parameters(by_layer: Mapping[str, Mapping[str, int]]) -> Figure:
