@@ -36,7 +36,7 @@ def shows_training(values: dict, figures: set[str]) -> None:
         min(values[name] for name in ("loaded_per_second", "images_per_second", "per_core_gain"))
         > 0
     )
-    assert {"07_crops", "07_rates", "07_learning_curve"} <= figures
+    assert {"07_crops", "07_rates", "07_two_devices", "07_learning_curve"} <= figures
 
 
 def shows_evaluation(values: dict, figures: set[str]) -> None:

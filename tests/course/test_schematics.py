@@ -192,7 +192,7 @@ def test_a_record_is_shown_byte_by_byte_with_the_place_of_each_field(
 
 def test_an_image_record_names_the_fields_of_its_header():
     lines = lines_of(schematics.record_bytes(IMAGE, image=True))
-    assert lines[0] == "44 bytes of a file are one record"
+    assert lines[0] == "An image record of 44 bytes"
     told = "\n".join(lines)
     for field_of_it in ("flag\n0", "label\n388.0", "id\n7", "id2\n0", "JPEG\n12 bytes"):
         assert f"\n{field_of_it}" in told

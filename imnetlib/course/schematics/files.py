@@ -77,11 +77,12 @@ def _draw_members(sketch: Sketch, frame: Box, names: Sequence[str], *, headers: 
 def broken_download(name: str, size: int, held: int) -> Figure:
     """How ``size`` bytes come over when the line breaks after ``held`` of them (chapter 1)."""
     sketch = Sketch(4.15, "A broken transfer goes on where it stopped")
-    here, there = 3.0, WIDTH - 0.65
+    here = 3.0
+    there = WIDTH - 0.7
     sketch.words((EDGE + 1, 0.57), "on the disk")
     for lane, across in {"this program": here, "the server": there}.items():
         sketch.line((across, 0.72), (across, 4.05))
-        sketch.box(Box(across - 0.55, 0.42, 1.1, 0.3), lane)
+        sketch.box(Box(across - 0.6, 0.42, 1.2, 0.3), lane)
     shares = (held / size, 1 - held / size)
     _say(sketch, here, there, 1.2, f"GET {name}")
     _say(sketch, there, here, 1.65, f"200 OK: the first {held:,} bytes arrive")
@@ -122,10 +123,10 @@ def record_bytes(payload: bytes, *, image: bool = False) -> Figure:
     """
     fields = _fields(payload, image=image)
     rows = _rows(fields)
-    length = len(recordio.frame(payload))
     parts = sum(field.meaning.startswith("magic") for field in fields)
-    whole = f"{length} bytes of a file are one record"
-    sketch = Sketch(0.32 + ROW * len(rows), whole + (f", in {parts} parts" if parts > 1 else ""))
+    title = f"{'An image record' if image else 'A record'} of {len(recordio.frame(payload))} bytes"
+    title += f", in {parts} parts" if parts > 1 else ""
+    sketch = Sketch(0.32 + ROW * len(rows), title)
     width = (WIDTH - 2 * EDGE) / BYTES_A_ROW
     offset = 0
     for number, row in enumerate(rows):
