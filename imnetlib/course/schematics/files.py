@@ -158,9 +158,8 @@ def _fields(payload: bytes, *, image: bool) -> list[_Field]:
         magic, word = struct.unpack_from("<II", framed, at)
         cflag, length = divmod(word, 1 << LENGTH_BITS)
         fields.append(_Field(framed[at : at + 4], f"magic\n0x{magic:08x}", plots.ORANGE))
-        fields.append(
-            _Field(framed[at + 4 : at + 8], f"length {length}{FOLLOWS[cflag]}", plots.BLUE)
-        )
+        told = f"length {length}{FOLLOWS[cflag]}"
+        fields.append(_Field(framed[at + 4 : at + 8], told, plots.BLUE))
         at += 8
         data = framed[at : at + length]
         fields += _image_fields(data) if image else [_Field(data, f"data\n{_told(data)}", "")]
@@ -197,9 +196,11 @@ def _rows(fields: Iterable[_Field]) -> list[list[_Field]]:
             if not room:
                 rows.append([])
                 room = BYTES_A_ROW
-            rows[-1].append(_Field(data[:room], meaning, fill))
+            piece = data[:room]
+            rows[-1].append(_Field(piece, meaning, fill))
             meaning = "goes on"
-            data, room = data[room:], room - len(data[:room])
+            data = data[room:]
+            room -= len(piece)
     return rows
 
 

@@ -31,26 +31,26 @@ def training_step(images: int, weights: int) -> Figure:
     sketch = Sketch(3.5, "A step on two devices: only gradients travel between them")
     batch = sketch.box(Box(EDGE, 1.72, 1.1, 0.5), f"a batch of\n{images} images", plots.BLUE)
     total = sketch.box(Box(4.95, 1.72, 1.2, 0.5), "add up the\ngradients", plots.ORANGE)
+    texts = (f"forward\n{images // 2} images", "backward", f"update\n{weights} weights")
+    # Of the boxes between the devices, device 0 is on the upper side and device 1 on the lower.
     for device, top in enumerate((0.42, 2.32)):
         text = f"device {device}: the whole network, with the same weights"
         frame = sketch.frame(Box(1.45, top, WIDTH - 1.45 - EDGE, 1.1), text)
         line = frame.top + 0.68
-        texts = (f"forward\n{images // 2} images", "backward", f"update\n{weights} weights")
         forward, backward, update = (
             sketch.box(Box(left, line - 0.25, 1.1, 0.5), text)
             for left, text in zip((1.6, 3.0, 6.67), texts, strict=True)
         )
-        # Of the boxes between the devices, the side that this device is on.
-        side = device
-        sketch.arrow(batch.at(0.5, side), (batch.at(0.5, side)[0], line), forward.at(0, 0.5))
+        given = batch.at(0.5, device)
+        into = total.at(0.25, device)
+        out = total.at(0.75, device)
+        sketch.arrow(given, (given[0], line), forward.at(0, 0.5))
         sketch.arrow(forward.at(1, 0.5), backward.at(0, 0.5))
-        into, out = (total.at(share, side) for share in (0.25, 0.75))
         sketch.arrow(backward.at(1, 0.5), (into[0], line), into)
         sketch.arrow(out, (out[0], line), update.at(0, 0.5))
-        sketch.words(
-            ((backward.right + into[0]) / 2, line - 0.13), f"{weights} numbers", size=SMALL
-        )
-        sketch.words(((out[0] + update.left) / 2, line - 0.13), "their sum", size=SMALL)
+        above = line - 0.13
+        sketch.words(((backward.right + into[0]) / 2, above), f"{weights} numbers", size=SMALL)
+        sketch.words(((out[0] + update.left) / 2, above), "their sum", size=SMALL)
     return sketch.figure
 
 
