@@ -32,7 +32,10 @@ SOURCE = CHECKOUT / "build" / "site-source"
 SITE = CHECKOUT / "build" / "site"
 PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)">')
 # What is documented behind a face: a chapter takes from it, or an engine's modules are its face.
-OPEN_MODULES = {"engines": ("mxnet", "torch"), "course": ("charts", "plots", "sample")}
+OPEN_MODULES = {
+    "engines": ("mxnet", "torch"),
+    "course": ("charts", "planning", "plots", "sample", "trials"),
+}
 NOT_LIBRARY = ("cli", "py")
 
 
