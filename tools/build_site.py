@@ -34,7 +34,7 @@ PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)">
 # What is documented behind a face: a chapter takes from it, or an engine's modules are its face.
 OPEN_MODULES = {
     "engines": ("mxnet", "torch"),
-    "course": ("charts", "plots", "sample", "schematics"),
+    "course": ("charts", "planning", "plots", "sample", "schematics", "trials"),
 }
 NOT_LIBRARY = ("cli", "py")
 

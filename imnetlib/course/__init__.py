@@ -14,6 +14,7 @@ from imnetlib.course.judging import (
     confused_pair,
     confusion_square,
     hierarchical_table,
+    quoted_top_k,
     weakest_table,
 )
 from imnetlib.course.kaggle import copy_as_kaggle
@@ -60,8 +61,8 @@ __all__ = [
     "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
     "disk_needs", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
-    "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
-    "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
+    "predicted", "prepare", "psnr", "publication", "quoted_top_k", "ranked_table", "record",
+    "repeat", "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
     "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
     "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
     "unused_gpu", "validation_images", "verdicts", "weakest_table",

@@ -30,6 +30,16 @@ def accuracy_row(
     return row | {"by guessing, %": " / ".join(guessed)}
 
 
+def quoted_top_k(
+    shares: Sequence[float], images: int, ks: Sequence[int] = (1, 5, 20)
+) -> list[TopK]:
+    """Accuracies that somebody published, with the intervals that so many ``images`` give them."""
+    return [
+        TopK(k, images, share, *evaluate.wilson(round(images * share), images))
+        for k, share in zip(ks, shares, strict=True)
+    ]
+
+
 def confusion_square(
     pairs: Integers, order: Sequence[int], per_class: Integers
 ) -> npt.NDArray[np.float64]:

@@ -26,6 +26,13 @@ def test_what_has_no_output_cannot_be_guessed():
     assert row["by guessing, %"] == "6.25 / 25"
 
 
+def test_published_accuracies_have_the_intervals_of_their_images():
+    (top1, top5) = course.quoted_top_k((0.5, 0.9), 100, ks=(1, 5))
+    assert top1 == (1, 100, 0.5, *evaluate.wilson(50, 100))
+    assert top5 == (5, 100, 0.9, *evaluate.wilson(90, 100))
+    assert [top.k for top in course.quoted_top_k((0.1, 0.2, 0.3), 50)] == [1, 5, 20]
+
+
 def test_confusions_are_shares_of_their_true_class_in_the_order_given():
     pairs = evaluate.confusions(LABELS, CHOSEN)
     square = course.confusion_square(pairs, [2, 0], np.bincount(LABELS))
