@@ -30,7 +30,7 @@ from imnetlib.course.promises import (
 )
 from imnetlib.course.rates import Rate, training_rates
 from imnetlib.course.readings import Compared, mean_told, several_peaks, telling, told_in_words
-from imnetlib.course.report import record, table, verdicts
+from imnetlib.course.report import record, table, verdict
 from imnetlib.course.root import Root, open_root, publication, site
 from imnetlib.course.shared import (
     claims_of,
@@ -46,7 +46,7 @@ from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_fold
 from imnetlib.course.stopping import stopped_when
 from imnetlib.course.ways import (
     Part,
-    disk_needs,
+    disk_budgets,
     index_training,
     lesson_archives,
     surveys,
@@ -58,11 +58,11 @@ __all__ = [
     "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
     "answers_in_words", "binomial_interval", "calibration_table", "check", "claims_of",
     "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
-    "disk_needs", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
+    "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
     "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
     "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
     "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
-    "unused_gpu", "validation_images", "verdicts", "weakest_table",
+    "unused_gpu", "validation_images", "verdict", "weakest_table",
 ]  # fmt: skip
