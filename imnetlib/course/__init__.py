@@ -17,7 +17,7 @@ from imnetlib.course.judging import (
     weakest_table,
 )
 from imnetlib.course.kaggle import copy_as_kaggle
-from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.measure import repeat, resident_bytes, shuffle_cost, size_and_psnr
 from imnetlib.course.processes import torchrun
 from imnetlib.course.promises import (
     answer_table,
@@ -60,9 +60,9 @@ __all__ = [
     "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
     "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
-    "predicted", "prepare", "psnr", "publication", "ranked_table", "record", "repeat",
-    "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
-    "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
-    "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
+    "predicted", "prepare", "publication", "ranked_table", "record", "repeat", "resident_bytes",
+    "scratch_folder", "several_peaks", "shard_folder", "shards", "shuffle_cost", "site",
+    "size_and_psnr", "split_errors", "split_table", "stopped_when", "surveys", "table", "telling",
+    "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
     "unused_gpu", "validation_images", "verdict", "weakest_table",
 ]  # fmt: skip
