@@ -161,6 +161,7 @@ def test_verdicts_stand_apart():
     assert both == f"{course.verdict('download').data}\n\n{course.verdict('crop').data}"
     with pytest.raises(KeyError, match="no claim dragon"):
         course.verdict("crop", "dragon")
+    assert course.claims_of(chapter=8).data == course.verdict("accuracy").data
 
 
 def test_selection():
