@@ -31,7 +31,8 @@ def test_a_picture_becomes_a_file_with_its_text_and_size(tmp_path: Path):
         {"name": "stdout", "text": ["1\n"]},
     ]
     chapter = tmp_path / "00_one.ipynb"
-    chapter.write_text(json.dumps({"cells": [{"outputs": outputs}, {"cell_type": "markdown"}]}))
+    cells = [{"cell_type": "code", "outputs": outputs}]
+    chapter.write_text(json.dumps({"cells": cells}))
     pages: dict[str, bytes] = {}
     laid_out = json.loads(build_site.with_picture_files(chapter, pages))
     ((name, stored),) = pages.items()
@@ -46,6 +47,14 @@ def test_a_picture_becomes_a_file_with_its_text_and_size(tmp_path: Path):
         {"data": {"text/plain": "s"}},
         outputs[2],
     ]
+
+
+def test_links_to_the_docs_lead_to_the_pages_made_of_them(tmp_path: Path):
+    chapter = tmp_path / "00_one.ipynb"
+    lines = ["See [claims](../docs/claims.md)\n", "and [one](01_two.ipynb)."]
+    chapter.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": lines}]}))
+    (text,) = json.loads(build_site.with_picture_files(chapter, {}))["cells"]
+    assert text["source"] == "See [claims](../claims.md)\nand [one](01_two.ipynb)."
 
 
 def test_every_claim_stands_under_a_chapter_that_is_there():

@@ -67,7 +67,10 @@ def title(chapter: Path) -> str:
 
 
 def with_picture_files(chapter: Path, pages: dict[str, bytes]) -> str:
-    """The chapter, its pictures taken out into ``pages``: a browser loads them when needed."""
+    """The chapter, its pictures taken out into ``pages``: a browser loads them when needed.
+
+    Links to ``docs`` lead to its pages, which the site has one folder higher.
+    """
     notebook = json.loads(chapter.read_text(encoding="utf-8"))
 
     def taken_out(found: re.Match[str]) -> str:
@@ -80,6 +83,8 @@ def with_picture_files(chapter: Path, pages: dict[str, bytes]) -> str:
         return f'<img alt="{alt}" src="../_pictures/{name}" {size}>'
 
     for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = "".join(cell["source"]).replace("](../docs/", "](../")
         for output in cell.get("outputs", ()):
             data: dict[str, Any] = output.get("data", {})
             data.pop(report.RECORD_TYPE, None)

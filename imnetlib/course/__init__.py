@@ -18,7 +18,7 @@ from imnetlib.course.judging import (
     weakest_table,
 )
 from imnetlib.course.kaggle import copy_as_kaggle
-from imnetlib.course.measure import psnr, repeat, resident_bytes
+from imnetlib.course.measure import repeat, resident_bytes, shuffle_cost, size_and_psnr
 from imnetlib.course.processes import torchrun
 from imnetlib.course.promises import (
     answer_table,
@@ -31,7 +31,7 @@ from imnetlib.course.promises import (
 )
 from imnetlib.course.rates import Rate, training_rates
 from imnetlib.course.readings import Compared, mean_told, several_peaks, telling, told_in_words
-from imnetlib.course.report import record, table, verdicts
+from imnetlib.course.report import record, table, verdict
 from imnetlib.course.root import Root, open_root, publication, site
 from imnetlib.course.shared import (
     claims_of,
@@ -47,7 +47,7 @@ from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_fold
 from imnetlib.course.stopping import stopped_when
 from imnetlib.course.ways import (
     Part,
-    disk_needs,
+    disk_budgets,
     index_training,
     lesson_archives,
     surveys,
@@ -59,11 +59,11 @@ __all__ = [
     "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
     "answers_in_words", "binomial_interval", "calibration_table", "check", "claims_of",
     "class_names", "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle",
-    "disk_needs", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
+    "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
     "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
-    "predicted", "prepare", "psnr", "publication", "quoted_top_k", "ranked_table", "record",
-    "repeat", "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "site",
-    "split_errors", "split_table", "stopped_when", "surveys", "table", "telling", "to_fetch",
-    "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
-    "unused_gpu", "validation_images", "verdicts", "weakest_table",
+    "predicted", "prepare", "publication", "quoted_top_k", "ranked_table", "record", "repeat",
+    "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "shuffle_cost",
+    "site", "size_and_psnr", "split_errors", "split_table", "stopped_when", "surveys", "table",
+    "telling", "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation",
+    "training_rates", "unused_gpu", "validation_images", "verdict", "weakest_table",
 ]  # fmt: skip

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imnetlib.catalog import data_file
-from imnetlib.course.findings import JUDGES, TIME_AND_RATE
+from imnetlib.course.findings import JUDGES
 
-__all__ = ["TIME_AND_RATE", "Claim", "Verdict", "claims", "recompute"]
+__all__ = ["Claim", "Verdict", "claims", "recompute"]
 
 Outcome = Literal["agrees", "differs", "cannot be computed here"]
 

@@ -304,12 +304,9 @@ def _by_id(*judges: Judge) -> dict[str, Judge]:
     return {judge.__name__[1:].replace("_", "-"): judge for judge in judges}
 
 
-_OF_TIME_AND_RATE = _by_id(
+JUDGES = _by_id(
     _hdd_4k, _ssd_4k, _in_order, _much_faster, _random_hdd, _random_ssd, _seek_per_file,
-    _packed_rate, _train_time, _fewer_rounds, _longer_cycle, _gpu_stall, _fine_tuning,
-    _download, _cheapest_disk, _packing_bound, _pack_val, _pack_train, _threads, _backup_time,
-    _deploy,
+    _packed_rate, _raw_size, _gpu_stall, _download, _cheapest_disk, _packing_bound, _pack_val,
+    _pack_train, _threads, _resize, _crop, _backup_time, _deploy, _memory, _train_time,
+    _fewer_rounds, _longer_cycle, _fine_tuning, _accuracy,
 )  # fmt: skip
-# The ids of what chapter 3 judges.
-TIME_AND_RATE = tuple(_OF_TIME_AND_RATE)
-JUDGES = _OF_TIME_AND_RATE | _by_id(_raw_size, _memory, _accuracy, _resize, _crop)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from imnetlib import image
+from imnetlib import image, order
+from imnetlib.throughput import DEVICES, HOUR
 
 
 def psnr(stored: bytes, original: bytes) -> float:
@@ -26,6 +28,40 @@ def psnr(stored: bytes, original: bytes) -> float:
     )
     error = np.mean((pixels.astype(np.float32) - np.asarray(reference)) ** 2)
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
+
+
+def size_and_psnr(originals: Sequence[bytes], settings: image.Settings) -> tuple[float, float]:
+    """The mean KB of images as they are stored, and their mean PSNR in dB (chapter 4)."""
+    stored = [image.convert_image(data, settings)[0] for data in originals]
+    kilobytes = np.mean([len(data) for data in stored]) / 1000
+    fidelity = np.mean([psnr(*pair) for pair in zip(stored, originals, strict=True)])
+    return float(kilobytes), float(fidelity)
+
+
+def shuffle_cost(
+    records: int, shuffle: bool | order.Blocks, batch_size: int, record_bytes: float
+) -> dict[str, Any]:
+    """A row of chapter 4's table: what a shuffle costs the note's hard disk, and how well it mixes.
+
+    ``reads`` and the ``hours of seeks`` that they take, the ``mixed, MB`` in memory at one time,
+    and how often neighbours end ``together``, as ``order.neighbours_together`` counts it.
+    """
+    if isinstance(shuffle, order.Blocks):
+        name = f"blocks of {shuffle.records}, {shuffle.window:,} mixed"
+        reads = records // shuffle.records
+        mixed = shuffle.records_mixed
+    else:
+        name = "full shuffle" if shuffle else "as stored"
+        reads = records if shuffle else records // batch_size
+        mixed = 0
+    drawn = order.order_of([records], shuffle, 0, 0)
+    return {
+        "shuffle": name,
+        "reads": reads,
+        "hours of seeks": reads / DEVICES[0].iops / HOUR,
+        "mixed, MB": mixed * record_bytes / 1e6,
+        "together": order.neighbours_together(drawn, batch_size),
+    }
 
 
 def resident_bytes() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imnetlib.course.claims import Verdict, claims
+from imnetlib.course.claims import Claim, Verdict, claims, recompute
 
 RECORD_TYPE = "application/vnd.imnetlib.record+json"
 
@@ -66,3 +66,25 @@ def verdicts(judged: Sequence[Verdict]) -> Any:
             }
         )
     return table(rows)
+
+
+def verdict(*ids: str) -> Any:
+    """What became of claims of the sources, one paragraph each (chapters 1, 3, 4 and 5).
+
+    KeyError for an id that ``data/claims.tsv`` does not have.
+    """
+    from IPython.display import Markdown
+
+    told = [_told(claims()[found.id], found) for found in recompute(ids)]
+    return Markdown("\n\n".join(told))
+
+
+def _told(claim: Claim, found: Verdict) -> str:
+    """A claim, what the source prints, the computed figure, the verdict and the reason."""
+    says = f"> *The {claim.source} claims:* {claim.claim}. It prints “{claim.quoted}”."
+    outcome = found.verdict.capitalize()
+    if found.computed is not None:
+        outcome += f": {found.computed:,.4g} {found.unit}"
+    if found.verdict == "differs" and found.ratio is not None:
+        outcome += f", {found.ratio:.3g} times what is printed"
+    return f"{says}\n>\n> **{outcome}.** {found.why}"

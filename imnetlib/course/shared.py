@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from imnetlib import catalog, image, pack, recordio, wordnet
-from imnetlib.course.claims import recompute
-from imnetlib.course.report import verdicts
+from imnetlib.course.claims import claims
+from imnetlib.course.report import verdict
 from imnetlib.course.root import Root
 from imnetlib.course.steps import prediction_folder
 from imnetlib.files import listed_names
@@ -120,8 +120,8 @@ def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:
 
 
 def claims_of(chapter: int) -> Any:
-    """The sources' claims that a chapter is about, beside what arithmetic says, as a table."""
-    return verdicts(recompute(chapter=chapter))
+    """What became of a chapter's claims, as ``verdict`` says it (chapters 6 to 8)."""
+    return verdict(*[claim.id for claim in claims().values() if claim.chapter == chapter])
 
 
 def mxnet() -> Any:

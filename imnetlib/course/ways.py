@@ -18,7 +18,7 @@ import numpy as np
 
 from imnetlib import catalog, organize, pack
 from imnetlib.archive import TarIndex, gunzip_tar, index_path, open_index
-from imnetlib.catalog import Archive
+from imnetlib.catalog import Archive, Dataset
 from imnetlib.course import sample
 from imnetlib.course.root import DATASETS, Root, Way, publication, require_own_archives
 from imnetlib.files import listed_names, numbered_sets
@@ -216,16 +216,30 @@ def _held_out(images: ImageList, source: Source) -> tuple[Part, Part]:
     return Part(training, source), Part(validation, source)
 
 
-def disk_needs(root: Root, free: int) -> tuple[BudgetRow, ...]:
-    """What each step adds to the disk of ``root``, with ``free`` bytes of room (chapter 1).
+def disk_budgets(root: Root, free: int) -> dict[str, tuple[BudgetRow, ...]]:
+    """What each step adds to a disk with ``free`` bytes of room, by data set (chapter 1).
 
-    Images that are here already need no archives and no folders, and their records take about what
-    some hundred of them do; a line says how many there are.
+    That of ``root`` comes first, under its name, or as "yours" where its images are here already;
+    then ILSVRC2012 and the full set.
+    """
+    name = publication(root).name if root.source is None else "yours"
+    budgets = {name: _disk_needs(root, free)}
+    for other, data in {"ILSVRC2012": catalog.ILSVRC2012, "full": catalog.IMAGENET21K}.items():
+        budgets[other] = _published_needs(data, free)
+    return budgets
+
+
+def _published_needs(data: Dataset, free: int) -> tuple[BudgetRow, ...]:
+    return disk_budget(data.train + data.validation, data.bytes, free)
+
+
+def _disk_needs(root: Root, free: int) -> tuple[BudgetRow, ...]:
+    """Images that are here already need no archives and no folders; a line says how many they are.
+
+    Their records take about what some hundred of them do.
     """
     if root.source is None:
-        published = publication(root)
-        images = published.train + published.validation
-        return disk_budget(images, published.bytes, free)
+        return _published_needs(publication(root), free)
     parts = training_and_validation(root)
     counts = [len(part.images) for part in parts]
     print(f"{counts[0]:,} training and {counts[1]:,} validation images in {root.source}", end=" ")

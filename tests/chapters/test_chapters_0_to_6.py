@@ -50,8 +50,6 @@ def shows_throughput(values: dict, figures: set[str]) -> None:
     assert values["hdd_seek_hours"] == pytest.approx(37.5, abs=0.1)
     assert values["packed_image_bytes"] == pytest.approx(17_609, abs=1)
     assert values["measured_sequential"] > 0
-    assert values["claims"] == 21
-    assert "random-ssd" in values["claims_that_differ"]
     assert {"03_hours_per_epoch", "03_bottleneck", "03_image_size"} <= figures
 
 
@@ -61,13 +59,12 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["validation_records"] == 1800
     assert values["failures"] == 1
     assert values["read_by_mxnet"] == values["validation_records"]
-    # the slice: the first 2,000 of the list
-    assert values["same_on_cluster"] is True
+    # of the slice a shard was lost, and one reader stopped
+    assert values["same_again"] is True
     assert values["each_once"] is True
-    trial = values["images_verified"]
-    assert values["iterated_by_mxnet"] == values["fed_to_mxnet"] == trial
-    assert trial in (1999, 2000)
     assert {"04_record", "04_image_record", "04_record_in_parts", "04_epoch_order"} <= figures
+    assert values["images_read"] == 2519
+    assert values["records_in_damaged_shard"] in (999, 1000)
     # the two that were hit
     assert values["salvaged"] == values["records_in_damaged_shard"] - 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import nbformat
@@ -42,6 +43,13 @@ class TestCommitted:
             assert trace not in text
         allowed = {"tags"}
         assert all(set(cell.metadata) <= allowed for cell in notebook.cells)
+
+    def test_code_cells_are_short(self, chapter: Path):
+        sources = [cell.source for cell in code_cells(nbformat.read(chapter, as_version=4))]
+        lengths = [sum(bool(line.strip()) for line in source.splitlines()) for source in sources]
+        assert statistics.median(lengths) <= 5
+        assert sum(length > 12 for length in lengths) <= len(lengths) / 10
+        assert max(lengths) <= 20
 
     def test_every_parameter_explains_itself(self, chapter: Path):
         notebook = nbformat.read(chapter, as_version=4)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import nbformat
 import pytest
 
-from imnetlib.course.claims import TIME_AND_RATE, Verdict, claims, recompute
+from imnetlib import course
+from imnetlib.course import runner
+from imnetlib.course.claims import Verdict, claims, recompute
 from imnetlib.course.findings import JUDGES
+
+SHOWN = re.compile(r"course\.verdict\(([^)]*)\)")
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +117,55 @@ def test_what_only_a_measurement_can_settle(verdicts: dict[str, Verdict]):
     ]
 
 
-def test_chapter_3_judges_all_that_is_about_time_or_rate():
-    of_size_and_quality = {"raw-size", "memory", "accuracy", "resize", "crop"}
-    assert set(TIME_AND_RATE) == set(claims()) - of_size_and_quality
+@pytest.mark.parametrize("chapter", runner.find_chapters([]), ids=lambda path: path.stem)
+def test_a_chapter_shows_the_verdicts_on_its_claims_once(chapter: Path):
+    number = int(chapter.name[:2])
+    own = [claim.id for claim in claims().values() if claim.chapter == number]
+    cells = nbformat.read(chapter, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    shown = [name for call in SHOWN.findall(code) for name in re.findall('"(.+?)"', call)]
+    if f"claims_of(chapter={number})" in code:
+        shown += own
+    assert sorted(shown) == sorted(own)
+
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        (
+            "random-hdd",
+            "> *The note claims:* Reading 1 TB in random 4K pieces takes a hard disk (0.43 MB/s) "
+            "677 hours. It prints “677 hours”.\n>\n> **Agrees: 677.4 h.** Right in binary units: "
+            "1 TiB at 0.43 MiB/s. In decimal ones it is 646 h. It charges a seek for every 4 KiB.",
+        ),
+        (
+            "crop",
+            "> *The article claims:* Most models take images of 224 x 244 pixels. It prints "
+            "“224x244”.\n>\n> **Differs: 224 pixels, 0.918 times what is printed.** A slip of the "
+            "pen: the models take squares, 224 × 224.",
+        ),
+        (
+            "download",
+            "> *The article claims:* Downloading the 150 GB took about five days. It prints “about "
+            "5 days”.\n>\n> **Cannot be computed here.** It is 0.35 MB/s on average. Put in the "
+            "rate of your own line.",
+        ),
+    ],
+)
+def test_a_verdict_in_words(claim: str, says: str):
+    assert course.verdict(claim).data == says
+
+
+def test_verdicts_stand_apart():
+    both = course.verdict("download", "crop").data
+    assert both == f"{course.verdict('download').data}\n\n{course.verdict('crop').data}"
+    with pytest.raises(KeyError, match="no claim dragon"):
+        course.verdict("crop", "dragon")
+    assert course.claims_of(chapter=8).data == course.verdict("accuracy").data
 
 
 def test_selection():
-    assert [v.id for v in recompute(chapter=5)] == ["deploy"]
+    assert [v.id for v in recompute(chapter=5)] == ["deploy", "backup-time"]
     assert [v.id for v in recompute(["crop", "random-ssd"])] == ["crop", "random-ssd"]
     assert [v.id for v in recompute(["crop", "random-ssd"], chapter=3)] == ["random-ssd"]
     with pytest.raises(KeyError, match="no claim dragon; there are random-hdd, "):

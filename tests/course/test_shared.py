@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import jpeg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from imnetlib import catalog, course, engines, throughput, wordnet
 from imnetlib.course import charts, plots
+from imnetlib.course.measure import psnr
+from imnetlib.image import Settings, convert_image
+from imnetlib.order import Blocks
 
 
 def drawn(figure: Figure) -> bytes:
@@ -46,9 +50,30 @@ def test_a_better_jpeg_has_the_higher_psnr():
         return file.getvalue()
 
     original = encoded("PNG")
-    assert course.psnr(original, original) == pytest.approx(10 * np.log10(255**2 / 1e-3))
-    better = course.psnr(encoded("JPEG", quality=95), original)
-    assert better > course.psnr(encoded("JPEG", quality=30), original)
+    assert psnr(original, original) == pytest.approx(10 * np.log10(255**2 / 1e-3))
+    better = psnr(encoded("JPEG", quality=95), original)
+    assert better > psnr(encoded("JPEG", quality=30), original)
+
+
+def test_sizes_and_psnr_are_means_over_the_images():
+    originals = [jpeg(seed=seed) for seed in range(3)]
+    setting = Settings(resize=8, quality=60)
+    stored = [convert_image(data, setting)[0] for data in originals]
+    fidelity = [psnr(*pair) for pair in zip(stored, originals, strict=True)]
+    kilobytes = sum(map(len, stored)) / 3_000
+    assert course.size_and_psnr(originals, setting) == pytest.approx((kilobytes, sum(fidelity) / 3))
+
+
+def test_what_a_shuffle_costs_a_disk_that_seeks_slowly():
+    """The hard disk of the note does 110 reads a second."""
+    shuffles = (False, Blocks(10, 4), True)
+    stored, blocks, full = (course.shuffle_cost(1000, one, 50, 20_000) for one in shuffles)
+    names = ["as stored", "blocks of 10, 4 mixed", "full shuffle"]
+    assert [row["shuffle"] for row in (stored, blocks, full)] == names
+    assert [row["reads"] for row in (stored, blocks, full)] == [20, 100, 1000]
+    assert full["hours of seeks"] == pytest.approx(1000 / 110 / 3600)
+    assert [row["mixed, MB"] for row in (stored, blocks, full)] == [0, 0.8, 0]
+    assert stored["together"] > blocks["together"] > full["together"] == pytest.approx(1, abs=0.5)
 
 
 def test_repeat_counts_calls_and_busy_cores():

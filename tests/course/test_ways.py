@@ -254,7 +254,7 @@ def test_a_list_whose_images_lie_elsewhere_is_refused(there: str, tmp_path: Path
     opened = course.open_root(str(tmp_path / "root"), source=str(lst))
     missing = "2 of the list's 3" if there else "3 of the list's 3"
     with pytest.raises(FileNotFoundError, match=f"{missing} .*own.lst start at its own folder"):
-        course.disk_needs(opened, 10**9)
+        course.disk_budgets(opened, 10**9)
 
 
 @pytest.mark.filterwarnings("ignore:.*has images of 12 classes; ILSVRC2012 has 1,000")
@@ -263,8 +263,10 @@ def test_images_that_are_here_already_need_room_for_records_alone(
     way: str, laid_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     opened = course.open_root(str(tmp_path / "root"), source=str(laid_out / way))
-    *_, records, _ = needs = course.disk_needs(opened, 10**9)
-    assert [row.needs for row in needs[:2]] == [0, 0]
+    budgets = course.disk_budgets(opened, 10**9)
+    assert list(budgets) == ["yours", "ILSVRC2012", "full"]
+    archives, folders, records, _ = budgets["yours"]
+    assert (archives.needs, folders.needs) == (0, 0)
     parts = course.training_and_validation(opened)
     size = sum(len(data) for part in parts for data in part.read(range(len(part.images))))
     assert records.needs == pytest.approx(size + 84 * 32, rel=0.02)
@@ -273,8 +275,15 @@ def test_images_that_are_here_already_need_room_for_records_alone(
     assert capsys.readouterr().out == said
     assert course.to_fetch(opened) == ()
     assert "nothing to fetch: the images are in " in capsys.readouterr().out
-    needs = course.disk_needs(Root(tmp_path, DATASETS["winter21"]), 0)
-    assert needs[0].needs == DATASETS["winter21"].bytes
+
+
+@pytest.mark.parametrize("name", ["winter21", "ILSVRC2012"])
+def test_budgets_begin_with_the_root_and_name_each_set_once(name: str, tmp_path: Path):
+    budgets = course.disk_budgets(Root(tmp_path, DATASETS[name]), 0)
+    needs = {budget: steps[0].needs for budget, steps in budgets.items()}
+    assert next(iter(needs)) == DATASETS[name].name
+    of_real = {"ILSVRC2012": catalog.ILSVRC2012.bytes, "full": catalog.IMAGENET21K.bytes}
+    assert needs == {DATASETS[name].name: DATASETS[name].bytes} | of_real
 
 
 @pytest.mark.parametrize("name", [name for name, data in DATASETS.items() if data.archives])
