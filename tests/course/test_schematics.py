@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from making import MAGIC, PAYLOADS, tar_of
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
 from werkzeug.wrappers import Response
@@ -38,9 +37,9 @@ EDGES = [("dog", "pet"), ("pet", "animal")]
 EDGES += [("dog", "canine"), ("canine", "carnivore"), ("carnivore", "animal")]
 
 
-def lines_of(figure: Figure) -> list[str]:
+def lines_of(drawn: sketch.Drawing) -> list[str]:
     """All lines of text, in the order in which they were written."""
-    return [text.get_text() for text in figure.axes[0].texts]
+    return [text.get_text() for text in drawn.figure.axes[0].texts]
 
 
 def index_of(members: dict[str, bytes], folder: Path) -> archive.TarIndex:
@@ -49,7 +48,7 @@ def index_of(members: dict[str, bytes], folder: Path) -> archive.TarIndex:
     return archive.index_tar(path)
 
 
-def graph(edges: Iterable[tuple[str, str]]) -> Figure:
+def graph(edges: Iterable[tuple[str, str]]) -> sketch.Drawing:
     """A graph over one class, with each node's number of ways down to it beside its mass."""
     hierarchy = wordnet.build(["dog"], list(edges))
     ways = np.zeros(len(hierarchy))
@@ -81,7 +80,9 @@ DRAWINGS = {
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_schematic_can_be_read(name: str, tmp_path: Path):
     """No text is small, leaves the picture, lies on another one or crosses a border."""
-    figure = DRAWINGS[name](tmp_path)
+    figure, alt = DRAWINGS[name](tmp_path)
+    assert len(alt) > 100
+    assert "\n" not in alt
     figure.draw_without_rendering()
     (axis,) = figure.axes
     assert figure.get_figwidth() <= 8
@@ -181,7 +182,7 @@ def test_a_record_is_shown_byte_by_byte_with_the_place_of_each_field(
     size = path.stat().st_size
     begins |= {*range(0, size, 24)}
 
-    written = schematics.record_bytes(payload).axes[0].texts
+    written = schematics.record_bytes(payload).figure.axes[0].texts
     cells = [text.get_text() for text in written if text.get_ha() == "center"]
     assert "".join(filter(re.compile(r"[\da-f]{2}").fullmatch, cells)) == path.read_bytes().hex()
     places = {int(text.get_text()) for text in written[1:] if text.get_ha() == "left"}
@@ -239,3 +240,30 @@ def test_a_graph_tells_both_sums_and_what_it_leaves_out():
     assert "animal 2.00" in told.partition("mass")[0]
     assert "animal 1.00" in told.partition("mass")[2]
     assert lines.count("1 more") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "split record",
+            "A record of 24 bytes, in 2 parts, each byte in a cell: from byte 0 on magic "
+            "0xced7230a, from byte 4 on length 4 more follows, from byte 8 on data “four”, from "
+            "byte 12 on magic 0xced7230a, from byte 16 on length 4 the last part, from byte 20 on "
+            "data “more”.",
+        ),
+        (
+            "3a",
+            "Block 3a: 4 branches read the same pictures and are stacked. From 192×28×28 to "
+            "256×28×28 lead 1×1 filters; 1×1 filters, then 3×3 filters; 1×1 filters, then 3×3 "
+            "filters, then 3×3 filters; 3×3 avg pool, then 1×1 filters.",
+        ),
+        (
+            "graph",
+            "From dog up to animal there are 2 ways, over pet and canine; bottom up: animal 2.00, "
+            "dog 1.00, pet 1.00, canine 1.00; mass: animal 1.00, dog 1.00, pet 1.00, canine 1.00.",
+        ),
+    ],
+)
+def test_what_is_drawn_is_said_in_words(name: str, words: str, tmp_path: Path):
+    assert DRAWINGS[name](tmp_path).alt == words

@@ -1,4 +1,4 @@
-"""Schematics: one idea each, drawn of the numbers that a chapter hands in."""
+"""Schematics: one idea each, drawn and put in words from the numbers that a chapter hands in."""
 
 from imnetlib.course.schematics.files import broken_download, epoch_order, record_bytes, tar_of_tars
 from imnetlib.course.schematics.networks import inception_block, shared_descendant, training_step

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from imnetlib import order, recordio
 from imnetlib.archive import TarIndex
 from imnetlib.course import plots
-from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Sketch
+from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Drawing, Sketch
 
 BYTES_A_ROW = 24
 ROW = 1.05
@@ -23,7 +22,7 @@ FOLLOWS = ("", "\nmore follows", "\nmore follows", "\nthe last part")
 SHARDS = (plots.BLUE, plots.ORANGE, plots.GREEN)
 
 
-def tar_of_tars(index: TarIndex) -> Figure:
+def tar_of_tars(index: TarIndex) -> Drawing:
     """An archive, a class in it, images in that, and what the index says of them (chapter 2)."""
     in_class = np.flatnonzero(index.classes >= 0)
     first = index.classes[in_class[0]]
@@ -51,7 +50,12 @@ def tar_of_tars(index: TarIndex) -> Figure:
         entry = sketch.box(Box(member.left, 3.14, 1.6, 0.52), text)
         begin = member.left + 0.1
         sketch.arrow((begin, entry.top), (begin, member.bottom))
-    return sketch.figure
+    alt = (
+        f"{index.path.name} holds {len(index.class_names):,} {kind}. The first one, {classes[0]}, "
+        f"holds {len(images):,} images, each after its header. Below, the index: arrows lead from "
+        "the offset and the size of an image to where it begins."
+    )
+    return Drawing(sketch.figure, alt)
 
 
 def _holds_tars(index: TarIndex) -> bool:
@@ -74,7 +78,7 @@ def _draw_members(sketch: Sketch, frame: Box, names: Sequence[str], *, headers: 
     return members
 
 
-def broken_download(name: str, size: int, held: int) -> Figure:
+def broken_download(name: str, size: int, held: int) -> Drawing:
     """How ``size`` bytes come over when the line breaks after ``held`` of them (chapter 1)."""
     sketch = Sketch(4.15, "A broken transfer goes on where it stopped")
     here = 3.0
@@ -98,7 +102,13 @@ def broken_download(name: str, size: int, held: int) -> Figure:
     _say(sketch, there, here, 3.5, sent)
     whole = _keep(sketch, here, 3.5, f"{name}\n{size:,} bytes")
     sketch.strip(whole, shares, (plots.BLUE, plots.ORANGE))
-    return sketch.figure
+    alt = (
+        f"The program asks the server for {name}. {held:,} bytes arrive and are kept on the disk "
+        f"as {name}.part; then the line breaks. It asks again, for the bytes from there on, if it "
+        "is the same file. The server answers 206 with exactly these. They are appended, and the "
+        f"file, {size:,} bytes now, gets its name."
+    )
+    return Drawing(sketch.figure, alt)
 
 
 def _say(sketch: Sketch, start: float, end: float, down: float, text: str) -> None:
@@ -115,7 +125,7 @@ def _keep(sketch: Sketch, lane: float, down: float, text: str) -> Box:
     return file
 
 
-def record_bytes(payload: bytes, *, image: bool = False) -> Figure:
+def record_bytes(payload: bytes, *, image: bool = False) -> Drawing:
     """The record of ``payload`` as it is in a file, byte by byte (chapter 4).
 
     ``image``: the payload begins with an image header of one label, whose fields are shown, and
@@ -129,6 +139,7 @@ def record_bytes(payload: bytes, *, image: bool = False) -> Figure:
     sketch = Sketch(0.32 + ROW * len(rows), title)
     width = (WIDTH - 2 * EDGE) / BYTES_A_ROW
     offset = 0
+    told = []
     for number, row in enumerate(rows):
         box = Box(EDGE, 0.6 + ROW * number, 0, 0.28)
         for field in row:
@@ -137,8 +148,9 @@ def record_bytes(payload: bytes, *, image: bool = False) -> Figure:
             sketch.cells(box, texts, [field.fill] * len(texts))
             sketch.words((box.left + 0.02, box.top - 0.1), str(offset), "left", SMALL)
             sketch.brace(box.left, box.right, box.bottom + 0.04, field.meaning)
+            told.append(f"from byte {offset} on {' '.join(field.meaning.split())}")
             offset += len(field.data)
-    return sketch.figure
+    return Drawing(sketch.figure, f"{title}, each byte in a cell: {', '.join(told)}.")
 
 
 class _Field(NamedTuple):
@@ -204,7 +216,7 @@ def _rows(fields: Iterable[_Field]) -> list[list[_Field]]:
     return rows
 
 
-def epoch_order(records: Sequence[int], batch_size: int, readers: int, seed: int) -> Figure:
+def epoch_order(records: Sequence[int], batch_size: int, readers: int, seed: int) -> Drawing:
     """Two epochs over small shards of so many records, and whose batch is whose (chapter 4)."""
     count = sum(records)
     sketch = Sketch(3.3, "Each epoch takes the records of all shards in a new order")
@@ -219,9 +231,9 @@ def epoch_order(records: Sequence[int], batch_size: int, readers: int, seed: int
         sketch.brace(box.left, box.right, box.bottom + 0.04, f"shard {shard}")
         begin += held
     sketch.words((EDGE, 0.59), "in the files", "left")
-    for epoch in range(2):
+    orders = [order.order_of(records, True, seed, epoch).tolist() for epoch in range(2)]
+    for epoch, taken in enumerate(orders):
         top = 1.35 + ROW * epoch
-        taken = order.order_of(records, True, seed, epoch).tolist()
         row = Box(left, top, count * width, 0.28)
         sketch.words((EDGE, top + 0.14), f"epoch {epoch}", "left")
         sketch.cells(row, [str(record) for record in taken], [fills[record] for record in taken])
@@ -232,4 +244,13 @@ def epoch_order(records: Sequence[int], batch_size: int, readers: int, seed: int
                 # Padding has no records to bracket.
                 if start < stop:
                     sketch.brace(left + start * width, left + stop * width, row.bottom + 0.04, text)
-    return sketch.figure
+    alt = (
+        f"{count} numbered records in {len(records)} shards, a colour for each. In the files the "
+        f"numbers ascend. Epoch 0 takes them as {_listed(orders[0])}, epoch 1 as "
+        f"{_listed(orders[1])}; each batch of {batch_size} goes to the next of {readers} readers."
+    )
+    return Drawing(sketch.figure, alt)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from imnetlib import wordnet
 from imnetlib.course import plots
-from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Sketch
+from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Drawing, Sketch
 from imnetlib.engines import Layer
 from imnetlib.wordnet import Hierarchy
 
@@ -23,7 +22,7 @@ ROW = 0.66
 GAP = 0.36
 
 
-def training_step(images: int, weights: int) -> Figure:
+def training_step(images: int, weights: int) -> Drawing:
     """A step with a batch of so many images, an even number, on two devices (chapter 7).
 
     ``weights``: how many numbers the network has, and so the gradient.
@@ -51,10 +50,15 @@ def training_step(images: int, weights: int) -> Figure:
         above = line - 0.13
         sketch.words(((backward.right + into[0]) / 2, above), f"{weights} numbers", size=SMALL)
         sketch.words(((out[0] + update.left) / 2, above), "their sum", size=SMALL)
-    return sketch.figure
+    alt = (
+        f"A batch of {images} images goes to two devices, half to each. Each holds the whole "
+        f"network and goes forward and backward. The gradients, {weights} numbers from each, are "
+        f"added up between the devices. Both get the sum, and update their {weights} weights."
+    )
+    return Drawing(sketch.figure, alt)
 
 
-def inception_block(layers: Sequence[Layer], shapes: Mapping[str, Shape], block: str) -> Figure:
+def inception_block(layers: Sequence[Layer], shapes: Mapping[str, Shape], block: str) -> Drawing:
     """The branches of a ``block`` of a network, from left to right, with their shapes (chapter 6).
 
     ``layers`` and ``shapes`` are those of the network.
@@ -76,7 +80,8 @@ def inception_block(layers: Sequence[Layer], shapes: Mapping[str, Shape], block:
         before = (first.right, line)
         for column, name in enumerate(branch):
             left = first.right + GAP + column * (width + GAP)
-            box = _draw_layer(sketch, Box(left, line - 0.25, width, 0.5), by_name[name], shapes)
+            box = Box(left, line - 0.25, width, 0.5)
+            _draw_layer(sketch, box, by_name[name], shapes[name])
             sketch.arrow(before, box.at(0, 0.5))
             before = box.at(1, 0.5)
         sketch.arrow(before, (last.left, line))
@@ -84,16 +89,21 @@ def inception_block(layers: Sequence[Layer], shapes: Mapping[str, Shape], block:
         sketch.cells(part, [str(shapes[branch[-1]][0])], [plots.BLUE])
     note = "Shapes are channels×height×width. BatchNorm and ReLU follow each layer of filters."
     sketch.words((EDGE, last.bottom + 0.18), note, "left", SMALL)
-    return sketch.figure
+    ways = "; ".join(", then ".join(_what(by_name[name]) for name in branch) for branch in branches)
+    alt = f"{title}. From {_told(shapes[source])} to {_told(shapes[block])} lead {ways}."
+    return Drawing(sketch.figure, alt)
 
 
-def _draw_layer(sketch: Sketch, box: Box, layer: Layer, shapes: Mapping[str, Shape]) -> Box:
+def _draw_layer(sketch: Sketch, box: Box, layer: Layer, shape: Shape) -> None:
+    fill = plots.ORANGE if layer.kind == "Pooling" else ""
+    sketch.box(box, f"{_what(layer)}\n{_told(shape)}", fill)
+
+
+def _what(layer: Layer) -> str:
     side = _told(layer.options["kernel"])
     stride = layer.options["stride"][0]
-    pooled = layer.kind == "Pooling"
-    what = f"{side} {layer.options['pool_type']} pool" if pooled else f"{side} filters"
-    what += f", stride {stride}" if stride > 1 else ""
-    return sketch.box(box, f"{what}\n{_told(shapes[layer.name])}", plots.ORANGE if pooled else "")
+    what = f"{layer.options['pool_type']} pool" if layer.kind == "Pooling" else "filters"
+    return f"{side} {what}" + (f", stride {stride}" if stride > 1 else "")
 
 
 def _branch(by_name: Mapping[str, Layer], end: str, block: str) -> list[str]:
@@ -110,7 +120,7 @@ def _told(shape: Shape) -> str:
     return "×".join(map(str, shape))
 
 
-def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats]) -> Figure:
+def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats]) -> Drawing:
     """A node with several parents up to where their ways meet, once for each sum (chapter 9).
 
     ``sums`` have a value for each node of the hierarchy. Nodes on which they differ are orange.
@@ -122,7 +132,9 @@ def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats
     places = {meet: (0.5, 0.2), node: (0.5, 0.91)}
     for number, parent in enumerate(others):
         places[parent] = ((number + 0.5) / max(2, len(others)), 0.62)
-    sketch = Sketch(3.85, f"From {names[node]} up to {names[meet]} there are {len(parents)} ways")
+    ways = f"From {names[node]} up to {names[meet]} there are {len(parents)} ways"
+    sketch = Sketch(3.85, ways)
+    told = []
     width = WIDTH / len(sums)
     for number, (title, values) in enumerate(sums.items()):
         panel = Box(number * width, 0.42, width, 3.35)
@@ -137,7 +149,9 @@ def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats
         for parent in parents:
             more = _between(hierarchy, parent, meet)
             _draw_way(sketch, boxes[node], boxes[parent], boxes[meet], more)
-    return sketch.figure
+        told.append(f"{title}: " + ", ".join(f"{names[n]} {values[n]:.2f}" for n in places))
+    over = " and ".join(names[parent] for parent in others)
+    return Drawing(sketch.figure, f"{ways}, over {over}; {'; '.join(told)}.")
 
 
 def _draw_way(sketch: Sketch, lower: Box, parent: Box, upper: Box, more: int) -> None:
