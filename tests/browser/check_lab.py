@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from imnetlib.course import copies, runner
+from imnetlib.course import copies, freshness
 from imnetlib.course.root import CHECKOUT
 
 CHAPTER = "03_io_throughput"
@@ -108,7 +108,7 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     done = json.loads((folder / f"{CHAPTER}.ipynb").read_text("utf-8"))
     # A copy that was only run is still known as one.
     assert done["metadata"]["imnetlib"] == copied["metadata"]["imnetlib"]
-    assert runner.source_hash(done) == runner.source_hash(copied)
+    assert freshness.source_hash(done) == freshness.source_hash(copied)
     cells = [cell for cell in done["cells"] if cell["cell_type"] == "code"]
     assert [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"] == []
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))

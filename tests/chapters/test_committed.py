@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from imnetlib.course import runner
+from imnetlib.course import freshness, runner
 from imnetlib.course.root import CHECKOUT
 
 CHAPTERS = runner.find_chapters([])
@@ -27,9 +27,11 @@ class TestCommitted:
 
     def test_outputs_belong_to_the_present_source(self, chapter: Path):
         notebook = nbformat.read(chapter, as_version=4)
-        assert notebook.metadata.imnetlib.source_sha256 == runner.source_hash(notebook), (
-            "run: make notebooks"
-        )
+        changed = freshness.changed(notebook)
+        if runner.lacking(chapter):
+            # Here nobody can run it again for a change of the library.
+            changed = [each for each in changed if each == "its cells"]
+        assert changed == [], f"changed since {chapter.stem} was stored: run make notebooks"
         silent = [cell for cell in code_cells(notebook) if cell.execution_count is None]
         assert silent == []
 
