@@ -87,3 +87,19 @@ def progress(total: int, what: str, unit: str) -> tqdm[Any]:
         return tqdm(**settings, disable=True)
     bar: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else _LinePerTenth
     return bar(**settings, file=_Stream(stream))
+
+
+def skip(bar: tqdm[Any], steps: int) -> None:
+    """Move ``bar`` over steps that were done before: its rate is that of the work of this run."""
+    if bar.disable:
+        return
+    now = time.time()
+    if bar.n == bar.initial:
+        # The clock starts with the work.
+        bar.start_t = now
+    bar.n += steps
+    bar.initial += steps
+    bar.last_print_n += steps
+    if now - bar.last_print_t >= bar.mininterval:
+        bar.refresh()
+        bar.last_print_t = now
