@@ -38,7 +38,7 @@ def store_chapter(chapter: PathLike, folder: PathLike, *, measure: bool = False)
         notebook = clean(copy.deepcopy(executed), files)
         if not measure:
             keep_measured(notebook, stored)
-        _store_figures(executed, notebook, Path(figures))
+        _store_figures(executed, notebook, Path(figures), chapter)
     write_bytes_atomically(chapter, (nbformat.writes(notebook) + "\n").encode())
     return outcome
 
@@ -93,15 +93,21 @@ def _pictures(cell: Any) -> list[bytes]:
     ]
 
 
-def _store_figures(executed: Any, notebook: Any, drawn: Path) -> None:
+def _store_figures(executed: Any, notebook: Any, drawn: Path, chapter: Path) -> None:
     """Put each figure into the course as the notebook holds it, which may have kept an older one.
 
-    ``drawn``: the folder of the figures that ``executed`` shows.
+    ``drawn``: the folder of the figures that ``executed`` shows. Figures of the chapter that it
+    shows no more are removed.
     """
     names = {path.read_bytes(): path.name for path in sorted(drawn.iterdir())}
     folder = CHECKOUT / "figures"
     folder.mkdir(exist_ok=True)
+    stored = set()
     for ran, cell in zip(executed.cells, notebook.cells, strict=True):
         for shown, kept in zip(_pictures(ran), _pictures(cell), strict=True):
             if shown in names:
                 write_bytes_atomically(folder / names[shown], kept)
+                stored.add(names[shown])
+    for old in folder.glob(f"{chapter.name[:2]}_*"):
+        if old.name not in stored:
+            old.unlink()

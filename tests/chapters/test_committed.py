@@ -59,7 +59,8 @@ class TestCommitted:
         shown = [d for d in data if "image/png" in d]
         assert all(re.search(r'<img alt="[^"]{20,}"', d["text/html"]) for d in shown)
         sources = "".join(cell.source for cell in code_cells(notebook))
-        names = re.findall(r'plots\.(?:show|live)\(.*?"(\d\d_\w+)"', sources, re.DOTALL)
+        showing = r'(?:plots\.show|plots\.live|explorer\.show)\(.*?"(\d\d_\w+)"'
+        names = re.findall(showing, sources, re.DOTALL)
         assert len(names) == len(shown)
         assert all((CHECKOUT / "figures" / f"{name}.png").exists() for name in names)
 

@@ -57,6 +57,9 @@ def test_a_second_run_changes_no_file_unless_it_measures(course: Path):
         ("record(f'it is {now}', now=now)", MEASURED),
     ]
     write(chapter, *cells)
+    (course / "figures").mkdir()
+    for old in ("01_old.png", "01_times.jpg"):
+        (course / "figures" / old).touch()
     assert imnet("run", "--store").exit_code == 0
     first = held(course)
     assert first.keys() == {"01_first.ipynb", "01_times.png"}
