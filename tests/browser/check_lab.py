@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from imnetlib.course import copies, freshness
 from imnetlib.course.root import CHECKOUT
@@ -133,22 +133,23 @@ def test_the_explorer_follows_its_controls(browser: Browser, lab: str, folder: P
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
     page.evaluate(RUN_ALL)
     page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     word = page.locator(".jp-OutputArea-output select")
     word.scroll_into_view_if_needed()
     area = page.locator(".jp-OutputArea", has=word).last
     picture = area.locator("img")
-    before = picture.get_attribute("src")
+    first = picture.get_attribute("src")
     word.select_option(label="conifer")
     area.get_by_text("conifer: any gymnospermous tree or shrub bearing cones").wait_for()
-    mean = picture.get_attribute("src")
-    assert mean != before
+    expect(picture).not_to_have_attribute("src", first)
     number, k, error = area.get_by_role("slider").all()
-    k.focus()
-    page.keyboard.press("Home")
-    page.wait_for_function("([one, src]) => one.src != src", arg=[picture.element_handle(), mean])
     number.focus()
     page.keyboard.press("ArrowRight")
     area.get_by_text("Picture 1 of ").wait_for()
+    five_nodes = picture.get_attribute("src")
+    k.focus()
+    page.keyboard.press("Home")
+    expect(picture).not_to_have_attribute("src", five_nodes)
     error.focus()
     page.keyboard.press("Home")
     area.get_by_text("An answer, wrong in 0.5 % of the pictures at most").wait_for()
