@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from imnetlib.course import freshness, runner
+from imnetlib.course import freshness, runner, streams
 from imnetlib.course.root import CHECKOUT
 
 CHAPTERS = runner.find_chapters([])
@@ -44,6 +44,11 @@ class TestCommitted:
             assert trace not in text
         allowed = {"tags"}
         assert all(set(cell.metadata) <= allowed for cell in notebook.cells)
+
+    def test_a_bar_is_one_line_and_no_time(self, chapter: Path):
+        notebook = nbformat.read(chapter, as_version=4)
+        printed = [o.text for cell in code_cells(notebook) for o in cell.outputs if "text" in o]
+        assert printed == [streams.last_states(text, timeless=True) for text in printed]
 
     def test_every_parameter_explains_itself(self, chapter: Path):
         notebook = nbformat.read(chapter, as_version=4)
