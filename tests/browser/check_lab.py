@@ -127,13 +127,9 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
 def test_the_explorer_follows_its_controls(browser: Browser, lab: str, folder: Path):
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     page = context.new_page()
-    # The sample is painted first.
-    page.set_default_timeout(300_000)
     page.goto(f"{lab}/lab/tree/{EXPLORING}.ipynb?reset")
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
     page.evaluate(RUN_ALL)
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
     word = page.locator(".jp-OutputArea-output select")
     word.scroll_into_view_if_needed()
     area = page.locator(".jp-OutputArea", has=word).last
@@ -141,7 +137,7 @@ def test_the_explorer_follows_its_controls(browser: Browser, lab: str, folder: P
     first = picture.get_attribute("src")
     word.select_option(label="conifer")
     area.get_by_text("conifer: any gymnospermous tree or shrub bearing cones").wait_for()
-    expect(picture).not_to_have_attribute("src", first)
+    expect(picture).not_to_have_attribute("src", first, timeout=30_000)
     number, k, error = area.get_by_role("slider").all()
     number.focus()
     page.keyboard.press("ArrowRight")
@@ -149,7 +145,7 @@ def test_the_explorer_follows_its_controls(browser: Browser, lab: str, folder: P
     five_nodes = picture.get_attribute("src")
     k.focus()
     page.keyboard.press("Home")
-    expect(picture).not_to_have_attribute("src", five_nodes)
+    expect(picture).not_to_have_attribute("src", five_nodes, timeout=30_000)
     error.focus()
     page.keyboard.press("Home")
     area.get_by_text("An answer, wrong in 0.5 % of the pictures at most").wait_for()
