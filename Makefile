@@ -17,7 +17,7 @@ help:
 	@echo "make test-torch install PyTorch, run the tests that it takes part in"
 	@echo "make test-browser  try the site and JupyterLab in Chromium (Debian: apt-get install chromium)"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
-	@echo "make notebooks  run every chapter and store its outputs in notebooks/ and figures/"
+	@echo "make notebooks  run every chapter and store its outputs; measured times only with MEASURE=1"
 	@echo "make bench      time the library beside its peers"
 	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
 	@echo "make data       rebuild data/ from the package registries"
@@ -68,7 +68,7 @@ test-long: lint
 	@tools/check_bare.sh trixie
 
 notebooks: env
-	@$(BIN)/imnet run --store
+	@$(BIN)/imnet run --store $(if $(MEASURE),--measure)
 
 bench: env-dev
 	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done

@@ -70,14 +70,21 @@ def _in_a_kernel() -> bool:
     return kernelapp is not None and bool(kernelapp.IPKernelApp.initialized())
 
 
+def watched() -> bool:
+    """Whether this is the kernel of a Jupyter server that shows widgets.
+
+    It sets this name in the kernels that it starts; a notebook that nobody looks at has none.
+    """
+    is_asked = _in_a_kernel() and "JPY_SESSION_NAME" in os.environ
+    return is_asked and importlib.util.find_spec("ipywidgets") is not None
+
+
 def progress(total: int, what: str, unit: str) -> tqdm[Any]:
     """A bar over ``total`` steps of ``unit`` ("B" counts in kB, MB, …); a context manager."""
     settings: dict[str, Any] = {"total": total, "desc": what, "unit": f" {unit}"}
     if unit == "B":
         settings |= {"unit": unit, "unit_scale": True, "unit_divisor": 1000}
-    # A Jupyter server, which shows widgets, sets this name in the kernels that it starts.
-    watched = _in_a_kernel() and "JPY_SESSION_NAME" in os.environ
-    if watched and importlib.util.find_spec("ipywidgets") is not None:
+    if watched():
         from tqdm.notebook import tqdm as widget
 
         return widget(**settings)
@@ -87,3 +94,19 @@ def progress(total: int, what: str, unit: str) -> tqdm[Any]:
         return tqdm(**settings, disable=True)
     bar: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else _LinePerTenth
     return bar(**settings, file=_Stream(stream))
+
+
+def skip(bar: tqdm[Any], steps: int) -> None:
+    """Move ``bar`` over steps that were done before: its rate is that of the work of this run."""
+    if bar.disable:
+        return
+    now = time.time()
+    if bar.n == bar.initial:
+        # The clock starts with the work.
+        bar.start_t = now
+    bar.n += steps
+    bar.initial += steps
+    bar.last_print_n += steps
+    if now - bar.last_print_t >= bar.mininterval:
+        bar.refresh()
+        bar.last_print_t = now

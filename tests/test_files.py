@@ -198,6 +198,29 @@ class TestProgress:
         assert "1000/1000" in line
 
     @pytest.mark.parametrize("terminal", [False, True])
+    def test_what_was_done_before_is_no_part_of_the_rate(
+        self, terminal: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+        monkeypatch.setattr(progress, "QUIET", 0)
+        with progress.progress(1000, "pack", "images") as bar:
+            # What is there takes a time to be found.
+            bar.start_t -= 3600
+            for _ in range(10):
+                progress.skip(bar, 60)
+            bar.start_t -= 100
+            bar.last_print_t -= 100
+            bar.update(200)
+            progress.skip(bar, 200)
+        last = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+        assert "1000/1000 [01:40<00:00,  2.00 images/s]" in last
+
+    def test_a_job_that_finds_all_done_has_no_rate(self, capsys: pytest.CaptureFixture):
+        with progress.progress(1000, "pack", "images") as bar:
+            progress.skip(bar, 1000)
+        assert "1000/1000 [00:00<?, ? images/s]" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("terminal", [False, True])
     def test_a_job_goes_on_when_nobody_reads(self, terminal: bool, monkeypatch: pytest.MonkeyPatch):
         """The end of a bar's reader looks like that of a connection."""
         reading, writing = os.pipe()
@@ -220,7 +243,8 @@ class TestProgress:
     def test_a_job_goes_on_without_an_output(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(sys, "stderr", None)
         with progress.progress(1000, "pack", "images") as bar:
-            bar.update(1000)
+            progress.skip(bar, 400)
+            bar.update(600)
 
     def test_a_server_s_variable_alone_makes_no_widget(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("JPY_SESSION_NAME", "x")

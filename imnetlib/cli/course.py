@@ -27,18 +27,22 @@ DATASET_HINT = (
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
 @click.option("--out", type=FOLDER, help="Folder of the executed notebooks and figures.")
 @click.option("--store", is_flag=True, help="Store outputs and figures in the course itself.")
+@click.option("--measure", is_flag=True, help="With --store: store measured times anew.")
 def run(
     chapters: tuple[str, ...],
     root: Path | None,
     given: tuple[tuple[str, str], ...],
     out: Path | None,
     store: bool,
+    measure: bool,
 ) -> None:
     """Run CHAPTERS (numbers or names; default: all) and print the result of each.
 
     A parameter -p is for those of the CHAPTERS that have it. The first chapter that fails is the
     last. Without CHAPTERS those are left out that need what is not installed. Executed notebooks
-    and figures go to the folder --out, else to build/ of the checkout.
+    and figures go to the folder --out, else to build/ of the checkout. With --store a cell tagged
+    "measured" keeps its stored output as long as what it comes from is the same; --measure renews
+    it.
     """
     from imnetlib.course import runner
 
@@ -49,6 +53,8 @@ def run(
         raise click.UsageError(
             "--store runs the chapters as they are: it takes no --root, no -p and no --out"
         )
+    if measure and not store:
+        raise click.UsageError("--measure goes with --store")
     folder = (out or runner.BUILD).absolute()
     try:
         typed = runner.typed_parameters(runner.find_chapters(chapters), parameters)
@@ -61,25 +67,26 @@ def run(
     waiting = list(typed)
     while waiting and not failed:
         path = waiting.pop(0)
-        failed = "" if _ran(path, typed[path], folder, store=store) else path.stem
+        ran = _ran(path, typed[path], folder, store=store, measure=measure)
+        failed = "" if ran else path.stem
     click.echo(f"Executed notebooks and figures: {folder}")
     if failed:
         rest = f"; not run: {', '.join(path.stem for path in waiting)}" if waiting else ""
         raise click.ClickException(f"{failed} failed{rest}")
 
 
-def _ran(path: Path, given: Mapping[str, Any], folder: Path, *, store: bool) -> bool:
+def _ran(path: Path, given: Mapping[str, Any], folder: Path, *, store: bool, measure: bool) -> bool:
     """Run a chapter, with a line about it; whether it did not fail."""
-    from imnetlib.course import runner
+    from imnetlib.course import runner, storing
 
     click.echo(f"{path.stem:24}", nl=False)
     outcome = ""
     try:
         if lacks := runner.lacking(path):
-            outcome = f"  left out: {lacks}"
+            outcome = f"  left out{', what is stored stays' if store else ''}: {lacks}"
             return True
         if store:
-            done = runner.store_chapter(path, folder)
+            done = storing.store_chapter(path, folder, measure=measure)
         else:
             done = runner.run_chapter(path, given, folder)
         outcome = f"{done.seconds:6.1f} s  {done.values.get('showed', '')}"

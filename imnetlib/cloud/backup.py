@@ -13,11 +13,12 @@ s3:ListBucket; one backup at a time writes below a prefix.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from imnetlib.arguments import PathLike
 from imnetlib.cloud.errors import ObjectError
@@ -25,7 +26,7 @@ from imnetlib.cloud.leftovers import describe_leftovers
 from imnetlib.cloud.manifest import MANIFEST, ManifestEntry, require_prefix
 from imnetlib.cloud.scan import find_files
 from imnetlib.cloud.store import Store, open_store, utc
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def back_up(
     if left_out:
         notes.append(f"{left_out:,} hidden files are left out: hidden=True, --hidden, takes them")
     with open_store(s3, bucket, prefix, transfer) as store, progress(total, "backup", "B") as bar:
-        sending = _Sending(store, paths, bar.update)
+        sending = _Sending(store, paths, bar)
         entries, failures = sending.send_all()
         if not failures:
             failures = sending.finish(entries)
@@ -111,13 +112,11 @@ def _size(path: Path) -> int:
 class _Sending:
     """One call of ``back_up``: what the store held before it, and what it has sent."""
 
-    def __init__(
-        self, store: Store, paths: dict[str, Path], progress: Callable[[int], object]
-    ) -> None:
+    def __init__(self, store: Store, paths: dict[str, Path], bar: tqdm[Any]) -> None:
         self.moved: list[ManifestEntry] = []
         self._store = store
         self._paths = paths
-        self._progress = progress
+        self._bar = bar
         self._listed = store.listing()
         self._before: dict[str, ManifestEntry] = {}
         self._written: datetime | None = None
@@ -155,10 +154,10 @@ class _Sending:
             else:
                 is_there = self._is_there(known)
             if is_there:
-                self._progress(size)
+                skip(self._bar, size)
                 return known, False
             try:
-                self._store.send(known, path, self._progress)
+                self._store.send(known, path, self._bar.update)
             finally:
                 # Whatever error it was: S3 may have refused a file that changed.
                 files.require_same(path)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from imnetlib.arguments import PathLike
 from imnetlib.cloud.backup import BackupReport
@@ -17,7 +19,7 @@ from imnetlib.cloud.manifest import ManifestEntry
 from imnetlib.cloud.objects import Listed
 from imnetlib.cloud.store import Store, open_store
 from imnetlib.files import file_crc32, remove_leftovers, require_space, write_atomically
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 
 
 def read_manifest(s3: Any, bucket: str, prefix: str) -> list[ManifestEntry]:
@@ -53,7 +55,7 @@ def restore(
         moved = []
         failures = []
         with progress(total, "restore", "B") as bar:
-            fetch = partial(_fetch, store, listed, bar.update)
+            fetch = partial(_fetch, store, listed, bar)
             for (entry, _), was_fetched in store.each(fetch, paths.items()):
                 if isinstance(was_fetched, ObjectError):
                     failures.append(f"{entry.name}: {was_fetched}")
@@ -65,15 +67,12 @@ def restore(
 
 
 def _fetch(
-    store: Store,
-    listed: Mapping[str, Listed],
-    progress: Callable[[int], object],
-    item: tuple[ManifestEntry, Path],
+    store: Store, listed: Mapping[str, Listed], bar: tqdm[Any], item: tuple[ManifestEntry, Path]
 ) -> bool:
     """Fetch one file unless it is there; ObjectError if it is wrong in S3 or on the way."""
     entry, path = item
     if path.is_file() and path.stat().st_size == entry.size and _crc32(path) == entry.crc32:
-        progress(entry.size)
+        skip(bar, entry.size)
         return False
     _require_place(path)
     found = listed.get(entry.key)
@@ -83,7 +82,7 @@ def _fetch(
     if mismatch:
         raise ObjectError(mismatch)
     with write_atomically(path, sweep=False) as out:
-        store.fetch(entry, found, out, progress)
+        store.fetch(entry, found, out, bar.update)
         out.flush()
         fetched = Path(out.name)
         mismatch = entry.mismatch(fetched.stat().st_size, _crc32(fetched))

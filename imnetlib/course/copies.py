@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imnetlib.arguments import PathLike
-from imnetlib.course.runner import find_chapters, source_hash
+from imnetlib.course.freshness import source_hash
+from imnetlib.course.runner import find_chapters
 from imnetlib.files import exclusive_lock, write_bytes_atomically
 
 # A link that leads out of the folder of the chapters; copies lie one folder deeper.

@@ -134,6 +134,22 @@ def live(
         handle.update(_bundle(png, alt), raw=True)
 
 
+def show_anew(figure: Figure, name: str, alt: str) -> Callable[[Figure, str], None]:
+    """As ``show``, with ``alt`` under the figure; what it returns puts others in their place."""
+    from IPython.display import display
+
+    png = _small_png(figure)
+    _save(png, name)
+    picture = display(_bundle(png, alt), raw=True, display_id=True)
+    text = display({"text/plain": alt}, raw=True, display_id=True)
+
+    def again(figure: Figure, alt: str) -> None:
+        picture.update(_bundle(_small_png(figure), alt), raw=True)
+        text.update({"text/plain": alt}, raw=True)
+
+    return again
+
+
 def _small_png(figure: Figure) -> bytes:
     """A PNG of 256 colours of its own: a third of the bytes, which a notebook holds twice."""
     from PIL import Image

@@ -1,10 +1,9 @@
-"""Runs chapters with papermill inside this process, and stores their outputs in the course."""
+"""Runs chapters with papermill inside this process."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import hashlib
 import importlib.util
 import json
 import os
@@ -22,6 +21,7 @@ from imnetlib.course.engines import engine
 from imnetlib.course.report import recorded
 from imnetlib.course.root import CHECKOUT
 from imnetlib.course.steps import require_outputs
+from imnetlib.course.streams import settle
 from imnetlib.engines import Recipe, network, require_size
 from imnetlib.files import write_bytes_atomically
 
@@ -175,8 +175,8 @@ def run_chapter(
 ) -> Outcome:
     """Execute one notebook into ``folder``/notebooks, its figures into ``figures``.
 
-    Without ``figures`` that is ``folder``/figures. ChapterFailedError where a cell raises or the
-    kernel dies.
+    Without ``figures`` that is ``folder``/figures. Of a bar the notebook keeps the last line.
+    ChapterFailedError where a cell raises or the kernel dies.
     """
     import nbformat
     import papermill
@@ -213,8 +213,10 @@ def run_chapter(
         raise ChapterFailedError(
             f"{chapter.stem}: its kernel died; was the memory used up?"
         ) from None
-    values = recorded(nbformat.read(output, as_version=4))
-    return Outcome(output, time.perf_counter() - started, values)
+    executed = nbformat.read(output, as_version=4)
+    settle(executed)
+    write_bytes_atomically(output, nbformat.writes(executed).encode())
+    return Outcome(output, time.perf_counter() - started, recorded(executed))
 
 
 @contextmanager
@@ -244,42 +246,3 @@ def _kernel_config() -> Iterator[Any]:
         return
     with tempfile.TemporaryDirectory(prefix="imnetlib-") as folder:
         yield Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
-
-
-def source_hash(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 of the cells' kinds and sources: it shows whether stored outputs are up to date.
-
-    A source is a text, or its lines, as in the JSON of a notebook.
-    """
-    cells = notebook["cells"]
-    text = "\0".join(f"{cell['cell_type']}\n{''.join(cell['source'])}" for cell in cells)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def store_chapter(chapter: PathLike, folder: PathLike) -> Outcome:
-    """Execute one notebook as it is and put its outputs and figures into the course itself."""
-    import nbformat
-
-    chapter = Path(chapter)
-    outcome = run_chapter(chapter, {}, folder, figures=CHECKOUT / "figures")
-    notebook = nbformat.read(outcome.notebook, as_version=4)
-    write_bytes_atomically(chapter, (nbformat.writes(clean(notebook)) + "\n").encode())
-    return outcome
-
-
-def clean(notebook: Any) -> Any:
-    """``notebook`` without timestamps, papermill's notes and random ids, with its source's hash.
-
-    What it needs stays.
-    """
-    kept = {k: v for k, v in notebook.metadata.get("imnetlib", {}).items() if k == "needs"}
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-        "imnetlib": {**kept, "source_sha256": source_hash(notebook)},
-    }
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number:02}"
-        tags = cell.metadata.get("tags", [])
-        cell.metadata = {"tags": tags} if tags else {}
-    return notebook

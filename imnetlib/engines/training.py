@@ -36,7 +36,7 @@ from imnetlib.engines.recipe import Recipe
 from imnetlib.evaluate import ranks
 from imnetlib.loader import Batch, LoadError
 from imnetlib.pack import CLASSES
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 from imnetlib.recordio import fingerprint
 
 PredictedBatch: TypeAlias = tuple[Floats, Integers, Integers]
@@ -185,7 +185,7 @@ class Job:
             bar = stack.enter_context(
                 progress(self.recipe.epochs * len(batches), "train", "batches")
             )
-            bar.update(len(current.history) * len(batches) + current.steps)
+            skip(bar, len(current.history) * len(batches) + current.steps)
             while not current.finished:
                 epoch = _EpochInTraining(self, replicas, batches, current, log)
                 current = epoch.finished(held_out, bar.update)

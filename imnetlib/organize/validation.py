@@ -15,7 +15,7 @@ from pathlib import Path
 from imnetlib import catalog, files
 from imnetlib.arguments import PathLike
 from imnetlib.organize.names import JOURNAL, require_same_names, validation_name
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,9 @@ def sort_validation(
                     else:
                         original.rename(target)
                     moved += 1
-                bar.update(1)
+                    bar.update(1)
+                else:
+                    skip(bar, 1)
         files.sync()
     return Sorting(folder, len(set(wnids)), moved, len(pairs) - moved)
 
@@ -126,7 +128,9 @@ def undo_validation(folder: PathLike) -> Sorting:
                     else:
                         target.rename(original)
                     moved += 1
-                bar.update(1)
+                    bar.update(1)
+                else:
+                    skip(bar, 1)
 
         wnids = set(journal.wnids)
         for wnid in wnids:

@@ -32,7 +32,7 @@ from imnetlib.pack.shard import (
     read_matching_sidecar,
 )
 from imnetlib.pack.sources import Folder, OnError, Tar
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 
 # What reads an index takes the number after it for one that is larger still.
 _LARGEST_ID = 2**63 - 2
@@ -152,14 +152,18 @@ def _require_part(only: tuple[int, int]) -> tuple[int, int]:
 
 def _progress_with_rate(bar: tqdm[Any]) -> Advance:
     """A function that moves the bar and writes MB/s behind it."""
-    started = time.perf_counter()
     total = 0
 
     def advance(images: int, n_bytes: int) -> None:
         nonlocal total
+        if not n_bytes:
+            # Those of a finished shard.
+            skip(bar, images)
+            return
         total += n_bytes
-        rate = total / 1e6 / (time.perf_counter() - started)
-        bar.set_postfix_str(f"{rate:,.0f} MB/s", refresh=False)
+        seconds = bar.format_dict["elapsed"]
+        if seconds:
+            bar.set_postfix_str(f"{total / 1e6 / seconds:,.0f} MB/s", refresh=False)
         bar.update(images)
 
     return advance

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from imnetlib.course import copies, runner
+from imnetlib.course import copies, freshness
 from imnetlib.course.root import CHECKOUT
 
 CHAPTER = "03_io_throughput"
 NEXT = "04_recordio_packing"
+EXPLORING = "09_wordnet_analysis"
 SETTINGS = CHECKOUT / "tools" / "jupyter"
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
@@ -43,18 +44,19 @@ def free_port() -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Copies of the chapters; one without its outputs, which probes a disk of its own, briefly."""
+    """Copies of the chapters; two without their outputs, on a new root; a probe is brief."""
     assert {told for _, told in copies.refresh(tmp_path)} == {"copied"}
-    notebook = json.loads((tmp_path / f"{CHAPTER}.ipynb").read_text("utf-8"))
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"] = []
-            cell["execution_count"] = None
-            source = "".join(cell["source"]).replace(
-                "seconds: float = 10.0", "seconds: float = 0.5"
-            )
-            cell["source"] = source.replace('"data/sample"', repr(str(tmp_path / "root")))
-    (tmp_path / f"{CHAPTER}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    for chapter in (CHAPTER, EXPLORING):
+        notebook = json.loads((tmp_path / f"{chapter}.ipynb").read_text("utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"] = []
+                cell["execution_count"] = None
+                source = "".join(cell["source"]).replace(
+                    "seconds: float = 10.0", "seconds: float = 0.5"
+                )
+                cell["source"] = source.replace('"data/sample"', repr(str(tmp_path / "root")))
+        (tmp_path / f"{chapter}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     return tmp_path
 
 
@@ -108,7 +110,7 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     done = json.loads((folder / f"{CHAPTER}.ipynb").read_text("utf-8"))
     # A copy that was only run is still known as one.
     assert done["metadata"]["imnetlib"] == copied["metadata"]["imnetlib"]
-    assert runner.source_hash(done) == runner.source_hash(copied)
+    assert freshness.source_hash(done) == freshness.source_hash(copied)
     cells = [cell for cell in done["cells"] if cell["cell_type"] == "code"]
     assert [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"] == []
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
@@ -120,3 +122,31 @@ def test_a_chapter_opens_runs_and_shows(browser: Browser, lab: str, folder: Path
     page.wait_for_function(f"jupyterapp.shell.currentWidget.context?.path == '{NEXT}.ipynb'")
     context.close()
     assert [url for url in outside if not url.startswith(("data:", "blob:"))] == []
+
+
+def test_the_explorer_follows_its_controls(browser: Browser, lab: str, folder: Path):
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    page = context.new_page()
+    page.goto(f"{lab}/lab/tree/{EXPLORING}.ipynb?reset")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
+    page.evaluate(RUN_ALL)
+    word = page.locator(".jp-OutputArea-output select")
+    word.scroll_into_view_if_needed()
+    area = page.locator(".jp-OutputArea", has=word).last
+    picture = area.locator("img")
+    first = picture.get_attribute("src")
+    word.select_option(label="conifer")
+    area.get_by_text("conifer: any gymnospermous tree or shrub bearing cones").wait_for()
+    expect(picture).not_to_have_attribute("src", first, timeout=30_000)
+    number, k, error = area.get_by_role("slider").all()
+    number.focus()
+    page.keyboard.press("ArrowRight")
+    area.get_by_text("Picture 1 of ").wait_for()
+    five_nodes = picture.get_attribute("src")
+    k.focus()
+    page.keyboard.press("Home")
+    expect(picture).not_to_have_attribute("src", five_nodes, timeout=30_000)
+    error.focus()
+    page.keyboard.press("Home")
+    area.get_by_text("An answer, wrong in 0.5 % of the pictures at most").wait_for()
+    context.close()

@@ -17,7 +17,7 @@ import pytest
 from killing import run_killed
 from making import imnet
 
-from imnetlib.course import copies, runner
+from imnetlib.course import copies, freshness, runner, storing
 from imnetlib.course.root import CHECKOUT
 from imnetlib.files import exclusive_lock
 
@@ -39,7 +39,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(chapter: Path, *sources: str, text: str = "# A chapter") -> None:
     """A chapter as it is stored."""
     cells = [nbformat.v4.new_markdown_cell(text), *map(nbformat.v4.new_code_cell, sources)]
-    notebook = runner.clean(nbformat.v4.new_notebook(cells=cells))
+    notebook = storing.clean(nbformat.v4.new_notebook(cells=cells), {})
     nbformat.write(notebook, chapter)
 
 
@@ -86,7 +86,7 @@ def test_a_copy_is_the_chapter_as_it_is_stored(course: Path, mine: Path):
     assert sorted(path.name for path in mine.iterdir()) == [FIRST, "02_second.ipynb"]
     chapter = nbformat.read(course / FIRST, as_version=4)
     copy = nbformat.read(mine / FIRST, as_version=4)
-    assert copy.metadata.imnetlib.pop("copied") == f"{FIRST} {runner.source_hash(chapter)}"
+    assert copy.metadata.imnetlib.pop("copied") == f"{FIRST} {freshness.source_hash(chapter)}"
     assert copy == chapter
 
 

@@ -1,4 +1,4 @@
-"""imnet run: chapters found, parameters typed, failures named, outputs stored clean."""
+"""imnet run: chapters found, parameters typed, failures named."""
 
 from __future__ import annotations
 
@@ -101,6 +101,7 @@ def test_a_relative_path_starts_where_imnet_was_called(
     ("arguments", "message"),
     [
         (["1", "--store", "--out", "there"], "it takes no --root, no -p and no --out"),
+        (["1", "--measure"], "--measure goes with --store"),
         (["7"], "There is no chapter '7'. The chapters: 01_first, 02_second"),
         (
             ["1", "-p", "worker", "2"],
@@ -262,25 +263,6 @@ def test_a_failing_chapter_is_named_with_cell_and_error_and_the_exit_status_says
     assert done.exit_code == 1
     assert "02_second, cell [3]: OSError: disk on fire" in done.output
     assert done.output.endswith("Error: 02_second failed\n")
-
-
-def test_a_stored_chapter_holds_outputs_and_no_trace_of_the_run(course: Path):
-    runner.store_chapter(course / "01_first.ipynb", course / "build")
-    stored = nbformat.read(course / "01_first.ipynb", as_version=4)
-    assert report.recorded(stored)["showed"] == "n02510455 2"
-    assert stored.metadata.imnetlib.source_sha256 == runner.source_hash(stored)
-    assert "papermill" not in (course / "01_first.ipynb").read_text()
-    assert "iopub" not in (course / "01_first.ipynb").read_text()
-    before = (course / "01_first.ipynb").read_bytes()
-    runner.store_chapter(course / "01_first.ipynb", course / "build")
-    assert (course / "01_first.ipynb").read_bytes() == before
-
-
-def test_a_stored_chapter_still_says_what_it_needs(course: Path):
-    write(course / "03_third.ipynb", "print(0)", needs="json")
-    runner.store_chapter(course / "03_third.ipynb", course / "build")
-    stored = nbformat.read(course / "03_third.ipynb", as_version=4)
-    assert set(stored.metadata.imnetlib) == {"needs", "source_sha256"}
 
 
 @pytest.mark.parametrize(

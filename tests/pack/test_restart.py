@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,23 @@ def test_finished_shards_are_skipped_and_damaged_ones_made_again(photos: Path, t
     assert summary.failures == first.failures
     assert summary.images == 60
     assert (summary.bytes_in, summary.bytes_out) == (first.bytes_in, first.bytes_out)
+
+
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(1)], ids=["here", "elsewhere"])
+def test_what_was_there_is_no_part_of_the_rates(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, executor: Executor | None
+):
+    def again() -> str:
+        pack(
+            listed(photos), Folder(photos), tmp_path, "set", shards=3, settings=SMALL,
+            executor=executor,
+        )  # fmt: skip
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert re.search(r"60/60 \[\S+, +[\d.]+ images/s, \d+ MB/s\]", again())
+    assert re.search(r"60/60 \[\S+, \? images/s\]", again())
+    (tmp_path / "set-00001-of-00003.json").unlink()
+    assert re.search(r"60/60 \[\S+, +[\d.]+ images/s, \d+ MB/s\]", again())
 
 
 def test_another_setting_is_refused_not_mixed(photos: Path, tmp_path: Path):
