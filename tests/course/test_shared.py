@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import detailed_photo, encoded, psnr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from imnetlib import catalog, course, engines, throughput, wordnet
 from imnetlib.course import charts, plots
-from imnetlib.course.charts import data
-from imnetlib.organize import FolderSurvey, StrangeFile
 
 
 def drawn(figure: Figure) -> bytes:
@@ -40,31 +37,19 @@ def test_names_are_the_first_ones():
     assert course.class_names(["n02012849", "n03126707"]) == ["crane", "crane"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [
-        *((0.29, "0.29 s"), (119, "119 s"), (120, "2 min"), (1237, "21 min"), (7200, "2 h")),
-        *((104_800, "29 h"), (441_600, "5.1 days"), (3.7e6, "43 days")),
-    ],
-)
-def test_a_time_is_told_as_people_say_it(seconds: float, told: str):
-    assert data.told(seconds) == told
-
-
-def test_a_smaller_image_is_compared_at_the_size_of_the_original():
-    picture = detailed_photo(64, 48, seed=0)
-    small = np.asarray(Image.fromarray(picture).resize((32, 24), Image.Resampling.BOX))
-    again = np.asarray(Image.fromarray(small).resize((64, 48), Image.Resampling.BICUBIC))
-    found = course.psnr(encoded(small, "PNG"), encoded(picture, "PNG"))
-    assert found == pytest.approx(psnr(again, picture))
-
-
 def test_a_better_jpeg_has_the_higher_psnr():
-    picture = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
-    original = encoded(picture, "PNG")
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+
+    def encoded(kind: str, **options: int) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, kind, **options)
+        return file.getvalue()
+
+    original = encoded("PNG")
     assert course.psnr(original, original) == pytest.approx(10 * np.log10(255**2 / 1e-3))
-    better = course.psnr(encoded(picture, quality=95), original)
-    assert better > course.psnr(encoded(picture, quality=30), original)
+    better = course.psnr(encoded("JPEG", quality=95), original)
+    assert better > course.psnr(encoded("JPEG", quality=30), original)
 
 
 def test_repeat_counts_calls_and_busy_cores():
@@ -132,26 +117,6 @@ class TestNouns:
 class TestCharts:
     """Figures hold where there is little to show."""
 
-    def test_a_set_without_a_strange_file(self):
-        counts = dict.fromkeys(catalog.wnids_1k()[:3], 5)
-        figure = charts.strange_files(FolderSurvey(Path("train"), counts, counts, (), 0))
-        assert drawn(figure)
-        (axis,) = figure.axes
-        assert axis.get_title(loc="left") == "0 of 15 images are strange, in 0 of 3 classes"
-
-    def test_of_many_strange_classes_those_with_most_have_rows(self):
-        wnids = catalog.wnids_1k()[:20]
-        strange = [
-            StrangeFile(Path(f"train/{wnid}/{n}.JPEG"), "CMYK")
-            for place, wnid in enumerate(wnids, 1)
-            for n in range(place)
-        ]
-        counts = dict.fromkeys(wnids, 1300)
-        survey = FolderSurvey(Path("train"), counts, None, tuple(strange), 0)
-        (axis,) = charts.strange_files(survey).axes
-        assert [bar.get_width() for bar in axis.patches] == [*range(20, 8, -1)]
-        assert axis.texts[0].get_text() == "20 of 1,300"
-
     def test_two_classes_of_one_name_are_two_bars_and_long_names_stay_in_their_panel(self):
         longest = max(catalog.wnids_21k(), key=lambda wnid: len(wordnet.name(wnid)))
         own = wordnet.load(["n02012849", "n03126707", longest])
@@ -178,9 +143,6 @@ class TestCharts:
         assert titles[1].split() == ["a", "word"] * 9
         assert 1 < len(titles[1].splitlines()) < 5
 
-    def test_a_training_that_has_not_begun(self):
-        assert drawn(charts.learning_curve([]))
-
     def test_a_training_of_one_epoch(self):
         names = ("epoch", "loss", "train_top1", "validation_top1", "validation_top5")
         assert drawn(charts.learning_curve([dict.fromkeys(names, 1)]))
@@ -188,15 +150,6 @@ class TestCharts:
     def test_one_label_space(self):
         ranks = np.arange(36)
         assert drawn(charts.top_k({36: ranks}, {1000: (0.5, 0.7, 0.9)}))
-
-    @pytest.mark.parametrize("rate", [0.001, 12.5, 1e5])
-    def test_a_download_slower_and_faster_than_all_lines(self, rate: float):
-        sets = {"ILSVRC2012": catalog.ILSVRC2012, "full": catalog.IMAGENET21K}
-        (axis,) = charts.download_times(sets, rate).axes
-        rows = [label.get_text() for label in axis.get_yticklabels()]
-        assert len(rows) == 5
-        (yours,) = [row for row in rows if row.startswith("yours")]
-        assert yours == f"yours, {rate:g} MB/s"
 
     def test_a_disk_that_holds_a_single_set(self):
         rows = throughput.disk_budget(10, 10**6, 10**9)
