@@ -76,8 +76,8 @@ def download_times(sets: Mapping[str, Dataset], rate: float) -> Figure:
         label.set_fontweight("bold" if label.get_text().startswith("yours") else "normal")
     axis.set(xscale="log", ylim=(len(lines) - 0.5, -0.8))
     _ticks_of_time(axis.xaxis)
-    axis.set_xlim(min(every) / 6, max(every) * 6)
-    axis.set_title("A line decides between minutes and weeks")
+    axis.set_xlim(min(every) / 10, max(every) * 6)
+    axis.set_title("Your line decides between minutes and weeks")
     return figure
 
 
