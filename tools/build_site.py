@@ -43,7 +43,7 @@ def sources() -> dict[str, bytes]:
     """Every page and picture by its path below the site's root."""
     pages = {path.name: path.read_bytes() for path in sorted((CHECKOUT / "docs").glob("*.md"))}
     pages["README.md"] = (CHECKOUT / "README.md").read_bytes()
-    for picture in sorted((CHECKOUT / "figures").glob("*.png")):
+    for picture in sorted((CHECKOUT / "figures").iterdir()):
         pages[f"figures/{picture.name}"] = picture.read_bytes()
     for chapter in chapters():
         pages[f"notebooks/{chapter.name}"] = with_picture_files(chapter, pages).encode()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from making import put
-from PIL import Image
 
 from imnetlib import catalog, course, organize
-from imnetlib.course import plots, root, sample
+from imnetlib.course import root, sample
 
 
 class TestOpenRoot:
@@ -254,34 +250,6 @@ def test_a_table_keeps_whole_numbers_whole_and_bars_harmless():
         "| a\\|b | 1,281,167 | 0.123 |",
         "| c | 2 | 12,346 |",
     ]
-
-
-def test_a_figure_is_saved_and_shown_with_its_alt_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    shown: list[dict] = []
-    monkeypatch.setenv("IMNETLIB_FIGURES", str(tmp_path / "figures"))
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    for _ in range(2):
-        figure, axis = plots.axes()
-        axis.plot([1, 2])
-        plots.show(figure, "line", 'A line that says "up" & <on>')
-    first, second = shown
-    # The same figure, the same bytes.
-    assert first == second
-    assert 'alt="A line that says &quot;up&quot; &amp; &lt;on&gt;"' in first["text/html"]
-    saved = tmp_path / "figures" / "line.png"
-    assert saved.read_bytes() == base64.b64decode(first["image/png"])
-    assert Image.open(saved).size == (770, 385)
-
-
-def test_the_colours_differ_in_lightness_for_those_who_see_no_hue():
-    """Neighbouring lines of a figure take neighbouring colours of the palette."""
-    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in plots.COLORS[:4]]) / 255
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ [0.2126, 0.7152, 0.0722]
-    contrast = [(max(a, b) + 0.05) / (min(a, b) + 0.05) for a, b in itertools.pairwise(luminance)]
-    assert min(contrast) > 1.1
 
 
 def test_the_marker_of_a_root_is_readable_json(tmp_path: Path):

@@ -86,7 +86,7 @@ def test_nodes_under_several_parents_are_hatched_and_named():
     assert [patch.get_height() for patch in hatched] == pytest.approx([0.6])
     (text,) = axis.get_legend().get_texts()
     assert text.get_text() == "toy dog: also under domestic animal"
-    assert "domestic animal\n0.20 of 0.80" in {text.get_text() for text in axis.texts}
+    assert "domestic\nanimal 0.20\nof 0.80" in {text.get_text() for text in axis.texts}
 
 
 def test_a_class_that_is_meant_itself_is_drawn_as_unspecified():

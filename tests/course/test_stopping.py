@@ -78,9 +78,9 @@ class TestLive:
         assert [bundle["text/plain"] for bundle in output.shown] == ["a line"] * 3
         assert output.shown[0]["image/png"] != output.shown[1]["image/png"]
         # The last is what is saved, and what show would have left.
-        final = plots._small_png(drawn(points))
-        assert (tmp_path / "curve.png").read_bytes() == final
-        assert output.shown[-1] == plots._bundle(final, "a line")
+        final = plots._Drawn.of(drawn(points))
+        assert (tmp_path / "curve.png").read_bytes() == final.content
+        assert output.shown[-1] == final.bundle("a line")
 
     def test_nothing_is_drawn_while_nothing_changes(self, output: Output):
         with plots.live("curve", "a line", lambda: drawn([0]), lambda: 1):

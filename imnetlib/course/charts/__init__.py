@@ -2,13 +2,15 @@
 
 from imnetlib.course.charts.data import (
     disk_steps,
-    download_hours,
+    download_times,
     hours_per_epoch,
     image_sizes,
-    images_per_class,
+    middles,
     orders,
     roofline,
     size_and_quality,
+    strange_files,
+    strange_kinds,
     until_loaded,
 )
 from imnetlib.course.charts.hierarchy import compared, icicle, operating_curve, reading, splits
@@ -27,8 +29,8 @@ from imnetlib.course.charts.training import crops, hours, learning_curve, losses
 
 __all__ = [
     "buffers", "by_batch", "calibration", "compared", "confusions", "crops", "disk_steps",
-    "download_hours", "frontier", "hours", "hours_per_epoch", "icicle", "image_sizes",
-    "images_per_class", "learning_curve", "losses", "network", "operating_curve",
+    "download_times", "frontier", "hours", "hours_per_epoch", "icicle", "image_sizes",
+    "learning_curve", "losses", "middles", "network", "operating_curve",
     "orders", "parameters", "plans", "rates", "reading", "roofline", "size_and_quality", "splits",
-    "step_memory", "timeline", "top_k", "until_loaded",
+    "step_memory", "strange_files", "strange_kinds", "timeline", "top_k", "until_loaded",
 ]  # fmt: skip

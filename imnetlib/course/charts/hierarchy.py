@@ -19,14 +19,14 @@ from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
 
 Floats = npt.NDArray[np.floating[Any]]
 # Of a noun's name, which may have 48, where it stands beside bars.
-LETTERS = 24
+LETTERS = 20
+# How far left of the bars their names begin, in units of probability.
+NAMES = 3.2
 # Classes under a node that have a bar of their own, and the least probability of one.
 PARTS = 4
 LEAST = 0.005
 # The least probability of a class that an icicle shows: the height of its name.
 LEAST_SHOWN = 0.02
-# Of an icicle: what is left of the reading is pale, what is right of it blue.
-PALE = "#e6e6e6"
 
 
 class _Line(NamedTuple):
@@ -57,7 +57,8 @@ def reading(
         title: What stands above it.
         listed: How many classes are shown.
     """
-    figure, panels = plots.axes(9 if picture is None else 12, 4.4, columns=3 - (picture is None))
+    lines = _tree_lines(hierarchy, probabilities, read)
+    figure, panels = plots.axes(8.5, max(4, 0.36 * len(lines) + 0.8), columns=3 - (picture is None))
     if picture is not None:
         panels[0].imshow(picture)
         panels[0].set_axis_off()
@@ -68,11 +69,11 @@ def reading(
     # By place: two classes of one name are two bars.
     labels = [textwrap.fill(names[column], LETTERS) for column in first]
     bars = raw.barh(range(len(first)), probabilities[first], tick_label=labels, color=plots.BLUE)
-    raw.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+    raw.bar_label(bars, fmt="%.2f", padding=3, fontsize=plots.SMALL)
     raw.invert_yaxis()
     raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.15))
     raw.set_xticks((0, 0.5, 1))
-    _draw_tree(tree, _tree_lines(hierarchy, probabilities, read))
+    _draw_tree(tree, lines)
     tree.set_title("Read with WordNet")
     return figure
 
@@ -98,12 +99,12 @@ def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> l
             continue
         under = under[np.argsort(-probabilities[under], kind="stable")]
         shown = [each for each in under[:PARTS].tolist() if probabilities[each] >= LEAST]
-        parts = [_Line(1, classes[each], float(probabilities[each]), plots.SKY) for each in shown]
+        parts = [_Line(1, classes[each], float(probabilities[each]), plots.BLUE) for each in shown]
         others = mass - sum(part.share for part in parts)
         if others >= LEAST:
-            parts.append(_Line(1, f"{len(under) - len(shown):,} more", others, plots.SKY))
+            parts.append(_Line(1, f"{len(under) - len(shown):,} more", others, plots.BLUE))
         lines += parts
-    return [*lines, _Line(0, "anything else", max(0.0, 1 - read.covered), PALE)]
+    return [*lines, _Line(0, "anything else", max(0.0, 1 - read.covered), plots.PALE)]
 
 
 def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
@@ -113,13 +114,10 @@ def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
         rows = textwrap.wrap(line.name, LETTERS)
         text = f"{'└ ' if line.depth else ''}" + "\n".join(rows)
         weight = "normal" if line.depth else "bold"
-        size = 9 if len(rows) == 1 else 7.5
-        axis.text(
-            0.1 * line.depth - 1.8, place, text, va="center", fontsize=size, fontweight=weight,
-            linespacing=0.9,
-        )  # fmt: skip
-        axis.text(line.share + 0.03, place, f"{line.share:.2f}", va="center", fontsize=9)
-    axis.set(xlim=(-1.8, 1.2), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
+        left = (0.1 * line.depth - NAMES, place)
+        plots.note(axis, text, left, va="center", fontweight=weight, linespacing=1)
+        plots.note(axis, f"{line.share:.2f}", (line.share, place), (4, 0), va="center")
+    axis.set(xlim=(-NAMES, 1.5), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
     axis.spines["left"].set_visible(False)
     axis.invert_yaxis()
 
@@ -149,9 +147,9 @@ def icicle(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> Figure
     as_classes = dict(zip(small.classes.tolist(), classes.tolist(), strict=True))
     # Said of the class alone, "fir, unspecified".
     alone = {hierarchy.wnids[node] for node in read.nodes[read.unspecified].tolist()}
-    figure, axis = plots.axes(11, 4.6)
-    axis.barh(0.5, 1, 1, left=0, color=PALE, edgecolor="white", linewidth=1.5)
-    axis.text(0.5, 0.5, "everything", ha="center", va="center", fontsize=8)
+    figure, axis = plots.axes(8.5, 5.8)
+    axis.barh(0.5, 1, 1, left=0, color=plots.PALE, edgecolor="white", linewidth=1.5)
+    axis.text(0.5, 0.5, "everything", ha="center", va="center", fontsize=plots.SMALL)
     for cell in cells.all():
         whole = not cell.residual and cell.node in as_read
         named = whole or (cell.leaf and small.wnids[cell.node] in alone)
@@ -159,8 +157,10 @@ def icicle(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> Figure
         label = as_classes[cell.node] if cell.leaf and not whole else labels[cell.node]
         # What is drawn elsewhere, under another parent, is missing here.
         mass = float(own[small.members[[cell.node]].indices].sum())
-        _write_in(axis, cell, label, cell.height if cell.residual else mass)
-    axis.set(xlim=(0, cells.deepest + 2.2), ylim=(1, 0), xticks=(), ylabel="probability")
+        # What fits on the right of a leaf: about 11 letters take the width of a cell.
+        letters = int(11 * (cells.deepest + 1.9 - cell.depth))
+        _write_in(axis, cell, label, cell.height if cell.residual else mass, letters)
+    axis.set(xlim=(0, cells.deepest + 2.9), ylim=(1, 0), xticks=(), ylabel="probability")
     axis.set_title("One whole, divided: named (orange), other nodes (gray), other classes (blue)")
     axis.spines["bottom"].set_visible(False)
     _explain_rest(axis, 1 - cells.total)
@@ -170,11 +170,13 @@ def icicle(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> Figure
 
 def _explain_rest(axis: Any, rest: float) -> None:
     if rest >= LEAST:
-        axis.text(1.05, 1 - rest / 2, f"{rest:.2f} in other classes", va="center", fontsize=8)
+        axis.text(
+            1.05, 1 - rest / 2, f"{rest:.2f} in other classes", va="center", fontsize=plots.SMALL
+        )
 
 
 def _draw_cell(axis: Any, cell: _Cell, *, named: bool, hatched: bool) -> None:
-    color = plots.SKY if cell.leaf else PALE
+    color = plots.BLUE if cell.leaf else plots.PALE
     axis.barh(
         cell.start + cell.height / 2,
         1,
@@ -196,8 +198,10 @@ def _explain_hatches(axis: Any, small: Hierarchy, labels: Sequence[str]) -> None
         if others:
             marks.append(f"{label}: also under {', '.join(labels[each] for each in others)}")
     if marks:
-        found = Patch(facecolor=PALE, edgecolor="white", hatch="////", label="; ".join(marks))
-        axis.legend(handles=[found], loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=8)
+        found = Patch(facecolor=plots.PALE, edgecolor="white", hatch="////", label="; ".join(marks))
+        axis.legend(
+            handles=[found], loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=plots.SMALL
+        )
 
 
 def _drawn_as(
@@ -260,22 +264,24 @@ class _Cells:
         return cells
 
 
-def _write_in(axis: Any, cell: _Cell, label: str, whole: float) -> None:
+def _write_in(axis: Any, cell: _Cell, label: str, whole: float, letters: int) -> None:
     """The name of a cell, and its part of its whole mass: beside a leaf, inside another."""
     middle = cell.start + cell.height / 2
     share = f"{cell.height:.2f}"
     if f"{whole:.2f}" != share:
         share += f" of {whole:.2f}"
     if cell.leaf:
-        text = f"{_short(label, 34)} {share}"
-        axis.text(cell.depth + 1.04, middle, text, va="center", fontsize=8)
+        text = f"{_short(label, letters - len(share))} {share}"
+        axis.text(cell.depth + 1.04, middle, text, va="center", fontsize=plots.SMALL)
         return
-    # A line of text takes about 0.04 of the height.
-    lines = textwrap.wrap(f"{label} {share}", 15)[: int(cell.height / 0.04)]
+    # A line of text takes about 0.033 of the height.
+    lines = textwrap.wrap(f"{label} {share}", 13)[: int(cell.height / 0.033)]
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
     text = "\n".join(lines)
     if text:
-        axis.text(cell.depth + 0.5, middle, text, va="center", ha="center", fontsize=8, bbox=box)
+        axis.text(
+            cell.depth + 0.5, middle, text, va="center", ha="center", fontsize=plots.SMALL, bbox=box
+        )
 
 
 def operating_curve(
@@ -285,22 +291,29 @@ def operating_curve(
     wrong = 100 * (1 - curve.right)
     bits = curve.information
     figure, axis = plots.axes(7.5, 4)
-    axis.plot(bits, wrong, color=plots.BLUE, label="climbing, every θ")
+    axis.plot(bits, wrong, color=plots.BLUE)
+    end = np.argmax(bits)
+    at_most = (bits[end], wrong[end])
+    blue = plots.ink(plots.BLUE)
+    plots.note(axis, "climbing, every θ", at_most, (-8, 0), ha="right", va="center", color=blue)
     share, most = guess
     guessed = 100 * (1 - share)
-    axis.plot([0, most], [0, guessed], "--", color=plots.GRAY, label="guess or say nothing")
-    axis.plot(most, guessed, "D", color=plots.BLACK, label="always the first guess")
+    axis.plot([0, most], [0, guessed], "--", color=plots.GRAY)
+    halfway = (most / 2, guessed / 2)
+    plots.note(axis, "guess or say nothing", halfway, (-8, 4), ha="right", color=plots.GRAY)
+    axis.plot(most, guessed, "D", color=plots.BLACK)
+    plots.note(axis, "always the first guess", (most, guessed), (-10, 4), ha="right")
     marks = itertools.cycle("os^")
     for (name, theta), marker in zip(thetas.items(), marks, strict=False):
         at = int(np.searchsorted(curve.theta, theta))
         at = min(at, len(bits) - 1)
-        axis.plot(
-            bits[at], wrong[at], marker, color=plots.ORANGE, markeredgecolor=plots.BLACK,
-            markersize=9, label=f"{name}: θ = {theta:.4g}",
-        )  # fmt: skip
+        axis.plot(bits[at], wrong[at], marker, color=plots.ORANGE, markersize=9)
+        text = f"{name}: θ = {theta:.4g}"
+        # Left of the curve where there is room.
+        side = {"offset": (-10, 4), "ha": "right"} if bits[at] > most / 2 else {"offset": (10, 4)}
+        plots.note(axis, text, (bits[at], wrong[at]), **side)
     axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are wrong, %")
     axis.set(xlim=(0, None), ylim=(0, None), title="Being wrong against saying much")
-    axis.legend(loc="upper left")
     return figure
 
 
@@ -310,7 +323,9 @@ def splits(errors: Mapping[str, Floats], promised: float, expected: tuple[float,
     ``expected``: the binomial interval for one split.
     """
     figure, axis = plots.axes(7.5, 0.9 + 0.75 * len(errors))
-    axis.axvspan(100 * expected[0], 100 * expected[1], color=PALE, label="binomial, 95 % of splits")
+    axis.axvspan(
+        100 * expected[0], 100 * expected[1], color=plots.PALE, label="binomial, 95 % of splits"
+    )
     axis.axvline(100 * promised, color=plots.BLACK, linestyle="--", label="promised at most")
     for place, values in enumerate(errors.values()):
         low, mean, high = (
@@ -322,5 +337,5 @@ def splits(errors: Mapping[str, Floats], promised: float, expected: tuple[float,
     axis.set_yticks(range(len(errors)), list(errors))
     axis.set(xlabel="errors on the other half, %", ylim=(-0.6, len(errors) - 0.4))
     axis.invert_yaxis()
-    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, fontsize=8)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
     return figure

@@ -41,11 +41,11 @@ def crops(
         frame = Rectangle((left, top), width, height, fill=False, linewidth=2.5, edgecolor=color)
         whole.add_patch(frame)
         label = {"facecolor": "white", "edgecolor": color, "pad": 2}
-        whole.text(left + 5, top + 5, str(number + 1), va="top", fontsize=9, bbox=label)
+        whole.text(left + 5, top + 5, str(number + 1), va="top", fontsize=plots.SMALL, bbox=label)
         below = figure.add_subplot(grid[1, number])
         below.imshow(pixels)
         below.set(xticks=[], yticks=[])
-        below.set_title(str(number + 1), fontsize=9, loc="center")
+        below.set_title(str(number + 1), fontsize=plots.SMALL, loc="center")
         for spine in below.spines.values():
             spine.set(visible=True, edgecolor=color, linewidth=2.5)
     return figure
@@ -54,46 +54,48 @@ def crops(
 def rates(recipes: Mapping[str, Recipe]) -> Figure:
     """The learning rate over the epochs of each recipe (chapter 7)."""
     figure, axis = plots.axes(7.5, 3.2)
-    for (name, recipe), style in zip(recipes.items(), STYLES, strict=False):
+    for (name, recipe), style, color in zip(recipes.items(), STYLES, plots.COLORS, strict=False):
         progress = np.linspace(0, 1, 601)
         values = [recipe.rate(share) for share in progress]
-        axis.plot(progress * recipe.epochs, values, style, label=name)
+        axis.plot(progress * recipe.epochs, values, style, color=color)
+        # Where the lines lie apart: all begin and end together.
+        place = (progress[216] * recipe.epochs, values[216])
+        plots.note(axis, name, place, (5, 5), color=plots.ink(color))
     axis.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     axis.set_title("The rate over a training")
     return figure
 
 
 def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     """Loss by step and accuracy by epoch, out of a training's log (chapter 7)."""
-    figure, (left, right) = plots.axes(9, 3.6, columns=2)
+    figure, (left, right) = plots.axes(8.5, 3.6, columns=2)
     steps = [line for line in log if "step" in line]
     epochs = [line for line in log if "step" not in line]
     longest = max((line["step"] for line in steps), default=1)
     shown = steps[:: -(-len(steps) // _MOST_STEPS) or 1]
     places = [line["epoch"] - 1 + line["step"] / longest for line in shown]
-    left.plot(places, [line["loss"] for line in shown], ".", markersize=2, color=plots.SKY)
+    left.plot(places, [line["loss"] for line in shown], ".", markersize=2, color=plots.VIOLET)
     numbers = [line["epoch"] for line in epochs]
     middles = [number - 0.5 for number in numbers]
-    left.plot(
-        middles, [line["loss"] for line in epochs], color=plots.BLUE, label="mean of an epoch"
-    )
+    means = [line["loss"] for line in epochs]
+    left.plot(middles, means, color=plots.BLUE)
     left.set(xlabel="epoch", ylabel="loss of a batch", ylim=(0, None))
-    left.legend(loc="upper right")
     for field, label, color, style in (
-        ("train_top1", "training, top-1", plots.ORANGE, "--"),
-        ("validation_top1", "validation, top-1", plots.BLUE, "-"),
-        ("validation_top5", "validation, top-5", plots.GREEN, ":"),
+        ("train_top1", "training,\ntop-1", plots.ORANGE, "--"),
+        ("validation_top1", "validation,\ntop-1", plots.BLUE, "-"),
+        ("validation_top5", "validation,\ntop-5", plots.GREEN, ":"),
     ):
         values = [100 * line[field] for line in epochs]
         right.plot(numbers, values, style, color=color, marker=".", label=label)
     right.set(xlabel="epoch", ylabel="accuracy, %", ylim=(0, 102))
-    right.legend(loc="lower right")
     for axis in (left, right):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.set_title("The loss falls")
     right.set_title("The network learns")
+    plots.label_lines(right)
+    for place in zip(middles[:1], means[:1], strict=True):
+        plots.note(left, "mean of an epoch", place, (12, 6), color=plots.BLUE)
     return figure
 
 
@@ -101,7 +103,7 @@ def losses(curves: Mapping[str, Sequence[float]], title: str) -> Figure:
     """The loss by step of several trainings, drawn over each other (chapter 10)."""
     figure, axis = plots.axes(7.5, 3.4)
     widths = (5, 2.5, 1.2)
-    colors = (plots.SKY, plots.ORANGE, plots.BLACK)
+    colors = (plots.VIOLET, plots.ORANGE, plots.BLACK)
     for (name, values), style, width, color in zip(
         curves.items(), STYLES, widths, colors, strict=False
     ):
@@ -109,7 +111,8 @@ def losses(curves: Mapping[str, Sequence[float]], title: str) -> Figure:
         axis.plot(numbers, values, style, linewidth=width, color=color, label=name)
     axis.set(xlabel="step", ylabel="loss of the batch", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    # Lines that lie on each other can't be labelled at their ends.
+    axis.legend(loc="upper right", handlelength=4)
     axis.set_title(title)
     return figure
 
@@ -123,8 +126,7 @@ def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:
         for place, (_, hour, is_ours) in enumerate(rows, len(names) - len(rows)):
             axis.axhline(place, color=plots.GRAY, linestyle=":", linewidth=0.6)
             axis.plot(hour, place, linestyle="none", **BY[is_ours])
-            beside = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-            axis.annotate(f"{hour:,.3g} h", (hour, place), fontsize=9, **beside)
+            plots.note(axis, f"{hour:,.3g} h", (hour, place), (9, 0), va="center")
     axis.set_yticks(range(len(names)), names)
     for label, name in zip(axis.get_yticklabels(), names, strict=True):
         if name in jobs:
