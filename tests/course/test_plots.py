@@ -384,7 +384,10 @@ def ground(axis: Any, text: Text) -> str | None:
     if any(image.get_window_extent().contains(*middle) for image in axis.images):
         return None
     under = [p for p in axis.patches if p.get_window_extent().contains(*middle) and p.get_fill()]
-    return to_hex(under[-1].get_facecolor()) if under else "#ffffff"
+    if not under:
+        return "#ffffff"
+    *color, opacity = under[-1].get_facecolor()
+    return to_hex([opacity * part + 1 - opacity for part in color])
 
 
 def of_marks(figure: Figure) -> Iterator[str]:
