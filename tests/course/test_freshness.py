@@ -170,7 +170,7 @@ def f(a, /, b: int = 1, *c, d=-2.5, **e) -> None:
     ("number", "path", "counts"),
     [
         ("3", "imnetlib/throughput/disk.py", True),
-        ("3", "imnetlib/loader/loader.py", False),
+        ("3", "imnetlib/cloud/backup.py", False),
         ("5", "data/aws_prices.tsv", True),
         ("7", "imnetlib/engines/mxnet/train.py", True),
         ("9", "imnetlib/wordnet/explanation.py", True),
