@@ -260,8 +260,9 @@ def test_a_graph_tells_both_sums_and_what_it_leaves_out():
         ),
         (
             "graph",
-            "From dog up to animal there are 2 ways, over pet and canine; bottom up: animal 2.00, "
-            "dog 1.00, pet 1.00, canine 1.00; mass: animal 1.00, dog 1.00, pet 1.00, canine 1.00.",
+            "From dog up to animal there are 2 ways, over pet, and over canine and 1 more; "
+            "bottom up (animal 2.00, dog 1.00, pet 1.00, canine 1.00); "
+            "mass (animal 1.00, dog 1.00, pet 1.00, canine 1.00).",
         ),
     ],
 )

@@ -129,6 +129,7 @@ def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats
     parents = hierarchy.parents[[node]].indices.tolist()
     meet = hierarchy.lowest_common_ancestor(parents)
     others = [parent for parent in parents if parent != meet]
+    between = {parent: _between(hierarchy, parent, meet) for parent in parents}
     places = {meet: (0.5, 0.2), node: (0.5, 0.91)}
     for number, parent in enumerate(others):
         places[parent] = ((number + 0.5) / max(2, len(others)), 0.62)
@@ -147,11 +148,12 @@ def shared_descendant(hierarchy: Hierarchy, node: int, sums: Mapping[str, Floats
             fill = plots.ORANGE if differ else plots.BLUE
             boxes[each] = sketch.box(Box(across - 0.63, down - 0.33, 1.26, 0.66), text, fill, SMALL)
         for parent in parents:
-            more = _between(hierarchy, parent, meet)
-            _draw_way(sketch, boxes[node], boxes[parent], boxes[meet], more)
-        told.append(f"{title}: " + ", ".join(f"{names[n]} {values[n]:.2f}" for n in places))
-    over = " and ".join(names[parent] for parent in others)
-    return Drawing(sketch.figure, f"{ways}, over {over}; {'; '.join(told)}.")
+            _draw_way(sketch, boxes[node], boxes[parent], boxes[meet], between[parent])
+        shares = ", ".join(f"{names[each]} {values[each]:.2f}" for each in places)
+        told.append(f"{title} ({shares})")
+    past = {parent: f" and {more} more" if more else "" for parent, more in between.items()}
+    over = ", and ".join(f"over {names[parent]}{past[parent]}" for parent in others)
+    return Drawing(sketch.figure, f"{ways}, {over}; {'; '.join(told)}.")
 
 
 def _draw_way(sketch: Sketch, lower: Box, parent: Box, upper: Box, more: int) -> None:
