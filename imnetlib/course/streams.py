@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 # A bar of imnetlib.progress: what it is about, the part that is done, and in brackets how fast.
-_BAR = re.compile(r"(?P<what>.*): +(?P<percent>\d+)%\|[^|]*\| \S+ \[(?P<speed>[^]]*)\]")
+_BAR = re.compile(r"(?P<what>.*): +(?P<percent>\d+)%\|(?P<drawn>[^|]*)\| \S+ \[(?P<speed>[^]]*)\]")
 _TIMES = re.compile(r"\d+:\d\d\S*|.*/s|.*\ds/ .*|\?.*")
 
 
@@ -50,7 +50,8 @@ def _goes_on(before: str, line: str) -> bool:
     then = _BAR.match(line)
     if not first or not then or first["what"] != then["what"]:
         return False
-    return int(first["percent"]) < 100 and int(first["percent"]) <= int(then["percent"])
+    is_full = set(first["drawn"]) <= {"#", "█"}
+    return not is_full and int(first["percent"]) <= int(then["percent"])
 
 
 def _without_times(line: str) -> str:

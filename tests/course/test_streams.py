@@ -26,6 +26,17 @@ HALF = "train:  50%|#####     | 30/60 [00:01<00:01, 25.21 batches/s]\n"
         (DONE + HALF, DONE + HALF, None),
         (HALF + DONE.replace("train", "judge"), HALF + DONE.replace("train", "judge"), None),
         (f"{HALF}said\n{DONE}", f"{HALF}said\n{DONE}", None),
+        # Nearly full, as its percents are rounded; and as a terminal draws it.
+        (
+            "x: 100%|#########9| 84M/85M [00:01<?]\nx: 100%|##########| 85M/85M [00:01<?]\n",
+            "x: 100%|##########| 85M/85M [00:01<?]\n",
+            "x: 100%|##########| 85M/85M\n",
+        ),
+        (
+            "x: 100%|█████▉| 84M/85M [00:01<?]\nx: 100%|██████| 85M/85M [00:01<?]\n",
+            "x: 100%|██████| 85M/85M [00:01<?]\n",
+            "x: 100%|██████| 85M/85M\n",
+        ),
         # One that is stopped, and begins anew.
         (HALF + HALF.replace("50%", "10%") + DONE, HALF + DONE, None),
         # As in a terminal.
