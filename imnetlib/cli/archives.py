@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 import tempfile
@@ -14,14 +13,21 @@ from urllib.parse import urlsplit
 import click
 
 from imnetlib.catalog import ILSVRC2012, Archive, published
-from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, FOLDER, LEFT_OUT, PATH
+from imnetlib.cli.common import (
+    EXISTING,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    FOLDER,
+    LEFT_OUT,
+    PATH,
+    REAL_POSITIVE,
+)
 
 if TYPE_CHECKING:
     from imnetlib.download import Result
     from imnetlib.organize import Sorting
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-MEGABYTES = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(short_help="Download ARCHIVES, going on after any stop.")
@@ -37,7 +43,7 @@ MEGABYTES = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--credentials", type=EXISTING_FILE, help="File (mode 600) of IMAGENET_USER and IMAGENET_KEY."
 )
-@click.option("--bandwidth", type=MEGABYTES, help="Limit, in MB/s.")
+@click.option("--bandwidth", type=REAL_POSITIVE, help="Limit, in MB/s.")
 def download(
     archives: tuple[str, ...],
     folder: Path,
@@ -59,8 +65,6 @@ def download(
         raise click.UsageError("--size and --md5 are of one file that is given by its address")
     if md5 is not None and not re.fullmatch("[0-9a-fA-F]{32}", md5):
         raise click.UsageError("--md5 has 32 digits of 0 to 9 and a to f")
-    if bandwidth is not None and math.isnan(bandwidth):
-        raise click.UsageError("--bandwidth is a number")
     incomplete = False
     for name in archives or [archive.name for archive in ILSVRC2012.archives]:
         address, archive = _source(name, url, size, md5)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imnetlib.cli.common import EXISTING, EXISTING_FILE, EXISTING_FOLDER, LEFT_OUT, POSITIVE
+from imnetlib.cli.common import (
+    EXISTING,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    LEFT_OUT,
+    POSITIVE,
+    FiniteRange,
+)
 from imnetlib.cli.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ _LEAST = 0.005
 @click.option("--engine", type=ENGINE, help="What runs it, where both are installed.")
 @click.option("--logits", is_flag=True, help="Take the softmax of the predictions first.")
 @click.option("-k", "--k", type=POSITIVE, default=5, help="Nodes at most for each image.")
-@click.option("--theta", type=click.FloatRange(0, 1), help="Give also one answer of this mass.")
+@click.option("--theta", type=FiniteRange(0, 1), help="Give also one answer of this mass.")
 @click.option("--first", type=POSITIVE, default=10, help="Rows of predictions that are told.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each image.")
 def explain(files: Sequence[Path], network: Path | None, classes: Path | None, **how: Any) -> None:

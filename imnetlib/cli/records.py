@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
-from imnetlib.cli.common import EXISTING, EXISTING_FILE, FOLDER, LEFT_OUT, PATH, POSITIVE, REC
+from imnetlib.cli.common import (
+    EXISTING,
+    EXISTING_FILE,
+    FOLDER,
+    LEFT_OUT,
+    PATH,
+    POSITIVE,
+    REC,
+    FiniteRange,
+)
 
 if TYPE_CHECKING:
     from imnetlib.archive import TarIndex
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 Unknown: TypeAlias = Literal["refuse", "keep", "omit"]
 
 SEED = click.IntRange(min=0)
-RATIO = click.FloatRange(0, 1, min_open=True, max_open=True)
+RATIO = FiniteRange(0, 1, min_open=True, max_open=True)
 UNKNOWN = click.Choice(["refuse", "keep", "omit"])
 ENCODING = click.Choice([".jpg", ".png"])
 ON_ERROR = click.Choice(["report", "stop"])

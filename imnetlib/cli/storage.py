@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from imnetlib.cli.common import FOLDER, LEFT_OUT
+from imnetlib.cli.common import FOLDER, LEFT_OUT, REAL_POSITIVE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,7 +22,7 @@ _CONNECTIONS = 16
 
 @click.command(short_help="Measure the disk under FOLDER.")
 @click.argument("folder", type=FOLDER)
-@click.option("--seconds", default=20.0, help="How long to measure.")
+@click.option("--seconds", type=REAL_POSITIVE, default=20, help="How long to measure.")
 def probe(folder: Path, seconds: float) -> None:
     """Measure the disk under FOLDER: reads in order, and random 4K reads, 1 to 32 at a time."""
     from imnetlib import throughput

@@ -1,4 +1,7 @@
-"""What the training frameworks share; each has a folder of its own here (chapters 6, 7 and 10)."""
+"""Networks, training, checkpoints and plans of memory, on MXNet or PyTorch (chapters 6, 7, 10).
+
+What both share is here; each has a folder of its own, with the same functions.
+"""
 
 from imnetlib.engines.capacity import compare_plans, largest_batch, picture_bytes, standing_bytes
 from imnetlib.engines.checkpoint import Checkpoint, Epoch

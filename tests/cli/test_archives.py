@@ -143,7 +143,7 @@ def test_download_of_an_unknown_archive_names_those_there_are(tmp_path: Path):
         (["http://h/a", "--md5", "xyz"], "--md5 has 32 digits of 0 to 9 and a to f"),
         (["http://h/a", "--md5", ""], "--md5 has 32 digits"),
         (["http://h/a", "--size", -1], "-1 is not in the range x>=0"),
-        (["http://h/a", "--bandwidth", "nan"], "--bandwidth is a number"),
+        (["http://h/a", "--bandwidth", "nan"], "nan is no finite number"),
         (["http://h/a", "--bandwidth", 0], "0.0 is not in the range x>0"),
         ([catalog.DEVKIT, "--size", 0], "--size and --md5 are of one file"),
         (["http://h/."], "http://h/. names no file"),

@@ -41,6 +41,15 @@ def test_every_verb_and_each_of_its_options_has_help(verb: str):
     assert first in " ".join(imnet(*verb.split(), "--help").output.split())
 
 
+def test_no_option_takes_what_is_no_number():
+    options = [param for verb in VERBS.values() for param in verb.params]
+    numbers = [option for option in options if isinstance(option.type, click.types.FloatParamType)]
+    assert len(numbers) > 5
+    for option in numbers:
+        with pytest.raises(click.BadParameter, match="nan is no finite number"):
+            option.type.convert("nan", option, None)
+
+
 @pytest.mark.parametrize("group", [(), ("organize",)])
 def test_a_terminal_of_80_columns_shows_a_line_for_each_verb(group: tuple[str, ...]):
     done = CliRunner().invoke(main, [*group, "--help"], terminal_width=80)
@@ -53,8 +62,9 @@ def test_a_terminal_of_80_columns_shows_a_line_for_each_verb(group: tuple[str, .
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_readme_or_a_chapter_names_every_verb(verb: str, checkout: Path):
-    texts = [(checkout / "README.md").read_text(encoding="utf-8")]
+def test_a_guide_or_a_chapter_names_every_verb(verb: str, checkout: Path):
+    guides = (checkout / "README.md", checkout / "docs" / "practice.md")
+    texts = [guide.read_text(encoding="utf-8") for guide in guides]
     for notebook in (checkout / "notebooks").glob("*.ipynb"):
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         texts += ["".join(cell["source"]) for cell in cells]

@@ -246,13 +246,13 @@ def test_a_label_that_is_no_class_is_named(tmp_path: Path, images: dict[int, byt
     shard = write_shard(tmp_path / "a.rec", [7], [images[1000]], label)
     options = {"classes": 10, "label_width": np.size(label)}
     listed = ", ".join(f"{value:g}" for value in np.atleast_1d(label))
-    with pytest.raises(
-        LoadError, match=rf"a\.rec: record 7 at byte 0: its label is {listed}; classes are 0 to 9"
-    ):
-        list(Loader([shard], 1, TRAIN, **options))
-    loader = Loader([shard], 1, TRAIN, on_error="skip", **options)
-    assert [batch.padding for batch in loader] == [1]
-    assert len(list(Loader([shard], 1, TRAIN, label_width=options["label_width"]))) == 1
+    said = rf"a\.rec: record 7 at byte 0: its label is {listed}; classes are 0 to 9"
+    with Loader([shard], 1, TRAIN, **options) as loader, pytest.raises(LoadError, match=said):
+        list(loader)
+    with Loader([shard], 1, TRAIN, on_error="skip", **options) as loader:
+        assert [batch.padding for batch in loader] == [1]
+    with Loader([shard], 1, TRAIN, label_width=options["label_width"]) as loader:
+        assert len(list(loader)) == 1
 
 
 def test_one_label_in_an_array_is_a_label(tmp_path: Path, images: dict[int, bytes]):
