@@ -13,7 +13,7 @@ from imnetlib.course import plots
 
 Point = tuple[float, float]
 # Sizes of letters, in points.
-TITLE, TEXT, SMALL = 11, 10, 9
+TITLE, TEXT, SMALL = 11, 10, plots.SMALL
 # Of a letter's size: the height of a capital, and from one line to the next.
 CAPITAL = 0.73
 LEADING = 1.35
