@@ -1,4 +1,4 @@
-"""What the notebooks need around the library: a root made ready, local servers, recorded results.
+"""What notebooks need: sample, figures, schematics, local servers, exercises, recorded results.
 
 Nothing but notebooks, tests and ``imnet`` imports it: an engineer who takes one helper of imnetlib
 never meets this package.
