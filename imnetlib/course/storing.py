@@ -19,7 +19,8 @@ from imnetlib.course.runner import Outcome, run_chapter
 from imnetlib.course.streams import settle
 from imnetlib.files import write_bytes_atomically
 
-# The tag of a cell whose output is another in each run: times, rates, what there is of a disk.
+# The tag of a cell whose output is another in each run or on each machine: times, rates, what is
+# on a disk.
 MEASURED = "measured"
 
 
