@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def run(
     last. Without CHAPTERS those are left out that need what is not installed. Executed notebooks
     and figures go to the folder --out, else to build/ of the checkout. With --store a cell tagged
     "measured" keeps its stored output as long as what it comes from is the same; --measure renews
-    it.
+    it. --store without CHAPTERS begins on a new root, and leaves data/sample alone.
     """
-    from imnetlib.course import runner
+    from imnetlib.course import runner, storing
 
     parameters = {name: _from_here(name, value) for name, value in given}
     if root:
@@ -65,10 +66,11 @@ def run(
         click.echo(f"{root} {DATASET_HINT}")
     failed = ""
     waiting = list(typed)
-    while waiting and not failed:
-        path = waiting.pop(0)
-        ran = _ran(path, typed[path], folder, store=store, measure=measure)
-        failed = "" if ran else path.stem
+    with storing.new_roots(folder) if store and not chapters else nullcontext():
+        while waiting and not failed:
+            path = waiting.pop(0)
+            ran = _ran(path, typed[path], folder, store=store, measure=measure)
+            failed = "" if ran else path.stem
     click.echo(f"Executed notebooks and figures: {folder}")
     if failed:
         rest = f"; not run: {', '.join(path.stem for path in waiting)}" if waiting else ""

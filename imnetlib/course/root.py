@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -234,7 +235,8 @@ def open_root(root: str, dataset: str = "", source: str = "") -> Root:
     source that is not there, ValueError when the folder holds something else, or another data set
     or source than asked for, and when these do not go together.
     """
-    folder = CHECKOUT / Path(root).expanduser()
+    # Chapters that are stored begin anew: what is there already, they would not do again.
+    folder = Path(os.environ.get("IMNETLIB_ROOTS", CHECKOUT), Path(root).expanduser())
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: the root must be a folder")
     if dataset and dataset not in DATASETS:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import copy
+import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from imnetlib.course.runner import Outcome, run_chapter
 from imnetlib.course.streams import settle
 from imnetlib.files import write_bytes_atomically
 
-# The tag of a cell whose output is another in each run: times, rates, what there is of a disk.
+# The tag of a cell whose output is another in each run or on each machine: times, rates, what is
+# on a disk.
 MEASURED = "measured"
 
 
@@ -41,6 +45,22 @@ def store_chapter(chapter: PathLike, folder: PathLike, *, measure: bool = False)
         _store_figures(executed, notebook, Path(figures), chapter)
     write_bytes_atomically(chapter, (nbformat.writes(notebook) + "\n").encode())
     return outcome
+
+
+@contextmanager
+def new_roots(folder: PathLike) -> Iterator[None]:
+    """Let relative roots begin in a new folder below ``folder``, which is removed at the end.
+
+    On a root in which a chapter has run before, it says that all is there, in no time at all.
+    """
+    roots = Path(folder, "roots").absolute()
+    shutil.rmtree(roots, ignore_errors=True)
+    os.environ["IMNETLIB_ROOTS"] = str(roots)
+    try:
+        yield
+    finally:
+        del os.environ["IMNETLIB_ROOTS"]
+        shutil.rmtree(roots, ignore_errors=True)
 
 
 def clean(notebook: Any, files: Mapping[str, str]) -> Any:

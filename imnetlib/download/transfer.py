@@ -42,7 +42,7 @@ from imnetlib.download.state import (
     UnknownServerError,
 )
 from imnetlib.files import fsync_folder, name_full_disk, require_space, try_lock
-from imnetlib.progress import progress
+from imnetlib.progress import progress, skip
 
 _log = logging.getLogger(__name__)
 _READ_SIZE = 1 << 16
@@ -332,8 +332,7 @@ def _receive(body: Any, transfer: DownloadState) -> None:
     require_space(transfer.part.parent, size - before)
     bar = progress(size, transfer.destination.name, "B")
     with bar, transfer.part.open("ab", buffering=0) as out:
-        # The rate shown is of this attempt alone.
-        bar.n = bar.initial = bar.last_print_n = before
+        skip(bar, before)
         while block := body.read(min(_READ_SIZE, size - transfer.have)):
             _write_all(block, out, transfer.part)
             transfer.scan.update(block)

@@ -16,9 +16,9 @@ RUN = """
 import sys
 from pathlib import Path
 from imnetlib import cli
-from imnetlib.course import runner
+from imnetlib.course import runner, storing
 
-runner.CHECKOUT = runner.NOTEBOOKS = Path(sys.argv[1])
+storing.CHECKOUT = runner.NOTEBOOKS = Path(sys.argv[1])
 runner.BUILD = runner.NOTEBOOKS / "build"
 cli.main(["run", *sys.argv[2:]])
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from pathlib import Path
 
 import nbformat
@@ -78,6 +79,32 @@ def test_a_second_run_changes_no_file_unless_it_measures(course: Path):
     (shown,) = now.cells[3].outputs
     assert base64.b64decode(shown.data["image/png"]) == third["01_times.png"]
     assert report.recorded(now)["now"] > report.recorded(stored)["now"]
+
+
+def test_all_chapters_are_stored_on_a_new_root_and_one_where_it_ran_before(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sources = (
+        "import os\nfrom imnetlib.course import open_root",
+        "roots = os.environ.get('IMNETLIB_ROOTS', '')",
+        "roots and open_root('data/mine').root.relative_to(roots).as_posix()",
+        "[name for _, _, names in os.walk(roots) for name in names]",
+        "roots and open(f'{roots}/old', 'w').close()",
+    )
+    write(course / "notebooks" / "01_first.ipynb", *((source, []) for source in sources))
+    (course / "build" / "roots").mkdir(parents=True)
+    (course / "build" / "roots" / "of_a_killed_run").touch()
+    for arguments, shown in (
+        (["--store"], ["'data/mine'", "['imnetlib-root.json']"]),
+        (["--store"], ["'data/mine'", "['imnetlib-root.json']"]),
+        (["1", "--store"], ["''", "[]", "''"]),
+    ):
+        assert imnet("run", *arguments).exit_code == 0
+        stored = nbformat.read(course / "notebooks" / "01_first.ipynb", as_version=4)
+        outputs = [output for cell in stored.cells for output in cell.outputs]
+        assert [output.data["text/plain"] for output in outputs] == shown
+        assert not (course / "build" / "roots").exists()
+    assert "IMNETLIB_ROOTS" not in os.environ
 
 
 def drawn(shade: int) -> nbformat.NotebookNode:
