@@ -20,6 +20,8 @@ from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
 Floats = npt.NDArray[np.floating[Any]]
 # Of a noun's name, which may have 48, where it stands beside bars.
 LETTERS = 20
+# On cells that have a place elsewhere, too.
+HATCH = "///"
 # How far left of the bars their names begin, in units of probability.
 NAMES = 3.2
 # Classes under a node that have a bar of their own, and the least probability of one.
@@ -177,16 +179,12 @@ def _explain_rest(axis: Any, rest: float) -> None:
 
 def _draw_cell(axis: Any, cell: _Cell, *, named: bool, hatched: bool) -> None:
     color = plots.BLUE if cell.leaf else plots.PALE
-    axis.barh(
-        cell.start + cell.height / 2,
-        1,
-        cell.height,
-        left=cell.depth,
-        color=plots.ORANGE if named else color,
-        edgecolor="white",
-        linewidth=1.5,
-        hatch="////" if hatched and not cell.residual else None,
-    )
+    place = {"y": cell.start + cell.height / 2, "width": 1, "height": cell.height}
+    place["left"] = cell.depth
+    axis.barh(**place, color=plots.ORANGE if named else color, edgecolor="white", linewidth=1.5)
+    if hatched and not cell.residual:
+        # A hatch has the colour of its edge.
+        axis.barh(**place, fill=False, edgecolor=plots.GRAY, linewidth=0, hatch=HATCH)
 
 
 def _explain_hatches(axis: Any, small: Hierarchy, labels: Sequence[str]) -> None:
@@ -198,7 +196,9 @@ def _explain_hatches(axis: Any, small: Hierarchy, labels: Sequence[str]) -> None
         if others:
             marks.append(f"{label}: also under {', '.join(labels[each] for each in others)}")
     if marks:
-        found = Patch(facecolor=plots.PALE, edgecolor="white", hatch="////", label="; ".join(marks))
+        found = Patch(
+            facecolor=plots.PALE, edgecolor=plots.GRAY, hatch=HATCH, label="; ".join(marks)
+        )
         axis.legend(
             handles=[found], loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=plots.SMALL
         )
@@ -276,7 +276,7 @@ def _write_in(axis: Any, cell: _Cell, label: str, whole: float, letters: int) ->
         return
     # A line of text takes about 0.033 of the height.
     lines = textwrap.wrap(f"{label} {share}", 13)[: int(cell.height / 0.033)]
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
     text = "\n".join(lines)
     if text:
         axis.text(
