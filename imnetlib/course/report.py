@@ -69,7 +69,7 @@ def verdicts(judged: Sequence[Verdict]) -> Any:
 
 
 def verdict(*ids: str) -> Any:
-    """What became of claims of the sources, one paragraph each (chapters 1, 3, 4 and 5).
+    """What became of claims of the sources, one paragraph each (chapter 3).
 
     KeyError for an id that ``data/claims.tsv`` does not have.
     """

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from imnetlib import catalog, image, pack, recordio, wordnet
-from imnetlib.course.claims import claims
-from imnetlib.course.report import verdict
 from imnetlib.course.root import Root
 from imnetlib.course.steps import prediction_folder
 from imnetlib.files import listed_names
@@ -117,11 +115,6 @@ def validation_images(root: Root, ids: Iterable[int]) -> list[Pixels]:
             _, encoded = recordio.unpack(reader.read_at(offset))
         pixels.append(image.decode(encoded))
     return pixels
-
-
-def claims_of(chapter: int) -> Any:
-    """What became of a chapter's claims, as ``verdict`` says it (chapters 6 to 8)."""
-    return verdict(*[claim.id for claim in claims().values() if claim.chapter == chapter])
 
 
 def mxnet() -> Any:
