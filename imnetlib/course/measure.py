@@ -29,7 +29,7 @@ def psnr(stored: bytes, original: bytes) -> float:
 
 
 def size_and_psnr(originals: Sequence[bytes], settings: image.Settings) -> tuple[float, float]:
-    """The mean KB of images as they are stored, and their mean PSNR in dB (chapter 4)."""
+    """The mean KB of images as they are stored, and their mean ``psnr``, in dB (chapter 4)."""
     stored = [image.convert_image(data, settings)[0] for data in originals]
     kilobytes = np.mean([len(data) for data in stored]) / 1000
     fidelity = np.mean([psnr(*pair) for pair in zip(stored, originals, strict=True)])
