@@ -56,11 +56,10 @@ def verdicts(judged: Sequence[Verdict]) -> Any:
     rows = []
     for verdict in judged:
         claim = claims()[verdict.id]
-        computed = "–" if verdict.computed is None else f"{verdict.computed:,.4g} {verdict.unit}"
         rows.append(
             {
                 "claim": f"{claim.claim} ({claim.source})",
-                "computed": computed,
+                "computed": _computed(verdict) or "–",
                 "verdict": verdict.verdict,
                 "why": verdict.why,
             }
@@ -81,10 +80,19 @@ def verdict(*ids: str) -> Any:
 
 def _told(claim: Claim, found: Verdict) -> str:
     """A claim, what the source prints, the computed figure, the verdict and the reason."""
-    says = f"> *The {claim.source} claims:* {claim.claim}. It prints “{claim.quoted}”."
+    says = f"> *The {claim.source} claims:* {claim.claim}. It says “{claim.quoted}”."
     outcome = found.verdict.capitalize()
-    if found.computed is not None:
-        outcome += f": {found.computed:,.4g} {found.unit}"
+    if computed := _computed(found):
+        outcome += f": {computed}"
     if found.verdict == "differs" and found.ratio is not None:
         outcome += f", {found.ratio:.3g} times what is printed"
     return f"{says}\n>\n> **{outcome}.** {found.why}"
+
+
+def _computed(found: Verdict) -> str:
+    """A figure with its unit, a share in percent; "" where there is none."""
+    if found.computed is None:
+        return ""
+    if found.unit.startswith("of "):
+        return f"{100 * found.computed:.3g} % {found.unit}"
+    return f"{found.computed:,.4g} {found.unit}"

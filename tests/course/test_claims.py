@@ -133,7 +133,7 @@ def test_a_chapter_shows_the_verdicts_on_its_claims_once(chapter: Path):
         (
             "random-hdd",
             "> *The note claims:* Reading 1 TB in random 4K pieces takes a hard disk (0.43 MB/s) "
-            "677 hours. It prints “677 hours”.\n>\n> **Agrees: 677.4 h.** Right in binary units: "
+            "677 hours. It says “677 hours”.\n>\n> **Agrees: 677.4 h.** Right in binary units: "
             "1 TiB at 0.43 MiB/s. In decimal ones it is 646 h. It charges a seek for every 4 KiB.",
         ),
         (
@@ -144,7 +144,7 @@ def test_a_chapter_shows_the_verdicts_on_its_claims_once(chapter: Path):
         ),
         (
             "download",
-            "> *The article claims:* Downloading the 150 GB took about five days. It prints “about "
+            "> *The article claims:* Downloading the 150 GB took about five days. It says “about "
             "5 days”.\n>\n> **Cannot be computed here.** It is 0.35 MB/s on average. Put in the "
             "rate of your own line.",
         ),
