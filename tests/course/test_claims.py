@@ -138,7 +138,7 @@ def test_a_chapter_shows_the_verdicts_on_its_claims_once(chapter: Path):
         ),
         (
             "crop",
-            "> *The article claims:* Most models take images of 224 x 244 pixels. It prints "
+            "> *The article claims:* Most models take images of 224 x 244 pixels. It says "
             "“224x244”.\n>\n> **Differs: 224 pixels, 0.918 times what is printed.** A slip of the "
             "pen: the models take squares, 224 × 224.",
         ),
