@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -66,7 +68,8 @@ def new_roots(folder: PathLike) -> Iterator[None]:
 def clean(notebook: Any, files: Mapping[str, str]) -> Any:
     """``notebook`` without timestamps, times of bars, papermill's notes and random ids.
 
-    What it needs stays, and it notes what its outputs come from: its source and ``files``.
+    What it needs stays, and it notes what its outputs come from: its source and ``files``, and for
+    each measured cell what it comes from at first hand.
     """
     kept = {k: v for k, v in notebook.metadata.get("imnetlib", {}).items() if k == "needs"}
     notebook.metadata = {
@@ -78,21 +81,38 @@ def clean(notebook: Any, files: Mapping[str, str]) -> Any:
         cell.id = f"cell-{number:02}"
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
+    notebook.metadata.imnetlib["measured"] = {
+        cell.id: _basis_digest(notebook, number) for number, cell in _measured(notebook)
+    }
     settle(notebook, timeless=True)
     return notebook
 
 
 def keep_measured(notebook: Any, stored: Any) -> None:
-    """Give the cells tagged ``measured`` their stored outputs where these come from the same."""
-    before = [(basis(stored, number), cell) for number, cell in _measured(stored)]
+    """Give the cells tagged ``measured`` their stored outputs where these come from the same.
+
+    What a stored output came from is noted beside it; the source that now stands over it may be
+    another.
+    """
+    noted = stored.metadata.get("imnetlib", {}).get("measured", {})
+    before: dict[str, list[Any]] = {}
+    for _, cell in _measured(stored):
+        if cell.execution_count is not None:
+            before.setdefault(noted.get(cell.id, ""), []).append(cell)
     for number, cell in _measured(notebook):
-        now = basis(notebook, number)
-        same = [old for was, old in before if was == now and old.execution_count is not None]
+        same = before.get(_basis_digest(notebook, number), [])
         if same and len(_pictures(same[0])) == len(_pictures(cell)):
-            cell.outputs = copy.deepcopy(same[0].outputs)
+            cell.outputs = copy.deepcopy(same.pop(0).outputs)
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = cell.execution_count
+
+
+def _basis_digest(notebook: Any, number: int) -> str:
+    """What a cell's output comes from at first hand, in 16 digits."""
+    return hashlib.sha256(json.dumps(basis(notebook, number), sort_keys=True).encode()).hexdigest()[
+        :16
+    ]
 
 
 def _measured(notebook: Any) -> list[tuple[int, Any]]:

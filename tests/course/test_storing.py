@@ -152,6 +152,15 @@ def test_a_measured_output_is_kept_while_what_it_comes_from_is_the_same(old, new
     assert output.execution_count == notebook.cells[1].execution_count or not kept
 
 
+def test_an_output_under_a_source_that_was_edited_since_is_not_kept():
+    result, fresh = (nbformat.v4.new_output("display_data", {"text/plain": t}) for t in "12")
+    stored = ran(result, files={})
+    stored.cells[1].source = "room.rate(4)"
+    notebook = ran(fresh, files={}, source="room.rate(4)")
+    storing.keep_measured(notebook, stored)
+    assert notebook.cells[1].outputs == [fresh]
+
+
 @pytest.mark.parametrize(("before", "kept"), [([1], True), ([], False), ([1, 2], False)])
 def test_an_output_with_other_pictures_is_not_kept(before: list[int], kept: bool):
     stored = ran(*map(drawn, before), files={})
@@ -174,7 +183,7 @@ def test_a_stored_chapter_still_says_what_it_needs(course: Path):
     write(chapter, ("print(0)", []), needs="json")
     storing.store_chapter(chapter, course / "build")
     stored = nbformat.read(chapter, as_version=4)
-    assert set(stored.metadata.imnetlib) == {"made_with", "needs", "source_sha256"}
+    assert set(stored.metadata.imnetlib) == {*("made_with", "measured", "needs", "source_sha256")}
 
 
 def test_a_chapter_that_cannot_run_here_stays_and_the_line_says_so(
