@@ -16,7 +16,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 README = CHECKOUT / "README.md"
-CHAPTERS = "| chapter | you will | takes |\n|---|---|---|\n"
+CHAPTERS = "| chapter | you will | runs in |\n|---|---|---|\n"
 ROOMS = "| room | what | chapters |\n|---|---|---|\n"
 TIME = r"an hour|half an hour|a quarter of an hour|half a minute|\d+ minutes?"
 
@@ -38,7 +38,7 @@ def _replaced(text: str, header: str, rows: list[str]) -> str:
 
 
 def chapter_row(path: Path) -> str:
-    """A chapter's title, linked, what is done in it and the time it takes on the sample."""
+    """A chapter's title, linked, what is done in it and the time in which it runs on the sample."""
     text = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
     title = re.findall(r"^# (.*)", text)[0].replace(" · ", " ")
     will = re.findall(r"\*\*You will\*\* (.*?)\.\n", text, re.DOTALL)[0].replace("\n", " ")

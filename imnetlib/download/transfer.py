@@ -252,8 +252,9 @@ def _persist(session: requests.Session, transfer: DownloadState, attempts: int) 
             most = max(most, transfer.have)
             never_known = isinstance(problem, UnknownServerError) and not transfer.fetched
             if failures >= (min(attempts, _NAME_ATTEMPTS) if never_known else attempts):
+                came = "broke off" if failures == 1 and transfer.fetched else "brought nothing new"
                 raise DownloadError(
-                    f"{transfer.address} brought nothing new, attempts: {failures}, "
+                    f"{transfer.address} {came}, attempts: {failures}, "
                     f"lastly: {problem}; run this again to go on from byte {transfer.have:,}"
                 ) from None
             pause = min(_LONGEST_PAUSE, 2.0**failures) * random.uniform(0.5, 1.0)

@@ -34,7 +34,7 @@ def run(name: str, root: Path, folder: Path) -> Ran:
     """Run the chapter ``name`` on ``root``; its notebook and figures go into ``folder``."""
     (chapter,) = runner.find_chapters([name])
     outcome = runner.run_chapter(chapter, {"root": str(root)}, folder)
-    return Ran(outcome.values, {path.stem for path in (folder / "figures").iterdir()})
+    return Ran(outcome.values, {path.stem for path in (folder / "figures").glob("*.*")})
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_second_run_changes_no_file_unless_it_measures(course: Path):
     assert first.keys() == {"01_first.ipynb", "01_times.png"}
     stored = nbformat.read(chapter, as_version=4)
     assert freshness.changed(stored) == []
-    assert set(stored.metadata.imnetlib) == {"made_with", "source_sha256"}
+    assert set(stored.metadata.imnetlib) == {"made_with", "measured", "source_sha256"}
     assert [cell.metadata for cell in stored.cells] == [{}, {}, *[{"tags": MEASURED}] * 4]
     for trace in ("papermill", "iopub", str(course)):
         assert trace not in chapter.read_text()

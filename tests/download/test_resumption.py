@@ -88,7 +88,7 @@ def test_a_server_that_always_starts_over_does_not_go_on_for_ever(
 
 def test_a_later_call_goes_on_even_at_another_address(site: Path, target: Path):
     """The second server listens on another port; the ETag says that the file is the same."""
-    message = "nothing new, attempts: 1, lastly: ProtocolError; run this again"
+    message = "broke off, attempts: 1, lastly: ProtocolError; run this again"
     with pytest.raises(DownloadError, match=message):
         fetch(site, target, Fault(drop_after=300_000), attempts=1)
     size = target.with_name(f"{NAME}.part").stat().st_size

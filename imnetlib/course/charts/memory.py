@@ -46,7 +46,7 @@ def network(layers: Sequence[Layer], shapes: Mapping[str, Shape]) -> Figure:
         before = shape[1:]
     axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(-10.5, 10))
     axis.set_title(
-        "A bar's height is the side; below it the channels, and the side where it changes"
+        "Height: the root of the side; below it the channels, and the side where it changes"
     )
     return figure
 

@@ -205,7 +205,10 @@ EXERCISES: dict[str, Exercise] = {
         unit="%",
         within=0.02,
         slips=(
-            Slip(lambda: 50, "That is one forward pass by a backward pass; hold it to the step"),
+            Slip(
+                lambda: 50,
+                "That is one forward pass divided by a backward pass; divide it by the step",
+            ),
             Slip(lambda: 100, "A step is more than its forward pass"),
             Slip(lambda: 25, "That is its share of the longer step; hold it to the old one"),
         ),

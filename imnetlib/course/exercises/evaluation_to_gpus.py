@@ -30,6 +30,7 @@ def _predictions() -> Iterator[Case]:
     labels = np.array([0, 2, 1, 1])
     every = (0, 1, 2)
     yield Case((rows, labels, 1, every), "four images, top-1 of all columns; the last is a tie")
+    yield Case((rows[3:], np.array([0]), 1, every), "the tie again, of the other class")
     yield Case((rows, labels, 2, every), "four images, top-2 of all columns")
     yield Case((rows[:2], labels[:2], 1, (0, 2)), "the first two images, top-1 of columns 0 and 2")
     yield Case((rows, labels, 1, (0, 2)), "four images, top-1 of columns 0 and 2")
@@ -204,12 +205,13 @@ EXERCISES: dict[str, Exercise] = {
         answer=_images_for_one_point,
         within=0.02,
         slips=(
+            Slip(lambda: 10_000, "Enough they are, with 2 for 1.96; how many would do?"),
             Slip(lambda: 0.25 * (2 * 1.96 / 0.01) ** 2, "That fixes it to half a point"),
             Slip(lambda: 0.25 * (1.96 / 0.02) ** 2, "That is an interval of two points each way"),
             Slip(lambda: 0.25 / 0.01**2, "That is one standard error, not 1.96"),
             Slip(lambda: 0.5 * (1.96 / 0.01) ** 2, "A factor 1 - p is missing"),
         ),
-        why="Ten thousand images; half the width would take four times as many.",
+        why="Nearly ten thousand images; half the width would take four times as many.",
     ),
     "9.1": Number(
         "log2 of all classes less log2 of those under the node",

@@ -153,7 +153,8 @@ EXERCISES: dict[str, Exercise] = {
     "4.2": Function(
         salvage,
         _damaged_files,
-        "where there is no sound record, look again four bytes further on",
+        "the next record begins behind the padding; where there is no sound one, look again four "
+        "bytes further on",
         (Slip(_until_the_damage, "It stops at the damage; look for the next magic after it"),),
     ),
     "4.3": Function(
