@@ -2,14 +2,13 @@
 
     python tests/benchmarks/bench_archive.py [--members 14197087]
 
-20,000 members of 60 KB in 20 class tars and in one flat tar, best of five in turns, the files in
-the page cache. With --members, also the time and the peak memory of indexing so many empty members
-in 21,841 class tars (one of 14 million takes 7.5 GB of disk).
+20,000 members of 60 KB in 20 class tars and in one flat tar, the files in the page cache. With
+--members, also the time and the peak memory of indexing so many empty members in 21,841 class tars
+(one of 14 million takes 7.5 GB of disk).
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from measure import PEAK, best_in_turns
+from measure import PEAK
+from results import Report, Table, in_turns, options
 
 from imnetlib.archive import TarReader, TarScanner, index_tar
 
@@ -84,21 +84,19 @@ def by_scanner(path: Path) -> int:
     return len(scanner.index())
 
 
-def index_table(path: Path, kind: str) -> None:
-    """Print how fast a tar is indexed."""
+def indexing(path: Path, kind: str) -> Table:
+    """How fast a tar is indexed."""
     ways: dict[str, Callable[[], object]] = {
         "tarfile": lambda: by_tarfile(path),
         "our index_tar": lambda: index_tar(path),
         "our TarScanner, all bytes read": lambda: by_scanner(path),
     }
-    best = best_in_turns(ways, ROUNDS)
-    print(f"\nindex, {kind:25} members/s   x tarfile")
-    for name, took in best.items():
-        print(f"{name:32} {CLASSES * FILES / took:10,.0f} {best['tarfile'] / took:11.2f}")
+    found = in_turns(ways, ROUNDS, CLASSES * FILES)
+    return Table(f"index {kind} of 20,000 members", "members/s", tuple(found), peer="tarfile")
 
 
-def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
-    """Print how fast every member is read once, in one shuffled order for all ways."""
+def shuffled_reading(path: Path, folder: Path, outer: tarfile.TarFile) -> Table:
+    """How fast every member is read once, in one shuffled order for all ways."""
     index = index_tar(path)
     order = list(range(len(index)))
     random.Random(1).shuffle(order)
@@ -136,11 +134,9 @@ def read_table(path: Path, folder: Path, outer: tarfile.TarFile) -> None:
             for threads in (1, 2)
             for name, read in (("extracted files", read_file), ("our TarReader", reader.read))
         }
-        best = best_in_turns({"tarfile": read_tarfile, **ways}, ROUNDS)
-    base = best["extracted files, 1 thread"]
-    print("\nshuffled reading, tar of tars        files/s   x extracted files, 1 thread")
-    for name, took in best.items():
-        print(f"{name:32} {len(order) / took:10,.0f} {base / took:11.2f}")
+        found = in_turns({"tarfile": read_tarfile, **ways}, ROUNDS, len(order))
+    title = "read the members of a tar of tars, shuffled"
+    return Table(title, "files/s", tuple(found), peer="extracted files, 1 thread")
 
 
 INDEX = """
@@ -160,25 +156,25 @@ print(f"\\n{len(index):,} members: indexed in {took:.1f} s, {most:.2f} GB at mos
 
 
 def main() -> None:
-    """Print all tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--members", type=int, default=0)
-    members = parser.parse_args().members
+    """Measure all tables."""
+    chosen = options(__doc__ or "", members=(0, 0))
+    report = Report("archive")
     data = np.random.default_rng(1).bytes(SIZE)
     # Not under /tmp, which may be small, or memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         write_nested(folder / "nested.tar", data, CLASSES, CLASSES * FILES)
         (folder / "flat.tar").write_bytes(class_tar("ILSVRC2012_val", data, CLASSES * FILES))
-        index_table(folder / "nested.tar", "tar of tars")
-        index_table(folder / "flat.tar", "flat tar")
+        report.add(indexing(folder / "nested.tar", "a tar of tars"))
+        report.add(indexing(folder / "flat.tar", "a flat tar"))
         with tarfile.open(folder / "nested.tar") as outer:
-            read_table(folder / "nested.tar", folder, outer)
-    if members:
+            report.add(shuffled_reading(folder / "nested.tar", folder, outer))
+    if chosen.members:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
             path = Path(name) / "many.tar"
-            write_nested(path, b"", ALL_CLASSES, members)
+            write_nested(path, b"", ALL_CLASSES, chosen.members)
             subprocess.run([sys.executable, "-c", PEAK + INDEX, str(path)], check=True)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos, in one run.
 
-    python tests/benchmarks/bench_loader.py [--records 3072] [--rounds 3] [--only ffcv]
+    python tests/benchmarks/bench_loader.py [--quick] [--to FOLDER] [--records 3072] [--rounds 5]
 
 The photos' short edge is 256. Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming,
 litdata, FFCV; loader_peers.py says how each is used. MXNet is in the course's environment,
 tests/benchmarks/peers.txt says how to install the others; a peer that cannot run has the reason in
 its row. Each reader has a process of its own, and only one is awake at a time. The rounds alternate
-between the readers, the first one warms up, and the median counts. "cores" is the processor time of
-a reader with its worker processes, divided by the time that passed; MXNet's iterators decode with
-half of the cores at most. "of decoding" is the share of the rate of two threads that only decode
-JPEGs held in memory.
+between the readers, the first one warms up. The limit is the same work, decoding, cropping and
+normalising, done by two threads over JPEGs held in memory. Below each table, images/s for each core
+that a reader keeps busy with its worker processes; MXNet's iterators decode with half of the cores
+at most.
 
 Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the
 project promises. Reading without decoding, every byte checksummed, is in bench_recordio.py.
@@ -17,13 +17,11 @@ project promises. Reading without decoding, every byte checksummed, is in bench_
 
 from __future__ import annotations
 
-import argparse
 import functools
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -32,6 +30,7 @@ import numpy as np
 from bench_pack import photo
 from loader_peers import Task
 from measure import PEAK, Apart, Job, Timing
+from results import Report, Table, Way, options
 
 from imnetlib import catalog, recordio
 from imnetlib.image import Transform
@@ -43,7 +42,8 @@ STD = (58.4, 57.12, 57.38)
 # The qualities that give JPEGs of about 36 and 18 KB.
 QUALITIES = {"large": 90, "small": 73}
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
-BARE: Readers = {"decoding alone, 2 threads": (peers.bare_decoding,)}
+LIMIT = "the same work in memory"
+BARE: Readers = {LIMIT: (peers.same_work,), "decoding alone": (peers.bare_decoding,)}
 OURS: Readers = {
     "imnetlib, 1 thread": (peers.ours, 1),
     "imnetlib, 2 threads": (peers.ours, 2),
@@ -149,19 +149,23 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
     return found
 
 
-def report(found: dict[str, list[Timing] | str]) -> None:
-    """Print a row per reader; "of decoding" is the share of the first one's rate."""
-    print(f"  {'':30}{'images/s':>9}{'cores':>7}{'per busy core':>15}{'of decoding':>13}")
-    first = 0.0
-    for name, timings in found.items():
-        if isinstance(timings, str):
-            print(f"  {name:30} cannot run: {timings.strip().splitlines()[-1]}")
-            continue
-        rate = statistics.median(images / seconds for images, seconds, _ in timings)
-        cores = statistics.median(work / seconds for _, seconds, work in timings)
-        per_core = statistics.median(images / work for images, _, work in timings)
-        first = first or rate
-        print(f"  {name:30}{rate:9,.0f}{cores:7.2f}{per_core:15,.0f}{rate / first:13.0%}")
+def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
+    """Images/s of each reader, and for each core that it kept busy."""
+    failed = [
+        Way(name, (), why.strip().splitlines()[-1])
+        for name, why in found.items()
+        if isinstance(why, str)
+    ]
+    timed = {name: of for name, of in found.items() if not isinstance(of, str)}
+    rates = [
+        Way(name, tuple(images / seconds for images, seconds, _ in of))
+        for name, of in timed.items()
+    ]
+    yield Table(
+        title, "images/s", (*rates, *failed), limit=LIMIT, peer="FFCV" if "FFCV" in found else ""
+    )
+    busy = [Way(name, tuple(images / work for images, _, work in of)) for name, of in timed.items()]
+    yield Table(f"{title}, for each busy core", "images/s", tuple(busy))
 
 
 def child(source: str, *arguments: object) -> str:
@@ -184,33 +188,22 @@ def memory(folder: Path, shard: Path) -> None:
 
 
 def main() -> None:
-    """Print all tables."""
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    arguments.add_argument(
-        "--records", type=int, default=24 * BATCH, help="best a multiple of the batch"
-    )
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--only", help="only readers with this in their names, and ours")
-    options = arguments.parse_args()
+    """Measure all tables."""
+    chosen = options(__doc__ or "", records=(24 * BATCH, 8 * BATCH), rounds=(5, 2))
+    report = Report("loader")
     with tempfile.TemporaryDirectory() as name:
-        make = functools.partial(make_records, records=options.records)
+        make = functools.partial(make_records, records=chosen.records)
         shards = {
             kind: make(Path(name) / kind, quality=quality) for kind, quality in QUALITIES.items()
         }
         for title, kind, transform, readers in TABLES:
             shard = shards[kind]
-            chosen = {
-                label: reader
-                for label, reader in readers.items()
-                if not options.only or label in BARE | OURS or options.only.lower() in label.lower()
-            }
-            size = shard.stat().st_size / options.records / 1e3
-            records = f"{options.records:,} records of {size:.0f} KB, batch {BATCH}"
-            print(f"\n{title}: {records}", flush=True)
-            report(measure(chosen, Task(shard, shard.parent, transform, BATCH), options.rounds))
+            size = shard.stat().st_size / chosen.records / 1e3
+            found = measure(readers, Task(shard, shard.parent, transform, BATCH), chosen.rounds)
+            for table in tables(f"{title}, {size:.0f} KB an image", found):
+                report.add(table)
         memory(Path(name), shards["large"])
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

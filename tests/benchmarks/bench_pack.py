@@ -1,37 +1,39 @@
 """imnetlib.pack against MXNet's im2rec.py: whole processes, the same files, 2 threads each.
 
-    python tests/benchmarks/bench_pack.py [--images 1500] [--rounds 3]
+    python tests/benchmarks/bench_pack.py [--images 5000] [--rounds 3]
 
-Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. "PSNR" is against a
-Lanczos-reduced original of the size stored, so that nobody wins by a worse picture. im2rec always
-enlarges to --resize; we do with upscale. Then: how near packing comes to the codec alone, the same
-data in memory; from the archive end to end, with the disk space taken on the way; and the peak
-memory of 16 threads.
+Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. The limit is the codec alone:
+two threads of a process that convert the same data in memory, its start not counted. "PSNR" is
+against a Lanczos-reduced original of the size stored, so that nobody wins by a worse picture.
+im2rec always enlarges to --resize; we do with upscale. Then: from the archive end to end, with the
+disk space taken on the way; and the peak memory of 16 threads.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import io
+import itertools
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from measure import PEAK
 from PIL import Image
+from results import Report, Table, Way, options
 
 from imnetlib import pack, recordio
 
+LIMIT = "the codec alone, data in memory"
 IM2REC = (
     "import numpy, runpy, sys; numpy.bool = bool; tool = sys.argv.pop(1); "
     "runpy.run_path(tool, run_name='__main__')"
@@ -59,8 +61,7 @@ def half(start):
 began = time.perf_counter()
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(half, range(2)))
-codec = time.perf_counter() - began
-print(len(data) / codec)
+print(len(data) / (time.perf_counter() - began))
 """
 CASES: dict[str, tuple[list[str], dict[str, object]]] = {
     "pass-through": (["--pass-through"], {"pass_through": True}),
@@ -102,15 +103,14 @@ def make_input(folder: Path, count: int) -> None:
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
 
-def seconds(command: list[str]) -> float:
-    """The time of a whole process.
+def run(command: list[str]) -> str:
+    """What a whole process prints.
 
     What others have written goes to the disk first: ours would wait for it, as it syncs.
     """
     os.sync()
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
@@ -138,53 +138,38 @@ def im2rec() -> str:
     return str(Path(package.origin).parent / "tools" / "im2rec.py")
 
 
-def compare(folder: Path, images: int, rounds: int) -> dict[str, float]:
-    """Print a row per case and tool; returns our images/s by case."""
+def packing(folder: Path, case: str, images: int, rounds: int) -> Table:
+    """Images/s of both tools and of the codec alone, in turns; prints what they have written."""
+    theirs, ours = CASES[case]
     out = folder / "out"
-    rates = dict[str, float]()
     prefix = str(folder / "set")
-    root = str(folder / "in")
-    columns = f"{'s':>7}{'images/s':>10}{'ratio':>7}{'records':>9}{'KB':>7}{'PSNR':>7}"
-    print(f"{'case':26}{'tool':8}{columns}")
-    for case, (theirs, ours) in CASES.items():
-        their_arguments = [im2rec(), prefix, root, "--num-thread", "2", *theirs]
-        our_arguments = [f"{prefix}.lst", root, str(out), json.dumps(ours), "2"]
-        commands = {
-            "im2rec": [sys.executable, "-c", IM2REC, *their_arguments],
-            "ours": [sys.executable, "-c", PEAK + OURS, *our_arguments],
-        }
-        taken: dict[str, list[float]] = {"im2rec": [], "ours": []}
-        for _ in range(rounds):
-            for tool, command in commands.items():
-                shutil.rmtree(out, ignore_errors=True)
-                taken[tool].append(seconds(command))
-        for tool, rec in (("im2rec", folder / "set.rec"), ("ours", next(out.glob("*.rec")))):
-            records, size, psnr = quality(folder, rec)
-            spent = statistics.median(taken[tool])
-            ratio = statistics.median(taken["im2rec"]) / spent
-            print(
-                f"{case:26}{tool:8}{spent:7.2f}{images / spent:10.0f}{ratio:7.2f}"
-                f"{records:9}{size:7.1f}{psnr:7.2f}"
-            )
-        rates[case] = images / statistics.median(taken["ours"])
-    return rates
+    settings = json.dumps(ours)
+    our_arguments = [f"{prefix}.lst", str(folder / "in"), str(out), settings, "2"]
+    their_arguments = [im2rec(), prefix, str(folder / "in"), "--num-thread", "2", *theirs]
+    tools = {
+        "im2rec.py": [sys.executable, "-c", IM2REC, *their_arguments],
+        "imnetlib": [sys.executable, "-c", PEAK + OURS, *our_arguments],
+    }
+    codec = [sys.executable, "-c", CODEC, str(folder / "in"), settings]
+    rates: dict[str, list[float]] = {LIMIT: [], **{tool: [] for tool in tools}}
+    for _ in range(rounds):
+        if not ours.get("pass_through"):
+            rates[LIMIT].append(float(run(codec)))
+        for tool, command in tools.items():
+            shutil.rmtree(out, ignore_errors=True)
+            began = time.perf_counter()
+            run(command)
+            rates[tool].append(images / (time.perf_counter() - began))
+    for tool, rec in (("im2rec.py", folder / "set.rec"), ("imnetlib", next(out.glob("*.rec")))):
+        records, size, psnr = quality(folder, rec)
+        print(f"  {tool}: {records:,} records of {size:.1f} KB, PSNR {psnr:.2f} dB")
+    ways = tuple(Way(name, tuple(values)) for name, values in rates.items() if values)
+    title = f"pack {images:,} photos of 500 x 375, {case}"
+    return Table(title, "images/s", ways, limit=LIMIT if rates[LIMIT] else "", peer="im2rec.py")
 
 
-def against_codec(folder: Path, rates: dict[str, float], rounds: int) -> None:
-    """Print how near whole processes of packing come to converting the same data in memory."""
-    for case in ("480/95, equal work", "256/90"):
-        command = [sys.executable, "-c", CODEC, str(folder / "in"), json.dumps(CASES[case][1])]
-        runs = [
-            subprocess.run(command, check=True, capture_output=True, text=True)
-            for _ in range(rounds)
-        ]
-        codec = statistics.median(float(run.stdout) for run in runs)
-        share = f"packing reaches {rates[case] / codec:.0%} of it"
-        print(f"codec alone, {case}: {codec:,.0f} images/s; {share}")
-
-
-def from_archive(folder: Path) -> None:
-    """Print the way from a tar of class tars to records, im2rec's and ours.
+def from_archive(folder: Path, rounds: int) -> Iterator[Table]:
+    """The way from a tar of class tars to records, im2rec's and ours: seconds, MB of disk.
 
     At 480/95 ours keeps the images that fit as they are.
     """
@@ -199,7 +184,7 @@ def from_archive(folder: Path) -> None:
     tool = f'{sys.executable} -c "{IM2REC}" {im2rec()}'
     imnet = f"{Path(sys.executable).parent / 'imnet'}"
     ways = {
-        "tar, im2rec": f"mkdir in && cd in && tar -xf {archive} && "
+        "tar, im2rec.py": f"mkdir in && cd in && tar -xf {archive} && "
         "for t in *.tar; do mkdir ${t%.tar}; tar -xf $t -C ${t%.tar}; rm $t; done; cd ..; "
         f"{tool} set in --list --recursive; "
         f"{tool} set in --resize 480 --quality 95 --num-thread 2",
@@ -207,45 +192,48 @@ def from_archive(folder: Path) -> None:
         f"{imnet} list train.tar.npz set.lst --seed 1 && "
         f"{imnet} pack set.lst train.tar.npz . --resize 480 --num-thread 2 && rm train.tar",
     }
-    spent = {}
-    for name, way in ways.items():
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    disk: dict[str, float] = {}
+    for _, (name, way) in itertools.product(range(rounds), ways.items()):
         work = folder / "work"
         work.mkdir()
         began = time.perf_counter()
         subprocess.run(["bash", "-ec", way], cwd=work, check=True, capture_output=True)
-        spent[name] = time.perf_counter() - began
-        disk = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
-        ratio = f"ratio {spent['tar, im2rec'] / spent[name]:.2f}"
-        space = f"{disk / 1e6:,.0f} MB of disk"
-        print(f"from the archive, {name:12} {spent[name]:7.2f} s, {ratio}, {space}")
+        spent[name].append(time.perf_counter() - began)
+        disk[name] = sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) / 1e6
         shutil.rmtree(work)
+    timed = tuple(Way(name, tuple(values)) for name, values in spent.items())
+    yield Table("from a tar of class tars to records", "s", timed, peer="tar, im2rec.py")
+    taken = tuple(Way(name, (size,)) for name, size in disk.items())
+    yield Table("disk that this takes beside the archive", "MB", taken, peer="tar, im2rec.py")
 
 
-def peak(folder: Path) -> None:
-    """Print the peak memory of packing."""
+def peak(folder: Path) -> Table:
+    """The most memory that packing takes."""
     out = folder / "out"
+    found = []
     for threads in (2, 16):
         shutil.rmtree(out, ignore_errors=True)
         settings = json.dumps(CASES["480/95, equal work"][1])
         paths = [str(folder / "set.lst"), str(folder / "in"), str(out)]
         command = [sys.executable, "-c", PEAK + OURS, *paths, settings, str(threads)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(f"peak memory with {threads} threads: {int(done.stdout) / 1e6:,.0f} MB")
+        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)) / 1e6,)))
+    return Table("the most memory that packing takes", "MB", tuple(found))
 
 
 def main() -> None:
-    """Print all tables."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--images", type=int, default=1500)
-    arguments.add_argument("--rounds", type=int, default=3)
-    options = arguments.parse_args()
+    """Measure all tables."""
+    chosen = options(__doc__ or "", images=(5000, 500), rounds=(3, 1))
+    report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_input(folder, options.images)
-        rates = compare(folder, options.images, options.rounds)
-        against_codec(folder, rates, options.rounds)
-        from_archive(folder)
-        peak(folder)
+        make_input(folder, chosen.images)
+        for case in CASES:
+            report.add(packing(folder, case, chosen.images, chosen.rounds))
+        for table in from_archive(folder, chosen.rounds):
+            report.add(table)
+        report.add(peak(folder))
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

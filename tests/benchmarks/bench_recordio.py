@@ -2,13 +2,11 @@
 
     python tests/benchmarks/bench_recordio.py [--megabytes 200]
 
-Best of seven in one run, the file in the page cache. "share" is the rate against the CRC-32 of the
-plain file.
+The file is in the page cache; the limit is the CRC-32 of the plain file, read in blocks.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import random
 import tempfile
@@ -17,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import best_in_turns, seconds
+from results import Report, Table, in_turns, options
 
 from imnetlib import recordio
 from imnetlib.engines.mxnet import mx
@@ -87,39 +85,38 @@ def write(path: Path, record_bytes: int, megabytes: int) -> int:
     return count
 
 
-def read_table(folder: Path, record_bytes: int, megabytes: int) -> None:
-    """Print how fast records of one size are read."""
+def reading(folder: Path, record_bytes: int, megabytes: int) -> Table:
+    """How fast records of one size are read."""
     path = folder / "a.rec"
     count = write(path, record_bytes, megabytes)
     offsets = recordio.scan(path)
     recordio.write_index(path.with_suffix(".idx"), offsets, offsets)
-    print(f"\n{count:,} records of {record_bytes:,} bytes   GB/s   share   x mxnet   us a record")
     ways = {name: functools.partial(way, path) for name, way in WAYS.items()}
-    best = best_in_turns(ways, ROUNDS)
-    for name, took in best.items():
-        rate = path.stat().st_size / took / 1e9
-        share = best["plain file"] / took
-        gain = best["mxnet MXRecordIO.read"] / took
-        print(f"{name:34} {rate:7.2f} {share:7.0%} {gain:9.2f} {took / count * 1e6:13.2f}")
+    found = in_turns(ways, ROUNDS, path.stat().st_size / 1e9)
+    title = f"read {count:,} records of {record_bytes:,} bytes, CRC-32 of each"
+    return Table(title, "GB/s", tuple(found), limit="plain file", peer="mxnet MXRecordIO.read")
 
 
-def index_table(folder: Path, rows: int) -> None:
-    """Print how fast an index is written and read."""
+def index(folder: Path, rows: int) -> Table:
+    """How fast an index is written and read."""
     offsets = np.arange(rows) * 113_248
-    wrote = seconds(lambda: recordio.write_index(folder / "a.idx", np.arange(rows), offsets))
-    read = seconds(lambda: recordio.read_index(folder / "a.idx"))
-    print(f"\nindex of {rows:,} rows: written in {wrote:.2f} s, read in {read:.2f} s")
+    path = folder / "a.idx"
+    ways = {
+        "write_index": lambda: recordio.write_index(path, np.arange(rows), offsets),
+        "read_index": lambda: recordio.read_index(path),
+    }
+    return Table(f"an index of {rows:,} rows", "s", tuple(in_turns(ways, ROUNDS, rate=False)))
 
 
 def main() -> None:
-    """Print all tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=200)
-    arguments = parser.parse_args()
+    """Measure all tables."""
+    chosen = options(__doc__ or "", megabytes=(200, 50))
+    report = Report("recordio")
     with tempfile.TemporaryDirectory() as folder:
         for record_bytes in (4_096, 20_000, 100_000):
-            read_table(Path(folder), record_bytes, arguments.megabytes)
-        index_table(Path(folder), 1_400_000)
+            report.add(reading(Path(folder), record_bytes, chosen.megabytes))
+        report.add(index(Path(folder), 1_400_000))
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

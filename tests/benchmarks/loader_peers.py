@@ -81,6 +81,29 @@ def bare_decoding(task: Task) -> Job:
     return epoch
 
 
+def same_work(task: Task) -> Job:
+    """No loader: two threads decode, crop, mirror and normalise the JPEGs of the memory."""
+    jpegs = [jpeg for _, jpeg in records(task.shard)]
+    size = task.transform.size
+    shape = (size, size, 3) if task.transform.layout == "NHWC" else (3, size, size)
+    kind = np.uint8 if task.transform.mean is None else np.float32
+    random_numbers = np.random.default_rng(0).random((len(jpegs), RANDOM_COLUMNS))
+
+    def convert(first: int) -> None:
+        batch = np.empty((task.batch, *shape), kind)
+        for number in range(first, len(jpegs), WORKERS):
+            decode_into(
+                jpegs[number], task.transform, random_numbers[number], batch[number % task.batch]
+            )
+
+    def epoch() -> int:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(convert, range(WORKERS)))
+        return len(jpegs)
+
+    return epoch
+
+
 def ours(task: Task, threads: int) -> Job:
     """Shuffle: all records, exactly, a new order every epoch."""
     loader = Loader([task.shard], task.batch, task.transform, threads=threads)

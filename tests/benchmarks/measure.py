@@ -32,22 +32,6 @@ Job = Callable[[], int]
 Timing = tuple[int, float, float]
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """The time that ``action`` takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def best_in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The best time of each way, taken in turns so that all see the same machine."""
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(rounds):
-        for name, way in ways.items():
-            best[name] = min(best[name], seconds(way))
-    return best
-
-
 def cpu_seconds() -> float:
     """Processor time of this process and of all that it started, whether they have ended or not."""
     spent = sum(os.times()[:4])
