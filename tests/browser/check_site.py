@@ -128,6 +128,17 @@ def test_axe_finds_nothing(tab, name: str):
     ] == []
 
 
+@pytest.mark.parametrize("tab", [DARK], ids=["dark"], indirect=True)
+def test_in_the_dark_drawings_turn_dark_and_photographs_stay(tab):
+    page = tab.open("notebooks/04_recordio_packing.html")
+    looks = page.evaluate("""() => [...document.querySelectorAll(".cell_output img")].map(
+        picture => [picture.src.split(".").pop(), getComputedStyle(picture).filter])""")
+    assert {kind: {look for of, look in looks if of == kind} for kind, _ in looks} == {
+        "png": {"invert(0.92) hue-rotate(180deg)"},
+        "jpeg": {"none"},
+    }
+
+
 def test_from_the_first_page_through_the_chapters(tab):
     page = tab.open("index.html")
     page.get_by_role("banner").get_by_role("link", name="Chapters").click()
