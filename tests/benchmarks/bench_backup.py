@@ -18,7 +18,6 @@ import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
-import platform
 import random
 import re
 import shutil
@@ -33,6 +32,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from results import processor
 from s3_stores import KEYS, client, program, seaweed
 
 ROUNDS = 3
@@ -100,14 +100,6 @@ def peak_of(pid: int) -> int:
         found = re.search(r"VmHWM:\s+(\d+)", text)
         return int(found[1]) * 1024 if found else 0
     return 0
-
-
-def processor() -> str:
-    """Its name, as Linux says."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
