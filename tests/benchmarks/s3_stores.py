@@ -41,7 +41,11 @@ def program(name: str) -> str | None:
 
 @contextmanager
 def seaweed(folder: Path) -> Iterator[str]:
-    """The address of a SeaweedFS that keeps its data in ``folder``."""
+    """The address of a SeaweedFS that keeps its data in ``folder``.
+
+    A bucket takes volumes of its own, seven at once. Their number is set here: counted from the
+    free disk, as SeaweedFS would, it runs out on a disk that is nearly full.
+    """
     names = ["master", "volume", "filer", "s3"]
     ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], _free_ports(8), strict=True))
     user = {"name": "user", "actions": ["Admin", "Read", "Write", "List"]}
@@ -50,7 +54,8 @@ def seaweed(folder: Path) -> Iterator[str]:
     (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
     options = [
         *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-master.telemetry=false"),
-        *("-volume.max=0", "-master.volumeSizeLimitMB=512", "-volume.preStopSeconds=0"),
+        *("-volume.max=500", "-volume.minFreeSpace=1MiB", "-volume.preStopSeconds=0"),
+        "-master.volumeSizeLimitMB=512",
         *(
             f"-dir={folder}",
             f"-s3.config={folder / 's3.json'}",
