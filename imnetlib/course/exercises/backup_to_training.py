@@ -91,6 +91,13 @@ def peak(steps: Sequence[Step]) -> int:
     return most
 
 
+def _peak_with_unread(steps: Sequence[Step]) -> int:
+    """As ``peak``, but a result that no step reads is held to the end."""
+    unread = {name for _, writes in steps for name in writes}
+    unread -= {name for reads, _ in steps for name in reads}
+    return peak([*steps, (tuple(unread), {})])
+
+
 def last_use(steps: Sequence[Step]) -> dict[str, int]:
     """Result → the number of the last step that reads it, or of the one that writes it (6.3)."""
     last: dict[str, int] = {}
@@ -150,7 +157,7 @@ def rate(epoch: int, step: int, steps: int, epochs: int, warmup: int) -> float:
 
 
 # Epoch, step and warm-up.
-_MOMENTS = ((0, 0, 2), (0, 50, 2), (1, 50, 2), (2, 0, 2), (9, 50, 2), (3, 0, 0))
+_MOMENTS = ((0, 0, 2), (1, 50, 2), (0, 50, 2), (2, 0, 2), (9, 50, 2), (3, 0, 0), (0, 0, 0))
 
 
 def _moments() -> Iterator[Case]:
@@ -159,13 +166,19 @@ def _moments() -> Iterator[Case]:
         yield Case((epoch, step, 100, 10, warmup), shown)
 
 
+def _rate_of_all_epochs(epoch: int, step: int, steps: int, epochs: int, warmup: int) -> float:
+    """As ``rate``, but the cosine has all epochs and not those that the warm-up leaves."""
+    return rate(epoch, step, steps, epochs + warmup, warmup)
+
+
 _RECIPE = engines.Recipe(batch_size=256, learning_rate=0.1, devices=1)
 
 EXERCISES: dict[str, Exercise] = {
     "5.1": Function(
         etag,
         _objects,
-        "the MD5 of the parts' MD5 sums, as bytes one after the other, a dash, and how many",
+        "the MD5 of the parts' MD5 sums, as bytes one after the other, a dash, and how many; the "
+        "last part may be short",
         (
             Slip(_of_hex_digits, "The sums are joined as bytes, digest(), not as their digits"),
             Slip(_of_the_whole, "That is the sum of the whole object, not that of the sums"),
@@ -198,6 +211,19 @@ EXERCISES: dict[str, Exercise] = {
         actions,
         _backups,
         "what does somebody find who comes after a kill? And is a file of that name the same file?",
+        (
+            Slip(
+                lambda files, named: ["manifest", *(name for name in files if name not in named)],
+                "What does somebody find who comes after a kill?",
+            ),
+            Slip(
+                lambda files, named: [
+                    *(name for name in files if named.get(name) != files[name]),
+                    "manifest",
+                ],
+                "Until the new manifest is there, the old one names what is overwritten here",
+            ),
+        ),
         why="Whoever finds a manifest finds all that it names, with the bytes of that time.",
     ),
     "6.1": Number(
@@ -226,12 +252,14 @@ EXERCISES: dict[str, Exercise] = {
                 lambda steps: max([sum(writes.values()) for _, writes in steps], default=0),
                 "That is the most that one step writes; what it reads is there as well",
             ),
+            Slip(_peak_with_unread, "A result that no step reads is held in its own step only"),
         ),
     ),
     "6.3": Function(
         last_use,
         _chains,
-        "which step is in the table for a result that several steps read?",
+        "each result has the number of one step, of the last that reads it or of its own: which "
+        "one is it where several read it?",
         why="A buffer that is free too early is overwritten while it is still needed.",
     ),
     "6.4": Number(
@@ -268,12 +296,23 @@ EXERCISES: dict[str, Exercise] = {
         (
             Slip(_shuffled_anew, "What is left is shuffled anew: it is not the same epoch"),
             Slip(_same_every_epoch, "Every epoch has the same order"),
+            Slip(
+                lambda records, seed, epoch, position: remaining(records, epoch, seed, position),
+                "The generator is to be made of (seed, epoch), in this order",
+            ),
         ),
     ),
     "7.4": Function(
         rate,
         _moments,
         "print the rate over all steps of all epochs: where should the warm-up end?",
+        (
+            Slip(
+                lambda epoch, step, steps, epochs, warmup: rate(epoch, 0, steps, epochs, warmup),
+                "It stays the same for a whole epoch: the step counts, too",
+            ),
+            Slip(_rate_of_all_epochs, "The cosine has only the epochs that the warm-up leaves"),
+        ),
         why="The step counts from 0 in each epoch, so the share of the training needs both.",
     ),
     "7.5": Number(

@@ -51,6 +51,17 @@ def _with_ties(probabilities: Doubles, labels: Integers, k: int, columns: Collec
     return float(np.mean(hits))
 
 
+def _whatever_the_label(
+    probabilities: Doubles, labels: Integers, k: int, columns: Collection[int]
+) -> float:
+    """As ``top_k``, but the true class competes even where it is not among the columns."""
+    hits = [
+        sum(row[c] >= row[label] for c in columns if c != label) < k
+        for row, label in zip(probabilities, labels.tolist(), strict=True)
+    ]
+    return float(np.mean(hits))
+
+
 def _all_columns(
     probabilities: Doubles, labels: Integers, k: int, columns: Collection[int]
 ) -> float:
@@ -64,7 +75,7 @@ def accuracy(first: Integers, labels: Integers) -> float:
 
 def _judged() -> Iterator[Case]:
     yield Case((np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])))
-    yield Case((np.array([0, 1, 2, 2]), np.array([0, 1, -1, -1])))
+    yield Case((np.array([0, 1, 2, 2, 0]), np.array([0, 1, -1, -1, 0])))
     yield Case((np.array([3, 3]), np.array([-1, 3])))
 
 
@@ -140,6 +151,11 @@ def _scores() -> Iterator[Case]:
         yield Case((scores, error), f"{count} scores and an error of {error}")
 
 
+def _place(count: int, error: float) -> int:
+    """Which of ``count`` scores is the level, in ascending order, counted from 1."""
+    return math.ceil((count + 1) * (1 - error))
+
+
 def _fewest_pictures() -> int:
     counts = range(1, 1000)
     return next(n for n in counts if wordnet.conformal_quantile(np.zeros(n), 0.005) < math.inf)
@@ -188,17 +204,20 @@ EXERCISES: dict[str, Exercise] = {
     "8.2": Function(
         top_k,
         _predictions,
-        "count the columns of the label space that are as probable as the true class",
+        "for each image count the columns of the label space that come before its class",
         (
             Slip(_lucky_ties, "A class that is as probable as the true one counts before it"),
             Slip(_all_columns, "Only the columns of the label space compete"),
+            Slip(_whatever_the_label, "An image whose class is not among the columns is wrong"),
         ),
+        unit="share",
     ),
     "8.3": Function(
         accuracy,
         _judged,
         "which images does it divide by?",
         why="To leave out what a network cannot know flatters it.",
+        unit="share",
     ),
     "8.4": Number(
         "1.96 * sqrt(p * (1 - p) / n) is to be 0.01",
@@ -234,6 +253,16 @@ EXERCISES: dict[str, Exercise] = {
         level,
         _scores,
         "the new picture has a place in the order, too; and what if there are not as many scores?",
+        (
+            Slip(
+                lambda scores, error: sorted(scores)[_place(len(scores), error)],
+                "Python counts the places of a list from 0",
+            ),
+            Slip(
+                lambda scores, error: sorted(scores)[-_place(len(scores), error)],
+                "Are the scores in ascending order?",
+            ),
+        ),
         why="Without the + 1 the promise is broken a little, and most where labels are few.",
     ),
     "9.4": Number(
@@ -264,6 +293,12 @@ EXERCISES: dict[str, Exercise] = {
         mean_gradient,
         _turns,
         "how much does an image of a short turn count, beside one of a long turn?",
+        (
+            Slip(
+                lambda turns: np.concatenate(turns).sum(axis=0),
+                "That is the sum; what is it to be divided by?",
+            ),
+        ),
         why="A mean of means is the mean only where all have the same size.",
     ),
     "10.4": Choice(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from imnetlib.course.exercises import slips
-from imnetlib.course.exercises.limits import NoResultError, run_for
+from imnetlib.course.exercises.limits import NoResultError, Nowhere, run_for
 from imnetlib.course.exercises.reading import NoNumberError, as_text, read_number, same, shorten
+from imnetlib.course.exercises.remarks import described, remark
 
 # For all hidden cases of a function together.
 SECONDS = 10.0
 _UNWRITTEN = "write what is missing, with a return at its end, and run the cell again."
+_A_WAY_WITHOUT_RETURN = "does every way through it end with a return?"
+_PRINTED = "it prints something, but what is printed is lost to its caller; end it with a return."
 
 
 class Judgement(NamedTuple):
@@ -136,11 +138,33 @@ class Case(NamedTuple):
         return self.shown or ", ".join(shorten(argument) for argument in self.arguments)
 
 
+class Outcome(NamedTuple):
+    """What a function does with a case: it gives ``found``, or raises ``error``."""
+
+    found: Any = None
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], case: Case) -> Outcome:
+        """Call ``function`` with copies of the case's arguments."""
+        try:
+            return cls(function(*copy.deepcopy(case.arguments)))
+        except Exception as error:
+            return cls(error=error)
+
+    def is_like(self, other: Outcome) -> bool:
+        """Whether both give the same, or raise the same kind of error."""
+        if self.error or other.error:
+            return type(self.error) is type(other.error)
+        return same(self.found, other.found)
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function that has to give what ``solution`` gives, for each of the hidden ``cases``.
 
-    ``why`` is said of a right one.
+    A slip is recognised by what it gives or raises. ``unit``: of a number, as for ``Number``.
+    ``why`` is said of a right function.
     """
 
     solution: Callable[..., Any]
@@ -148,6 +172,7 @@ class Function:
     hint: str
     slips: tuple[Slip, ...] = ()
     why: str = ""
+    unit: str = ""
 
     def judge(self, answer: object, _computed: object) -> Judgement:
         """A function, called with copies of each case's arguments, for ``SECONDS`` in all."""
@@ -155,44 +180,55 @@ class Function:
             text = "a function is asked for: give check its name, without brackets and quotes."
             return Judgement(False, text)
         until = time.monotonic() + SECONDS
+        passed: list[Case] = []
         for case in self.cases():
-            expected = self.solution(*copy.deepcopy(case.arguments))
-            fault = self._fault(answer, case, expected, until - time.monotonic())
+            fault = self._fault(answer, case, passed, until - time.monotonic())
             if fault:
-                return Judgement(False, fault)
+                return Judgement(False, f"for {case}: {fault}")
+            passed.append(case)
         return Judgement(True, self.why)
 
     def _fault(
-        self, function: Callable[..., Any], case: Case, expected: Any, seconds: float
+        self, function: Callable[..., Any], case: Case, passed: Sequence[Case], seconds: float
     ) -> str:
-        """What is wrong with the result for ``case``, "" where nothing is."""
+        """What is wrong with what ``function`` does with ``case``, "" where nothing is."""
+        expected = self._right(case)
+        prints = Nowhere()
 
-        def called() -> str:
-            try:
-                found = function(*copy.deepcopy(case.arguments))
-            except Exception as error:
-                return f"it raises {type(error).__name__} ({shorten(error)})."
-            if found is None and expected is not None:
-                return f"it returns nothing: {_UNWRITTEN}"
-            if same(found, expected):
+        def judged() -> str:
+            outcome = Outcome.of(function, case)
+            if outcome.error:
+                raised = described(outcome.error, function)
+                return f"it raises {raised}. {self._hint(outcome, case, passed)}"
+            if outcome.found is None and expected is not None:
+                unwritten = _A_WAY_WITHOUT_RETURN if passed else _UNWRITTEN
+                return f"it returns nothing: {_PRINTED if prints.is_used else unwritten}"
+            if same(outcome.found, expected):
                 return ""
-            hint = self._slip(found, case) or f"Hint: {self.hint}"
-            return f"it gives {shorten(found)}, which is not right. {_ended(hint)}"
+            hint = self._hint(outcome, case, passed)
+            return f"it gives {shorten(outcome.found)}, which is not right. {hint}"
 
         try:
-            fault = run_for(called, seconds, function)
+            return run_for(judged, seconds, function, prints)
         except NoResultError as error:
-            fault = str(error)
-        return f"for {case}: {fault}" if fault else ""
+            return str(error)
 
-    def _slip(self, found: object, case: Case) -> str:
-        """What ``found`` is, where it is a known wrong answer."""
+    def _right(self, case: Case) -> Any:
+        return self.solution(*copy.deepcopy(case.arguments))
+
+    def _hint(self, outcome: Outcome, case: Case, passed: Sequence[Case]) -> str:
+        """What is said of a slip of this exercise; else what can be seen, and the general hint.
+
+        It is no slip that has failed in one of the cases that the reader's function ``passed``.
+        """
         for slip in self.slips:
-            # A wrong way need not have a result for each case.
-            with contextlib.suppress(Exception):
-                if same(found, slip.wrong(*copy.deepcopy(case.arguments))):
-                    return slip.says
-        return ""
+            passes = (
+                Outcome.of(slip.wrong, one).is_like(Outcome(self._right(one))) for one in passed
+            )
+            if outcome.is_like(Outcome.of(slip.wrong, case)) and all(passes):
+                return _ended(slip.says)
+        seen = "" if outcome.error else remark(outcome.found, self._right(case), self.unit)
+        return " ".join(_ended(part) for part in (seen, f"Hint: {self.hint}") if part)
 
 
 Exercise = Number | Choice | Function

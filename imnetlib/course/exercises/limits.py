@@ -24,15 +24,28 @@ class _StoppedError(BaseException):
     """Raised in what the reader wrote once the time is over."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Takes what is printed, and keeps nothing of it: a loop may print for ever."""
+class Nowhere(io.TextIOBase):
+    """Takes what is printed, and keeps nothing of it: a loop may print for ever.
+
+    ``is_used``: whether there was anything.
+    """
+
+    def __init__(self) -> None:
+        self.is_used = False
 
     def write(self, text: str) -> int:
+        """Called by ``print``."""
+        self.is_used = True
         return len(text)
 
 
-def run_for(action: Callable[[], Result], seconds: float, writer: object = None) -> Result:
-    """What ``action`` returns or raises, or NoResultError after ``seconds``; prints go nowhere.
+def run_for(
+    action: Callable[[], Result],
+    seconds: float,
+    writer: object = None,
+    prints: Nowhere | None = None,
+) -> Result:
+    """What ``action`` returns or raises, or NoResultError after ``seconds``; ``prints`` go nowhere.
 
     It runs in a thread of its own. Once the time is over, an exception ends it at the next step in
     the namespace in which the function ``writer`` was written. Nowhere else, as what is stopped
@@ -63,7 +76,8 @@ def run_for(action: Callable[[], Result], seconds: float, writer: object = None)
             errors.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    with contextlib.redirect_stdout(_Nowhere()), contextlib.redirect_stderr(_Nowhere()):
+    nowhere = prints or Nowhere()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(Nowhere()):
         thread.start()
         try:
             thread.join(max(0.0, seconds))

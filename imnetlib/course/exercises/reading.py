@@ -14,7 +14,7 @@ import numpy as np
 # Characters of a value that a sentence shows.
 _MOST_SHOWN = 100
 # How far the results of two right formulas may lie apart.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 class NoNumberError(ValueError):
@@ -97,9 +97,12 @@ def same(found: Any, expected: Any) -> bool:
     if isinstance(expected, bytes):
         return isinstance(found, bytes | bytearray | memoryview) and bytes(found) == expected
     if isinstance(expected, np.ndarray):
-        given = np.asarray(found)
+        try:
+            given = np.asarray(found)
+        except ValueError:  # its rows have several lengths
+            return False
         fits = given.shape == expected.shape and given.dtype.kind in "biuf"
-        return fits and np.allclose(given, expected, rtol=_ROUNDING, atol=_ROUNDING)
+        return fits and np.allclose(given, expected, rtol=ROUNDING, atol=ROUNDING)
     if isinstance(expected, Mapping):
         is_mapping = isinstance(found, Mapping) and found.keys() == expected.keys()
         return is_mapping and all(same(found[key], expected[key]) for key in expected)
@@ -115,4 +118,4 @@ def _is_number(value: object) -> bool:
 
 
 def _close(found: float, expected: float) -> bool:
-    return found == expected or math.isclose(found, expected, rel_tol=_ROUNDING, abs_tol=1e-9)
+    return found == expected or math.isclose(found, expected, rel_tol=ROUNDING, abs_tol=1e-9)

@@ -20,6 +20,7 @@ _THOUSAND = "It is off by a factor of a thousand: look at the units"
 _MILLION = "It is off by several factors of a thousand: look at the units"
 _TEN = "It is off by a factor of ten: count the digits"
 _HUNDRED = "It is off by a factor of a hundred: count the digits"
+_TWO = "It is off by a factor of two: is something counted twice, or half of it left out?"
 _POWER = "It is off by a power of ten: count the digits"
 _SIGN = "Its sign is wrong: what is taken from what?"
 _UPSIDE = "It is upside down: what is divided by what?"
@@ -42,15 +43,23 @@ def recognise(
 
     ``tolerance`` is that of a right answer. ``unit`` says which slips can be made.
     """
+    factor = by_factor(given, expected, tolerance, unit)
+    if factor:
+        return factor
+    if is_count and abs(given - expected) <= 1:
+        return _ONE if given == math.floor(given) else _WHOLE
+    if abs(given - expected) <= max(2 * tolerance, 0.01 * abs(expected)):
+        return _ROUNDED
+    return None
+
+
+def by_factor(given: float, expected: float, tolerance: float, unit: str) -> str | None:
+    """The slip that multiplies or turns upside down what is right; None if it is none of these."""
     for factor, says in _factors(unit):
         if abs(given - factor * expected) <= tolerance * abs(factor) + 1e-12 * abs(given):
             return says
     if abs(given * expected - 1) <= tolerance / (abs(expected) or 1) + 1e-9:
         return _UPSIDE
-    if is_count and abs(given - expected) <= 1:
-        return _ONE if given == math.floor(given) else _WHOLE
-    if abs(given - expected) <= max(2 * tolerance, 0.01 * abs(expected)):
-        return _ROUNDED
     return None
 
 
@@ -71,6 +80,8 @@ def _factors(unit: str) -> Iterator[tuple[float, str]]:
         for factor in (60, 3_600, 86_400, 24, 1_440):
             yield factor, _TIME
             yield 1 / factor, _TIME
+    yield 2, _TWO
+    yield 0.5, _TWO
     for power in range(1, 16):
         says = {1: _TEN, 2: _HUNDRED, 3: _THOUSAND}.get(power, _POWER if power % 3 else _MILLION)
         yield 10.0**power, says

@@ -60,6 +60,7 @@ def _answers_of_servers() -> Iterator[Case]:
     whole = {"ETag": etag, "Content-Range": "bytes 3000-7999/8000"}
     yield Case((3000, etag, 206, whole))
     yield Case((3000, etag, 200, {"ETag": etag}))
+    yield Case((3000, etag, 200, whole))
     yield Case((3000, etag, 206, {"ETag": etag, "Content-Range": "bytes 0-7999/8000"}))
     yield Case((300, etag, 206, whole))
     yield Case((3000, etag, 206, {**whole, "ETag": '"v2"'}))
@@ -109,6 +110,7 @@ def _development_kits() -> Iterator[Case]:
     yield Case(([1, 3, 2, 3], in_order))
     yield Case(([1, 2, 3], [(1, "n03", 0), (2, "n01", 0), (3, "n02", 0)]))
     yield Case(([2, 1], [(1, "n02", 0), (2, "n05", 0), (1001, "n01", 2)]))
+    yield Case(([1, 2], [(1001, "n01", 2), (2, "n05", 0), (1, "n02", 0)]))
 
 
 EXERCISES: dict[str, Exercise] = {
@@ -144,7 +146,8 @@ EXERCISES: dict[str, Exercise] = {
     "1.2": Function(
         may_append,
         _answers_of_servers,
-        "three things must hold: the status, the first byte of the range, and the ETag",
+        "three things must hold: the status, the first byte of the range, and the ETag; and a "
+        "header may be missing",
         (
             Slip(
                 lambda held, etag, status, headers: status == 206,
@@ -153,6 +156,14 @@ EXERCISES: dict[str, Exercise] = {
             Slip(
                 lambda held, etag, status, headers: status in (200, 206),
                 "200 means that the whole file comes once more",
+            ),
+            Slip(
+                lambda held, etag, status, headers: (
+                    status == 206
+                    and headers.get("ETag") == etag
+                    and f"bytes {held}" in headers.get("Content-Range", "")
+                ),
+                '"bytes 3000-" begins with "bytes 300", too: what comes behind the number?',
             ),
         ),
     ),
@@ -185,7 +196,7 @@ EXERCISES: dict[str, Exercise] = {
                 "Those are the labels in the order of the list, whatever the files are called",
             ),
             Slip(
-                lambda names, wnids: [wnids[int(n[-13:-5]) % len(wnids)] for n in names],
+                lambda names, wnids: [wnids[int(n[-13:-5])] for n in names],
                 "That is the label after the right one: the files count from 1",
             ),
         ),
@@ -194,6 +205,12 @@ EXERCISES: dict[str, Exercise] = {
         labels_from_ids,
         _development_kits,
         "what does the id say about the place of a wnid among the sorted ones?",
+        (
+            Slip(
+                lambda ids, synsets: [synsets[number - 1][1] for number in ids],
+                "Nobody says in which order the rows of the table come",
+            ),
+        ),
         why="The table says what an id means; its order does not.",
     ),
 }

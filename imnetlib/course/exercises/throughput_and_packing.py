@@ -79,6 +79,23 @@ def _damaged_files() -> Iterator[Case]:
     yield Case((first + third[:-4],), "a file that ends in the middle of its last record")
     yield Case((unaligned + first,), "a payload with the magic at no multiple of four")
     yield Case((recordio.frame(b"") + first,), "a record of no bytes, and another one")
+    inside = bytes(9) + third + bytes(3)
+    yield Case((inside + first,), "zeros with the magic at no multiple of four, and a record")
+
+
+def _with_headers(data: bytes) -> list[bytes]:
+    return [recordio.frame(payload)[: 8 + len(payload)] for payload in salvage(data)]
+
+
+def _whatever_the_length(data: bytes) -> list[bytes]:
+    found = []
+    at = 0
+    while at + 8 <= len(data):
+        magic, length = struct.unpack_from("<II", data, at)
+        if magic == recordio.MAGIC:
+            found.append(data[at + 8 : at + 8 + length])
+        at += 8 + length + -length % 4 if magic == recordio.MAGIC else 4
+    return found
 
 
 def decode_colours(jpeg: bytes) -> Pixels:
@@ -132,7 +149,18 @@ EXERCISES: dict[str, Exercise] = {
         hours_of_files,
         _disks_and_files,
         "how many seeks does a file of one piece cost?",
+        (
+            Slip(
+                lambda files, n_bytes, iops, rate: files / iops / t.HOUR,
+                "Those are the seeks alone: the disk seeks, and then it reads",
+            ),
+            Slip(
+                lambda files, n_bytes, iops, rate: n_bytes / rate / t.HOUR,
+                "Those are the bytes alone: the disk seeks, and then it reads",
+            ),
+        ),
         why="It was the note's own mistake: it takes a seek for every 4 KB.",
+        unit="hours",
     ),
     "3.3": Choice(
         tuple(DISKS),
@@ -155,7 +183,13 @@ EXERCISES: dict[str, Exercise] = {
         _damaged_files,
         "the next record begins behind the padding; where there is no sound one, look again four "
         "bytes further on",
-        (Slip(_until_the_damage, "It stops at the damage; look for the next magic after it"),),
+        (
+            Slip(_until_the_damage, "It stops at the damage; look for the next magic after it"),
+            Slip(_with_headers, "A payload begins behind the magic and the length"),
+            Slip(
+                _whatever_the_length, "A length may be damaged, too: does it lie within the data?"
+            ),
+        ),
     ),
     "4.3": Function(
         decode_colours,
