@@ -55,9 +55,10 @@ codeautolink_warn_on_failed_resolve = False
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 # Pages without pages below them need no list of those.
 html_sidebars: dict[str, list[str]] = {
-    page: [] for page in ("practice", "claims", "measured", "commands")
+    page: [] for page in ("glossary", "practice", "claims", "measured", "commands")
 }
 html_css_files = ["course.css"]
 html_favicon = "_static/icon.svg"
@@ -70,6 +71,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 7,
     "show_toc_level": 2,
+    "article_header_end": ["ways-to-run.html"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

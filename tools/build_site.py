@@ -41,7 +41,11 @@ NOT_LIBRARY = ("cli", "py")
 
 def sources() -> dict[str, bytes]:
     """Every page and picture by its path below the site's root."""
-    pages = {path.name: path.read_bytes() for path in sorted((CHECKOUT / "docs").glob("*.md"))}
+    # They lie beside the folder of the chapters there.
+    pages = {
+        path.name: path.read_bytes().replace(b"](../notebooks/", b"](notebooks/")
+        for path in sorted((CHECKOUT / "docs").glob("*.md"))
+    }
     pages["README.md"] = (CHECKOUT / "README.md").read_bytes()
     for picture in sorted((CHECKOUT / "figures").iterdir()):
         pages[f"figures/{picture.name}"] = picture.read_bytes()
@@ -159,6 +163,8 @@ def build() -> int:
     status = subprocess.run([*command, str(SOURCE), str(SITE)]).returncode
     if status == 0:
         shutil.copytree(SOURCE / "_pictures", SITE / "_pictures")
+        for chapter in chapters():
+            shutil.copy(chapter, SITE / "notebooks")
     return status
 
 

@@ -21,6 +21,7 @@ PAGES = sorted(
     if "_static" not in path.parts
 )
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+DOWNLOADS = [page.replace(".html", ".ipynb") for page in CHAPTERS]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 # Each picture's text, and its shape on the page by its own; what surrounds it is left out.
@@ -82,6 +83,7 @@ def test_every_internal_link_leads_to_a_page_and_a_place_on_it(documents: dict[s
             there = name in documents and (
                 not parts.fragment or unquote(parts.fragment) in documents[name].ids
             )
+            there = there or name in DOWNLOADS
             if not there:
                 broken.append(f"{page}: {link}")
     assert broken == []
@@ -146,6 +148,26 @@ def test_from_the_first_page_through_the_chapters(tab):
     expect(page.locator("h1")).to_contain_text("04 · ")
     page.get_by_role("link", name=re.compile("^next ")).click()
     expect(page.locator("h1")).to_contain_text("05 · ")
+    assert tab.troubles == []
+
+
+def test_a_chapter_can_be_taken_along(tab):
+    page = tab.open("notebooks/04_recordio_packing.html")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download this notebook").click()
+    name = "04_recordio_packing.ipynb"
+    assert started.value.suggested_filename == name
+    assert started.value.path().read_bytes() == (CHECKOUT / "notebooks" / name).read_bytes()
+    expect(page.locator(".ways-to-run")).to_contain_text("make lab")
+    assert tab.troubles == []
+
+
+def test_from_a_word_of_the_glossary_to_its_section(tab):
+    page = tab.open("index.html")
+    page.get_by_role("banner").get_by_role("link", name="Glossary").click()
+    page.locator("li", has_text=re.compile("^magic number")).get_by_role("link").click()
+    expect(page.locator("h1")).to_contain_text("04 · ")
+    expect(page.locator("section:target > h2")).to_contain_text("byte by byte")
     assert tab.troubles == []
 
 
