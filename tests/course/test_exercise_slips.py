@@ -180,6 +180,7 @@ TYPICAL: list[tuple[str, Callable[..., Any], str]] = [
      "Those are the labels in the order of the list"),
     ("2.2", lambda names, wnids: [wnids[int(name[-12:]) - 1] for name in names],
      "it raises ValueError (invalid literal for int() with base 10: '0000001.JPEG') in line "),
+    ("2.2", lambda names, wnids: np.array([wnids, wnids, wnids]), "items has to be a text. Hint: "),
     ("2.3", lambda ids, synsets: [synsets[one - 1][1] for one in ids],
      "Nobody says in which order the rows of the table come."),
     ("2.3", lambda ids, synsets: [dict(row[:2] for row in synsets)[one] for one in ids[:-1]],
@@ -234,6 +235,7 @@ TYPICAL: list[tuple[str, Callable[..., Any], str]] = [
      "it raises IndexError (list index out of range) in line "),
     ("10.3", lambda turns: np.concatenate(turns).mean(axis=1), "Its shape is (5,), and (2,) is"),
     ("10.3", lambda turns: sum(turn.sum(axis=0) for turn in turns) / len(turns), "is the sum"),
+    ("10.3", lambda turns: [[1.0], [2.0, 3.0]], "Its rows have several lengths. Hint: "),
     ("10.3", lambda turns: np.concatenate(turns).mean(), "The result has to be an array. Hint: "),
 ]  # fmt: skip
 

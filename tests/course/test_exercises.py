@@ -323,7 +323,7 @@ def spoils(files: dict[str, int], stored: dict[str, int]) -> list[str]:
         (sleepy, "it takes too long: does a loop never end? It cannot be ended and still runs: "
                "restart the kernel."),
         (endless, "it raises RecursionError (maximum recursion depth exceeded"),
-        (quits, "it raises SystemExit."),
+        (quits, "it raises SystemExit (1) in line "),
         (spoils, "it gives ['send manifest'], which is not right. It has too few items. Hint: "),
         (lambda *_: Odd(), "it gives a value of type Odd, which is not right. The result has to "),
         (lambda files: files, "it raises TypeError ("),

@@ -142,14 +142,14 @@ class Outcome(NamedTuple):
     """What a function does with a case: it gives ``found``, or raises ``error``."""
 
     found: Any = None
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
 
     @classmethod
     def of(cls, function: Callable[..., Any], case: Case) -> Outcome:
         """Call ``function`` with copies of the case's arguments."""
         try:
             return cls(function(*copy.deepcopy(case.arguments)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return cls(error=error)
 
     def is_like(self, other: Outcome) -> bool:

@@ -31,7 +31,7 @@ _CUT_OFF = "What stands behind the decimal point is lost: is there a // or an in
 _TOO_MUCH = "A share is 1 at most: what is it divided by, and is it in percent?"
 
 
-def described(error: Exception, function: object) -> str:
+def described(error: BaseException, function: object) -> str:
     """An error's name and text, and in which line of the reader's own cells it was raised."""
     text = f"{type(error).__name__} ({shorten(error)})"
     own = getattr(function, "__globals__", None)
@@ -57,7 +57,7 @@ def remark(found: Any, expected: Any, unit: str = "") -> str:
     if asked == "a dict":
         return _of_dicts(found, expected)
     if asked == "an array":
-        return _of_arrays(np.asarray(found), expected)
+        return _of_arrays(found, expected)
     if asked == "a text":
         return _of_texts(found, expected)
     return _of_lists(list(found), list(expected)) if asked == "a list" else ""
@@ -106,7 +106,11 @@ def _of_dicts(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> str:
     return _of_each((found[key], expected[key]) for key in expected)
 
 
-def _of_arrays(found: Any, expected: Any) -> str:
+def _of_arrays(given: Any, expected: Any) -> str:
+    try:
+        found = np.asarray(given)
+    except ValueError:
+        return "Its rows have several lengths"
     if found.ndim == expected.ndim == 1 and abs(len(found) - len(expected)) < 2:
         return _of_lists(found.tolist(), expected.tolist())
     if found.shape == expected.shape:
@@ -121,7 +125,7 @@ def _of_lists(found: Sequence[Any], expected: Sequence[Any]) -> str:
         if found and same(found, expected[1:]):
             return "The first one is missing"
         return f"It has too {'few' if len(found) < len(expected) else 'many'} items"
-    with contextlib.suppress(TypeError):
+    with contextlib.suppress(TypeError, ValueError):
         if same(sorted(found), sorted(expected)):
             return "All are there, but in another order"
     for item, right in zip(found, expected, strict=True):
