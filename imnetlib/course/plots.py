@@ -28,11 +28,12 @@ from matplotlib.ticker import NullFormatter
 Pixels = npt.NDArray[np.uint8]
 
 # Seven colours of marks, and gray for guides: each at least 3:1 on white, any two at least 15 apart
-# in CIEDE2000, also for those who lack one kind of cone (tests/course/test_plots.py).
+# in CIEDE2000, also for those who lack one kind of cone, and also where the site's dark theme
+# turns them (tests/course/test_plots.py).
 BLUE, ORANGE, GREEN, BROWN, VIOLET, ROSE, BLACK = COLORS = (
-    "#00609C", "#E46000", "#009C6C", "#9C3C00", "#8484FC", "#B4789C", "#222222",
+    "#0B609A", "#EB6E0B", "#45A176", "#8F3100", "#8682FC", "#B281A6", "#1A1A1A",
 )  # fmt: skip
-GRAY = "#626262"
+GRAY = "#5E5E5E"
 # A ground under marks and names, no mark.
 PALE = "#E6E6E6"
 # Points of the smallest type, readable when the figure is shown at half its size; inches of the

@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 PARTS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.BROWN, plots.ROSE, plots.VIOLET)
 # The colours of a bar and of the text on it.
 RESULT = (plots.BLUE, "white")
-GRADIENT = (plots.ORANGE, plots.BLACK)
+GRADIENT = (plots.BROWN, "white")
 # What a chain of results is, and its colour in a timeline.
 KINDS = {
     "result": RESULT[0], "result, computed again": plots.GREEN, "gradient": GRADIENT[0],
