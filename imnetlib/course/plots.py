@@ -74,6 +74,13 @@ mpl.rcParams.update(
 )
 
 
+class Drawing(NamedTuple):
+    """A figure, and what it shows in words for someone who does not see it."""
+
+    figure: Figure
+    alt: str
+
+
 def figure_folder() -> Path:
     """Where figures are saved: beside a reader's copies, or where ``imnet run`` says."""
     beside_copies = Path(__file__).parents[2] / "build" / "course" / "figures"
@@ -227,9 +234,7 @@ class _Drawn(NamedTuple):
 
 
 @contextmanager
-def live(
-    name: str, alt: str, draw: Callable[[], Figure], seen: Callable[[], object]
-) -> Iterator[None]:
+def live(name: str, draw: Callable[[], Drawing], seen: Callable[[], object]) -> Iterator[None]:
     """Show ``draw()`` in the output of a cell, in the same place anew when ``seen()`` has changed.
 
     It looks once a second while the block runs. At the end, also after an error, the output holds
@@ -237,7 +242,12 @@ def live(
     """
     from IPython.display import display
 
-    handle = display(_Drawn.of(draw()).bundle(alt), raw=True, display_id=True)
+    def drawn() -> tuple[_Drawn, str]:
+        figure, alt = draw()
+        return _Drawn.of(figure), alt
+
+    first, alt = drawn()
+    handle = display(first.bundle(alt), raw=True, display_id=True)
     over = threading.Event()
 
     def watch() -> None:
@@ -245,7 +255,8 @@ def live(
         while not over.wait(_SECONDS_BETWEEN_LOOKS):
             now = seen()
             if now != before:
-                handle.update(_Drawn.of(draw()).bundle(alt), raw=True)
+                newer, alt = drawn()
+                handle.update(newer.bundle(alt), raw=True)
                 before = now
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -255,9 +266,9 @@ def live(
     finally:
         over.set()
         watcher.join()
-        drawn = _Drawn.of(draw())
-        drawn.save(name)
-        handle.update(drawn.bundle(alt), raw=True)
+        last, alt = drawn()
+        last.save(name)
+        handle.update(last.bundle(alt), raw=True)
 
 
 def show_anew(figure: Figure, name: str, alt: str) -> Callable[[Figure, str], None]:

@@ -66,4 +66,6 @@ def test_a_download_slower_and_faster_than_all_lines(rate: float):
 
 
 def test_a_training_that_has_not_begun():
-    charts.learning_curve([]).draw_without_rendering()
+    figure, alt = charts.learning_curve([])
+    figure.draw_without_rendering()
+    assert alt.endswith("the loss of 0 batches: no epoch is finished yet.")

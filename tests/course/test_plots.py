@@ -219,7 +219,7 @@ SURVEY = organize.FolderSurvey(
 NAMED = Named([0], [False], 0, 2.0, 1)
 COMPARED = Compared(0, 0, SHARES, READ, NAMED, NAMED)
 
-FIGURES: dict[str, Callable[[], Figure]] = {
+FIGURES: dict[str, Callable[[], Figure | plots.Drawing]] = {
     "buffers": lambda: charts.buffers(STEPS, dict.fromkeys(FOUR, engines.plan(STEPS))),
     "by_batch": lambda: charts.by_batch(
         range(1, 129),
@@ -265,7 +265,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "learning_curve": lambda: charts.learning_curve(LOG),
     "losses": lambda: charts.losses(
-        {name: [3, 2.5, 2] for name in ("by hand", "torch", "mxnet")}, "The same steps"
+        {"by hand": [3, 2.5, 2], "torch": [3, 2.7, 2.1], "mxnet": [3, 2.5, 2]}, "The same steps"
     ),
     "middles": lambda: charts.middles({"original": encoded(PHOTO), "64 px": encoded(PHOTO)}),
     "network": lambda: charts.network(LAYERS, engines.infer_shapes(LAYERS, 224)),
@@ -340,9 +340,53 @@ def test_every_chart_is_looked_at():
     assert sorted(FIGURES) == sorted(charts.__all__)
 
 
+def drawn(name: str) -> tuple[Figure, str]:
+    """A chart of FIGURES, and its words if it has any."""
+    made = FIGURES[name]()
+    return (made, "") if isinstance(made, Figure) else made
+
+
+WORDS = {
+    "calibration": (
+        "as it is: 1 of 2 intervals miss the diagonal; the fullest bin has 30,000 images, "
+        "confidence 90% and 80% right, the one farthest from the diagonal 20 images, confidence "
+        "30% and 40% right."
+    ),
+    "image_sizes": (
+        "At 17.6 KB (note): WD Black, hard disk 9,659, Samsung 850 PRO, SATA SSD 31,250, EBS"
+    ),
+    "learning_curve": (
+        "over 3 epochs. Left the loss of each batch; its mean is 3.00 in the first epoch "
+        "and 1.00 in the last. Right the accuracy in these two: training top-1 30.0% and 76.7%, "
+        "validation top-1 29.0% and 76.3%, validation top-5 80.0% and 93.3%."
+    ),
+    "losses": (
+        "by hand from 3.00 to 2.00, torch from 3.00 to 2.10, mxnet from 3.00 to 2.00. "
+        "The lines are 0e+00 apart at step 1, at most 2e-01, at step 2."
+    ),
+    "operating_curve": "always the first guess, 10.0 % at 2.30 bits; climbing, every θ, up to ",
+    "rates": (
+        "this recipe, 0.05 at its start, at most 0.05, 0.025 halfway and 0 after 18 epochs; by "
+        "steps, 0.05 at its start, at most 0.05, 0.005 halfway and 0.0005 after 18 epochs; larger, "
+        "warm-up, 0 at its start, at most 0.2, "
+    ),
+    "roofline": (
+        "WD Black, hard disk, files 103 from 0.074 cores on; four GPUs of 2015 170 from 0.12 cores "
+        "on; EBS gp3, as it comes, packed 1,192 from"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_words_of_a_chart_have_its_numbers(name: str):
+    _, words = drawn(name)
+    assert WORDS.get(name, "") in words
+    assert bool(words) == (name in WORDS)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_chart_is_readable_by_all_also_in_the_dark(name: str):
-    figure = FIGURES[name]()
+    figure, _ = drawn(name)
     assert faults(figure) == []
     # Photographs stay as they are.
     if plots._Drawn.of(figure).kind == "png":

@@ -39,7 +39,7 @@ EDGES = [("dog", "pet"), ("pet", "animal")]
 EDGES += [("dog", "canine"), ("canine", "carnivore"), ("carnivore", "animal")]
 
 
-def lines_of(drawn: sketch.Drawing) -> list[str]:
+def lines_of(drawn: plots.Drawing) -> list[str]:
     """All lines of text, in the order in which they were written."""
     return [text.get_text() for text in drawn.figure.axes[0].texts]
 
@@ -50,7 +50,7 @@ def index_of(members: dict[str, bytes], folder: Path) -> archive.TarIndex:
     return archive.index_tar(path)
 
 
-def graph(edges: Iterable[tuple[str, str]]) -> sketch.Drawing:
+def graph(edges: Iterable[tuple[str, str]]) -> plots.Drawing:
     """A graph over one class, with each node's number of ways down to it beside its mass."""
     hierarchy = wordnet.build(["dog"], list(edges))
     ways = np.zeros(len(hierarchy))

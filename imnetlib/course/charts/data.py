@@ -16,6 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from imnetlib import image
 from imnetlib.catalog import Dataset
 from imnetlib.course import plots
+from imnetlib.course.findings import TRAINING_RATE
+from imnetlib.course.plots import Drawing
 from imnetlib.course.shared import class_names
 from imnetlib.organize import FolderSurvey
 from imnetlib.throughput import DAY, GB, HOUR, MB, MIB, BudgetRow, Device, images_per_second
@@ -211,7 +213,7 @@ def roofline(
     cores: int,
     image_bytes: float,
     pace: float,
-) -> Figure:
+) -> Drawing:
     """Images/s against decoding cores, under the roofs of disks and GPUs (chapter 3).
 
     Args:
@@ -223,7 +225,7 @@ def roofline(
         pace: images/s at which you train.
     """
     highest = max(*disks.values(), gpu_rate, pace)
-    lowest = min(*disks.values(), 170)
+    lowest = min(*disks.values(), TRAINING_RATE)
     span = np.array([lowest / 4, 3 * highest]) / decode_rate
     right = max(span[1], 2 * cores)
     figure, axis = plots.axes(8.5, 4.8)
@@ -234,8 +236,9 @@ def roofline(
     for name, rate in disks.items():
         style = "-." if name.endswith("files") else "-"
         _roof(axis, rate, decode_rate, name, color=_disk_color(name), linestyle=style)
-    _roof(axis, gpu_rate, decode_rate, "your GPU", color=plots.VIOLET, linestyle="--")
-    _roof(axis, 170, decode_rate, "four GPUs of 2015", color=plots.ROSE, linestyle="--")
+    gpus = {"your GPU": gpu_rate, "four GPUs of 2015": TRAINING_RATE}
+    for (name, rate), color in zip(gpus.items(), (plots.VIOLET, plots.ROSE), strict=True):
+        _roof(axis, rate, decode_rate, name, color=color, linestyle="--")
     axis.axvline(cores, color=plots.GRAY, linestyle=":")
     plots.note(
         axis, f"your cores: {cores}", (cores, lowest / 4), (-4, 6), ha="right", color=plots.GRAY
@@ -246,7 +249,13 @@ def roofline(
     axis.set_title(f"The lowest roof decides: images of {image_bytes / 1000:,.0f} KB")
     plots.plain_numbers(axis)
     plots.label_lines(axis)
-    return figure
+    roofs = sorted({**disks, **gpus}.items(), key=lambda roof: roof[1])
+    told = [f"{name} {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
+    return Drawing(
+        figure,
+        "Images per second against cores that decode. A slanted line, decoding, meets flat roofs "
+        f"of disks and GPUs: {'; '.join(told)}. With your {cores} cores you train {pace:,.0f}.",
+    )
 
 
 def _roof(axis: Any, rate: float, decode_rate: float, name: str, **style: str) -> None:
@@ -264,7 +273,7 @@ def image_sizes(
     decode_rate: float,
     cores: int,
     marked: Mapping[str, float],
-) -> Figure:
+) -> Drawing:
     """Images/s of disks, cores and GPU by KB an image; ``marked`` sizes by name (chapter 3)."""
     sizes = np.geomspace(2, 500, 100)
     figure, axis = plots.axes(8, 4.2)
@@ -290,7 +299,19 @@ def image_sizes(
     axis.set_title("The smaller the images, the more of them a disk delivers")
     plots.plain_numbers(axis)
     plots.label_lines(axis)
-    return figure
+    told = []
+    for name, kilobytes in marked.items():
+        at = [
+            f"{disk.name} {images_per_second(disk.sequential, kilobytes * 1000):,.0f}"
+            for disk in disks
+        ]
+        told.append(f"At {kilobytes:,.3g} KB ({name}): {', '.join(at)}.")
+    return Drawing(
+        figure,
+        "Images per second against KB per image. The line of each disk falls as images grow, those "
+        f"of your GPU, {gpu_rate:,.0f}, and your {cores} decoding cores, {rate:,.0f}, are level. "
+        + " ".join(told),
+    )
 
 
 def size_and_quality(

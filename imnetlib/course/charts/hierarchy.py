@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from imnetlib import wordnet
 from imnetlib.course import plots
+from imnetlib.course.plots import Drawing
 from imnetlib.course.readings import Compared
 from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
 
@@ -286,7 +287,7 @@ def _write_in(axis: Any, cell: _Cell, label: str, whole: float, letters: int) ->
 
 def operating_curve(
     curve: OperatingCurve, guess: tuple[float, float], thetas: Mapping[str, float]
-) -> Figure:
+) -> Drawing:
     """The share of wrong answers against what they tell, for each θ and the first guess."""
     wrong = 100 * (1 - curve.right)
     bits = curve.information
@@ -303,18 +304,25 @@ def operating_curve(
     plots.note(axis, "guess or say nothing", halfway, (-8, 4), ha="right", color=plots.GRAY)
     axis.plot(most, guessed, "D", color=plots.BLACK)
     plots.note(axis, "always the first guess", (most, guessed), (-10, 4), ha="right")
+    told = [f"always the first guess, {guessed:.1f} % at {most:.2f} bits"]
+    told.append(f"climbing, every θ, up to {wrong[end]:.1f} % at {bits[end]:.2f}")
     marks = itertools.cycle("os^")
     for (name, theta), marker in zip(thetas.items(), marks, strict=False):
         at = int(np.searchsorted(curve.theta, theta))
         at = min(at, len(bits) - 1)
         axis.plot(bits[at], wrong[at], marker, color=plots.ORANGE, markersize=9)
         text = f"{name}: θ = {theta:.4g}"
+        told.append(f"{name}, θ = {theta:.4g}, {wrong[at]:.1f} % at {bits[at]:.2f}")
         # Left of the curve where there is room.
         side = {"offset": (-10, 4), "ha": "right"} if bits[at] > most / 2 else {"offset": (10, 4)}
         plots.note(axis, text, (bits[at], wrong[at]), **side)
     axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are wrong, %")
     axis.set(xlim=(0, None), ylim=(0, None), title="Being wrong against saying much")
-    return figure
+    return Drawing(
+        figure,
+        "Wrong answers against the mean bits that answers tell, both from 0 on, a curve and a "
+        f"straight line: {'; '.join(told)}.",
+    )
 
 
 def splits(errors: Mapping[str, Floats], promised: float, expected: tuple[float, float]) -> Figure:
