@@ -54,6 +54,12 @@ def test_the_pictures_of_a_word_begin_with_the_least_sure(
     assert exploring.pictures(exploring.words()[word]).tolist() == rows
 
 
+def test_it_begins_with_the_picture_of_which_most_is_read(exploring: explorer.Explorer):
+    """Two nodes are named of the two least sure ones; those of the second have all of it."""
+    first = exploring.first(3, 0.05)
+    assert (first.word, first.picture, first.k, first.error) == (0, 2, 3, 0.05)
+
+
 @pytest.mark.parametrize(
     ("word", "picture", "error", "told"),
     [

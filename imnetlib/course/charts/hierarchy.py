@@ -23,10 +23,11 @@ Floats = npt.NDArray[np.floating[Any]]
 LETTERS = 20
 # On cells that have a place elsewhere, too.
 HATCH = "///"
-# How far left of the bars their names begin, in units of probability.
+# How far left of the bars their names begin, in lengths of their axis; the ends that one may have.
 NAMES = 3.2
+ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 # Classes under a node that have a bar of their own, and the least probability of one.
-PARTS = 4
+PARTS = 5
 LEAST = 0.005
 # The least probability of a class that an icicle shows: the height of its name.
 LEAST_SHOWN = 0.02
@@ -74,8 +75,9 @@ def reading(
     bars = raw.barh(range(len(first)), probabilities[first], tick_label=labels, color=plots.BLUE)
     raw.bar_label(bars, fmt="%.2f", padding=3, fontsize=plots.SMALL)
     raw.invert_yaxis()
-    raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.15))
-    raw.set_xticks((0, 0.5, 1))
+    end = _end(probabilities[first].max())
+    raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.2 * end))
+    raw.set_xticks((0, end / 2, end))
     _draw_tree(tree, lines)
     tree.set_title("Read with WordNet")
     return figure
@@ -110,17 +112,24 @@ def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> l
     return [*lines, _Line(0, "anything else", max(0.0, 1 - read.covered), plots.PALE)]
 
 
+def _end(most: float) -> float:
+    """Where an axis for bars of up to ``most`` ends."""
+    return next((end for end in ENDS if most <= end), ENDS[-1])
+
+
 def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
+    end = _end(max(line.share for line in lines))
     for place, line in enumerate(lines):
         axis.barh(place, line.share, color=line.color, edgecolor=plots.BLACK, linewidth=0.5)
         # In two lines what would run into the bars.
         rows = textwrap.wrap(line.name, LETTERS)
         text = f"{'└ ' if line.depth else ''}" + "\n".join(rows)
         weight = "normal" if line.depth else "bold"
-        left = (0.1 * line.depth - NAMES, place)
+        left = ((0.1 * line.depth - NAMES) * end, place)
         plots.note(axis, text, left, va="center", fontweight=weight, linespacing=1)
         plots.note(axis, f"{line.share:.2f}", (line.share, place), (4, 0), va="center")
-    axis.set(xlim=(-NAMES, 1.5), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
+    axis.set(xlim=(-NAMES * end, 1.5 * end), yticks=(), xlabel="mass")
+    axis.set_xticks((0, end / 2, end))
     axis.spines["left"].set_visible(False)
     axis.invert_yaxis()
 
