@@ -72,15 +72,19 @@ class Explorer:
         return rows[np.argsort(self.predictions.probabilities[rows].max(axis=1), kind="stable")]
 
     def first(self, k: int, error: float) -> Choice:
-        """The choice to begin with: a picture of which much is read.
+        """The choice to begin with: a picture that shows what a reading is for.
 
-        Of those of which the network is least sure the one whose reading names most nodes, and of
-        several the one whose nodes have most of the probability.
+        Of those of which the network is least sure the one whose nodes, two at least if there is
+        such a reading, gain most probability over as many classes.
         """
         rows = self.pictures(0)[:LOOKED_AT]
-        read = [wordnet.explain(self.hierarchy, p, k) for p in self.predictions.probabilities[rows]]
-        best = max(range(len(rows)), key=lambda at: (len(read[at].nodes), read[at].covered))
-        return Choice(0, best + 1, k, error)
+        worth = []
+        for probabilities in self.predictions.probabilities[rows]:
+            read = wordnet.explain(self.hierarchy, probabilities, k)
+            named = len(read.nodes)
+            as_many = float(np.sort(probabilities)[-named:].sum())
+            worth.append((min(named, 2), read.covered - as_many))
+        return Choice(0, 1 + worth.index(max(worth)), k, error)
 
     def look(self, choice: Choice) -> tuple[Figure, str]:
         """The figure of a choice, and a few sentences about it."""
@@ -189,7 +193,7 @@ class Controls:
 
 
 def show(explorer: Explorer, name: str, k: int, error: float) -> None:
-    """Show a picture of which much is read, and what chooses others.
+    """Show a picture that says what a reading is for, and what chooses others.
 
     ``name``: of the figure, as in ``plots.show``.
     """

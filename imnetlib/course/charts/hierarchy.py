@@ -23,8 +23,9 @@ Floats = npt.NDArray[np.floating[Any]]
 LETTERS = 20
 # On cells that have a place elsewhere, too.
 HATCH = "///"
-# How far left of the bars their names begin, in lengths of their axis; the ends that one may have.
-NAMES = 3.2
+# How far left of the bars their names begin, in lengths of their axis: one panel of two, of three.
+NAMES = {2: 1.4, 3: 3.2}
+# Where an axis of bars may end.
 ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 # Classes under a node that have a bar of their own, and the least probability of one.
 PARTS = 5
@@ -77,8 +78,8 @@ def reading(
     raw.invert_yaxis()
     end = _end(probabilities[first].max())
     raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.2 * end))
-    raw.set_xticks((0, end / 2, end))
-    _draw_tree(tree, lines)
+    raw.set_xticks((0, end / 2, end), ("0", f"{end / 2:g}", f"{end:g}"))
+    _draw_tree(tree, lines, NAMES[len(panels)])
     tree.set_title("Read with WordNet")
     return figure
 
@@ -117,7 +118,7 @@ def _end(most: float) -> float:
     return next((end for end in ENDS if most <= end), ENDS[-1])
 
 
-def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
+def _draw_tree(axis: Any, lines: Sequence[_Line], names: float) -> None:
     end = _end(max(line.share for line in lines))
     for place, line in enumerate(lines):
         axis.barh(place, line.share, color=line.color, edgecolor=plots.BLACK, linewidth=0.5)
@@ -125,11 +126,12 @@ def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
         rows = textwrap.wrap(line.name, LETTERS)
         text = f"{'└ ' if line.depth else ''}" + "\n".join(rows)
         weight = "normal" if line.depth else "bold"
-        left = ((0.1 * line.depth - NAMES) * end, place)
+        left = ((0.1 * line.depth - names) * end, place)
         plots.note(axis, text, left, va="center", fontweight=weight, linespacing=1)
         plots.note(axis, f"{line.share:.2f}", (line.share, place), (4, 0), va="center")
-    axis.set(xlim=(-NAMES * end, 1.5 * end), yticks=(), xlabel="mass")
-    axis.set_xticks((0, end / 2, end))
+    axis.set(xlim=(-names * end, 1.5 * end), yticks=())
+    axis.set_xlabel("mass", loc="right")
+    axis.set_xticks((0, end), ("0", f"{end:g}"))
     axis.spines["left"].set_visible(False)
     axis.invert_yaxis()
 

@@ -84,17 +84,18 @@ def calibration(bins: Mapping[str, Floats]) -> Drawing:
         count, confidence, right = table.T
         limits = [wilson(round(r * c), int(c)) for r, c in zip(right, count, strict=True)]
         bars = np.abs(np.array(limits).T - right)
-        axis.plot([0, 1], [0, 1], "--", color=plots.GRAY, label="calibrated")
-        axis.errorbar(confidence, right, bars, fmt="o", capsize=3, label="95 % interval")
+        axis.plot([0, 1], [0, 1], "--", color=plots.GRAY)
+        plots.note(axis, "calibrated", (0.1, 0.1), (6, -4), va="top", color=plots.GRAY)
+        axis.errorbar(confidence, right, bars, fmt="o", capsize=3)
         for x, number in zip(confidence, count, strict=True):
             text = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": plots.SMALL}
             axis.text(x, -0.24, f"{number:,.0f}", **text)
         axis.text(0.02, -0.24, "images", va="bottom", fontsize=plots.SMALL)
-        axis.set(xlabel="mean confidence", ylabel="share that is right", title=name)
+        axis.set(xlabel="mean confidence", title=name)
+        axis.set_ylabel("share that is right, with 95 % intervals")
         axis.set(xlim=(0, 1.05), ylim=(-0.25, 1.05), yticks=np.arange(0, 1.1, 0.2))
         missed = [not low <= x <= high for x, (low, high) in zip(confidence, limits, strict=True)]
         told.append(f"{name}: {_bins_in_words(table, sum(missed))}")
-    np.atleast_1d(panels)[0].legend(loc="upper left")
     alt = (
         "Share of right answers against mean confidence, of the images in each of some bins, with "
     )
