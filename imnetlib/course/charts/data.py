@@ -183,7 +183,7 @@ def strange_files(survey: FolderSurvey) -> Figure:
     return figure
 
 
-def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Figure:
+def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Drawing:
     """Hours to read the set once by device and by pattern of reads, on a log scale (chapter 3)."""
     figure, axis = plots.axes(height=4.4)
     markers = dict(zip(next(iter(hours.values())), "osD", strict=True))
@@ -199,7 +199,13 @@ def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Figure:
     plots.plain_numbers(axis)
     axis.grid(axis="x")
     axis.set_title("Each grid line is ten times the one before", fontweight="normal", fontsize=10)
-    return figure
+    rows = []
+    for name, found in hours.items():
+        times = [f"{pattern} {told(hour * HOUR)}" for pattern, hour in found.items()]
+        rows.append(f"{name}: {', '.join(times)}")
+    return Drawing(
+        figure, f"The time of an epoch by device, three marks for each. {'; '.join(rows)}."
+    )
 
 
 def _disk_color(name: str) -> str:
