@@ -55,7 +55,7 @@ def _ticks_of_time(axis: Any) -> None:
     axis.set_ticks([], minor=True)
 
 
-def download_times(sets: Mapping[str, Dataset], rate: float) -> Figure:
+def download_times(sets: Mapping[str, Dataset], rate: float) -> Drawing:
     """How long two sets take at ``rate`` MB/s and on lines that readers know (chapter 1)."""
     lines = sorted({f"yours, {rate:g} MB/s": rate, **LINES}.items(), key=lambda line: line[1])
     figure, axis = plots.axes(height=3.2)
@@ -80,7 +80,13 @@ def download_times(sets: Mapping[str, Dataset], rate: float) -> Figure:
     _ticks_of_time(axis.xaxis)
     axis.set_xlim(min(every) / 10, max(every) * 6)
     axis.set_title("Your line decides between minutes and weeks")
-    return figure
+    rows = []
+    for name, speed in lines:
+        both = [told(data.bytes / (speed * MB)) for data in sets.values()]
+        rows.append(f"{name}: {' and '.join(both)}")
+    of_each = " and ".join(f"{data.bytes / GB:,.0f} GB ({name})" for name, data in sets.items())
+    alt = f"How long {of_each} take on {len(lines)} lines, on a logarithmic axis. "
+    return Drawing(figure, f"{alt}{'; '.join(rows)}.")
 
 
 def disk_steps(budgets: Mapping[str, Sequence[BudgetRow]]) -> Figure:
@@ -256,11 +262,11 @@ def roofline(
     plots.plain_numbers(axis)
     plots.label_lines(axis)
     roofs = sorted({**disks, **gpus}.items(), key=lambda roof: roof[1])
-    told = [f"{name} {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
+    rows = [f"{name} {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
     return Drawing(
         figure,
         "Images per second against cores that decode. A slanted line, decoding, meets flat roofs "
-        f"of disks and GPUs: {'; '.join(told)}. With your {cores} cores you train {pace:,.0f}.",
+        f"of disks and GPUs: {'; '.join(rows)}. With your {cores} cores you train {pace:,.0f}.",
     )
 
 
@@ -305,18 +311,18 @@ def image_sizes(
     axis.set_title("The smaller the images, the more of them a disk delivers")
     plots.plain_numbers(axis)
     plots.label_lines(axis)
-    told = []
+    rows = []
     for name, kilobytes in marked.items():
         at = [
             f"{disk.name} {images_per_second(disk.sequential, kilobytes * 1000):,.0f}"
             for disk in disks
         ]
-        told.append(f"At {kilobytes:,.3g} KB ({name}): {', '.join(at)}.")
+        rows.append(f"At {kilobytes:,.3g} KB ({name}): {'; '.join(at)}.")
     return Drawing(
         figure,
         "Images per second against KB per image. The line of each disk falls as images grow, those "
         f"of your GPU, {gpu_rate:,.0f}, and your {cores} decoding cores, {rate:,.0f}, are level. "
-        + " ".join(told),
+        + " ".join(rows),
     )
 
 
@@ -370,7 +376,7 @@ def orders(shuffles: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
     return figure
 
 
-def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Figure:
+def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Drawing:
     """Time until a volume's last byte is there, at the ``rates`` in MiB/s (chapter 5)."""
     gigabytes = np.geomspace(0.03, 3000, 50)
     figure, axis = plots.axes(height=4)
@@ -390,4 +396,13 @@ def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Figure:
     _ticks_of_time(axis.yaxis)
     axis.set_ylim(0.1, 40_000)
     plots.label_lines(axis)
-    return figure
+    rows = [
+        f"{what} {' or '.join(told(n_bytes / (rate * MIB)) for rate in rates)}"
+        for what, n_bytes in loads.items()
+    ]
+    return Drawing(
+        figure,
+        "Time until the last block of a volume from a snapshot is there, against its data: two "
+        f"rising lines, and a gray band of a few seconds at most. At {rates[0]} or {rates[1]} "
+        f"MiB/s: {'; '.join(rows)}.",
+    )

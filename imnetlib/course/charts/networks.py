@@ -95,7 +95,7 @@ def calibration(bins: Mapping[str, Floats]) -> Drawing:
         axis.set_ylabel("share that is right, with 95 % intervals")
         axis.set(xlim=(0, 1.05), ylim=(-0.25, 1.05), yticks=np.arange(0, 1.1, 0.2))
         missed = [not low <= x <= high for x, (low, high) in zip(confidence, limits, strict=True)]
-        told.append(f"{name}: {_bins_in_words(table, sum(missed))}")
+        told.append(f"Panel “{name}”: {_bins_in_words(table, sum(missed))}")
     alt = (
         "Share of right answers against mean confidence, of the images in each of some bins, with "
     )
@@ -106,7 +106,7 @@ def calibration(bins: Mapping[str, Floats]) -> Drawing:
 def _bins_in_words(table: Floats, missed: int) -> str:
     """How many intervals miss the diagonal; the fullest bin, and the one farthest from it."""
     if not len(table):
-        return "No image."
+        return "no image."
     fullest = table[np.argmax(table[:, 0])]
     farthest = table[np.argmax(np.abs(table[:, 2] - table[:, 1]))]
     return (

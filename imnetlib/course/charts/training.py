@@ -70,7 +70,7 @@ def rates(recipes: Mapping[str, Recipe]) -> Drawing:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_title("The rate over a training")
     told = [f"{name}, {_rate_in_words(recipe)}" for name, recipe in recipes.items()]
-    return Drawing(figure, f"The learning rate over a training. {'; '.join(told)}.")
+    return Drawing(figure, f"The learning rate over a training: {'; '.join(told)}.")
 
 
 def _rate_in_words(recipe: Recipe) -> str:
