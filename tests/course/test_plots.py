@@ -358,7 +358,7 @@ WORDS = {
     ),
     "hours_per_epoch": "WD Black, hard disk: random 4K 26 days, a seek per file 27 h, packed",
     "image_sizes": (
-        "At 17.6 KB (note): WD Black, hard disk 9,659; Samsung 850 PRO, SATA SSD 31,250; EBS"
+        "At 17.6 KB (note): 9,659 from WD Black, hard disk; 31,250 from Samsung 850 PRO, SATA SSD"
     ),
     "learning_curve": (
         "over 3 epochs. Left the loss of each batch; its mean is 3.00 in the first epoch "
@@ -376,8 +376,8 @@ WORDS = {
         "warm-up, 0 at its start, at most 0.2, "
     ),
     "roofline": (
-        "WD Black, hard disk, files 103 from 0.074 cores on; four GPUs of 2015 170 from 0.12 cores "
-        "on; EBS gp3, as it comes, packed 1,192 from"
+        "WD Black, hard disk, files: 103 from 0.074 cores on; four GPUs of 2015: 170 from 0.12 "
+        "cores on; EBS gp3, as it comes, packed: 1,192 from"
     ),
     "until_loaded": "At 100 or 300 MiB/s: your shards 0.86 s or 0.29 s; the article's 150 GB ",
 }

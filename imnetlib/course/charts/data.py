@@ -262,11 +262,11 @@ def roofline(
     plots.plain_numbers(axis)
     plots.label_lines(axis)
     roofs = sorted({**disks, **gpus}.items(), key=lambda roof: roof[1])
-    rows = [f"{name} {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
+    rows = [f"{name}: {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
     return Drawing(
         figure,
         "Images per second against cores that decode. A slanted line, decoding, meets flat roofs "
-        f"of disks and GPUs: {'; '.join(rows)}. With your {cores} cores you train {pace:,.0f}.",
+        f"of disks and GPUs. {'; '.join(rows)}. With your {cores} cores you train {pace:,.0f}.",
     )
 
 
@@ -314,7 +314,7 @@ def image_sizes(
     rows = []
     for name, kilobytes in marked.items():
         at = [
-            f"{disk.name} {images_per_second(disk.sequential, kilobytes * 1000):,.0f}"
+            f"{images_per_second(disk.sequential, kilobytes * 1000):,.0f} from {disk.name}"
             for disk in disks
         ]
         rows.append(f"At {kilobytes:,.3g} KB ({name}): {'; '.join(at)}.")
