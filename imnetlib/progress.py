@@ -50,19 +50,21 @@ class _LinePerTenth(tqdm):  # type: ignore[type-arg]
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line, except for an empty bar or too soon after another line."""
-        now = time.monotonic()
-        done = self.n == self.total
-        if self.n != self._shown and (done or now - self._written > QUIET):
+        if self.n == self.total or time.monotonic() - self._written > QUIET:
+            self._write()
+
+    def close(self) -> None:
+        """Write how far it came, once, without the blank line that tqdm adds."""
+        if not self.disable:
+            self._write()
+        self.disable = True
+
+    def _write(self) -> None:
+        if self.n != self._shown:
             self.fp.write(f"{self}\n")
             self.fp.flush()
             self._shown = self.n
-            self._written = now
-
-    def close(self) -> None:
-        """Write the last line, once, without the blank one that tqdm adds."""
-        if not self.disable:
-            self.display()
-        self.disable = True
+            self._written = time.monotonic()
 
 
 def _in_a_kernel() -> bool:

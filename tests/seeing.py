@@ -1,11 +1,19 @@
-"""Colours as people see them: contrast, colour blindness, and how far two of them are apart."""
+"""Colours as people see them: contrast, colour blindness, and how far two of them are apart.
+
+Also what the reading site's dark theme makes of them.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
+
+CSS = Path(__file__).parents[1] / "docs/_static/course.css"
 
 # G. Machado, M. Oliveira, L. Fernandes, 2009: linear RGB as it is seen without one kind of cone.
 BLIND = {
@@ -34,6 +42,34 @@ BLIND = {
 }
 # IEC 61966-2-1, white of D65.
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+# W3C, Filter Effects Module Level 1: hue-rotate is a turn about gray that keeps this luminance.
+LUMINANCE = np.array([0.213, 0.715, 0.072])
+TURN = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
+
+
+@functools.cache
+def dark_filter() -> tuple[tuple[str, float], ...]:
+    """The functions of CSS that turn a drawing dark, each with its number."""
+    (chain,) = re.findall(r"filter: ((?!none).*);", CSS.read_text(encoding="utf-8"))
+    functions = re.findall(r"([\w-]+)\(([\d.]+)(?:deg)?\)", chain)
+    return tuple((name, float(number)) for name, number in functions)
+
+
+def in_the_dark(color: object) -> str:
+    """What the site's dark theme makes of a colour of a drawing."""
+    rgb = np.array(to_rgb(color))
+    for name, number in dark_filter():
+        if name == "invert":
+            rgb = number + (1 - 2 * number) * rgb
+        elif name == "hue-rotate":
+            angle = np.radians(number)
+            gray = np.tile(LUMINANCE, (3, 1))
+            turned = gray + np.cos(angle) * (np.eye(3) - gray) + np.sin(angle) * TURN
+            rgb = turned @ rgb
+        else:
+            raise ValueError(f"what does {name} do to a colour?")
+        rgb = np.clip(rgb, 0, 1)
+    return to_hex(rgb)
 
 
 def linear(color: object) -> np.ndarray:

@@ -197,6 +197,19 @@ class TestProgress:
         assert line.startswith("pack: 100%")
         assert "1000/1000" in line
 
+    def test_a_job_that_is_stopped_says_how_far_it_came(
+        self, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(progress, "QUIET", 0)
+        with suppress(KeyboardInterrupt), progress.progress(1000, "pack", "images") as bar:
+            bar.update(100)
+            monkeypatch.setattr(progress, "QUIET", 3600)
+            bar.update(123)
+            raise KeyboardInterrupt
+        first, last = capsys.readouterr().err.splitlines()
+        assert "| 100/1000 " in first
+        assert "| 223/1000 " in last
+
     @pytest.mark.parametrize("terminal", [False, True])
     def test_what_was_done_before_is_no_part_of_the_rate(
         self, terminal: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,14 @@ from imnetlib.course.promises import (
     split_table,
 )
 from imnetlib.course.rates import Rate, training_rates
-from imnetlib.course.readings import Compared, mean_told, several_peaks, telling, told_in_words
+from imnetlib.course.readings import (
+    Compared,
+    coverage_table,
+    mean_told,
+    several_peaks,
+    telling,
+    told_in_words,
+)
 from imnetlib.course.report import record, table, verdict
 from imnetlib.course.root import Root, open_root, publication, site
 from imnetlib.course.shared import (
@@ -57,12 +64,12 @@ from imnetlib.course.ways import (
 __all__ = [
     "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
     "answers_in_words", "binomial_interval", "calibration_table", "check", "class_names",
-    "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle", "disk_budgets", "engine",
-    "hierarchical_table", "hierarchy_of", "index_training", "kind_table", "lesson_archives",
-    "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict", "predicted", "prepare",
-    "publication", "quoted_top_k", "ranked_table", "record", "repeat", "resident_bytes",
-    "scratch_folder", "several_peaks", "shard_folder", "shards", "shuffle_cost", "site",
-    "size_and_psnr", "split_errors", "split_table", "stopped_when", "surveys", "table", "telling",
-    "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation", "training_rates",
-    "unused_gpu", "validation_images", "verdict", "weakest_table",
+    "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle", "coverage_table",
+    "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
+    "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
+    "predicted", "prepare", "publication", "quoted_top_k", "ranked_table", "record", "repeat",
+    "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "shuffle_cost",
+    "site", "size_and_psnr", "split_errors", "split_table", "stopped_when", "surveys", "table",
+    "telling", "to_fetch", "told_in_words", "torchrun", "trained", "training_and_validation",
+    "training_rates", "unused_gpu", "validation_images", "verdict", "weakest_table",
 ]  # fmt: skip

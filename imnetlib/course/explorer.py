@@ -26,6 +26,8 @@ ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 # The largest k that can be chosen.
 MOST = 10
 LISTED = 5
+# Among how many pictures the first one is looked for.
+LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,21 @@ class Explorer:
         truths = self.hierarchy.classes[self.predictions.labels[self.rows]]
         rows = self.rows[self.hierarchy.above(np.full(len(truths), word), truths)]
         return rows[np.argsort(self.predictions.probabilities[rows].max(axis=1), kind="stable")]
+
+    def first(self, k: int, error: float) -> Choice:
+        """The choice to begin with: a picture that shows what a reading is for.
+
+        Of those of which the network is least sure the one whose nodes, two at least if there is
+        such a reading, gain most probability over as many classes.
+        """
+        rows = self.pictures(0)[:LOOKED_AT]
+        worth = []
+        for probabilities in self.predictions.probabilities[rows]:
+            read = wordnet.explain(self.hierarchy, probabilities, k)
+            named = len(read.nodes)
+            as_many = float(np.sort(probabilities)[-named:].sum())
+            worth.append((min(named, 2), read.covered - as_many))
+        return Choice(0, 1 + worth.index(max(worth)), k, error)
 
     def look(self, choice: Choice) -> tuple[Figure, str]:
         """The figure of a choice, and a few sentences about it."""
@@ -176,13 +193,13 @@ class Controls:
 
 
 def show(explorer: Explorer, name: str, k: int, error: float) -> None:
-    """Show the picture of which the network is least sure, and what chooses others.
+    """Show a picture that says what a reading is for, and what chooses others.
 
     ``name``: of the figure, as in ``plots.show``.
     """
     from IPython.display import display
 
-    first = Choice(0, 1, k, error)
+    first = explorer.first(k, error)
     shown: list[Callable[[Figure, str], None]] = []
 
     def changed(choice: Choice) -> None:

@@ -28,11 +28,12 @@ from matplotlib.ticker import NullFormatter
 Pixels = npt.NDArray[np.uint8]
 
 # Seven colours of marks, and gray for guides: each at least 3:1 on white, any two at least 15 apart
-# in CIEDE2000, also for those who lack one kind of cone (tests/course/test_plots.py).
+# in CIEDE2000, also for those who lack one kind of cone, and also where the site's dark theme
+# turns them (tests/course/test_plots.py).
 BLUE, ORANGE, GREEN, BROWN, VIOLET, ROSE, BLACK = COLORS = (
-    "#00609C", "#E46000", "#009C6C", "#9C3C00", "#8484FC", "#B4789C", "#222222",
+    "#0B609A", "#EB6E0B", "#45A176", "#8F3100", "#8682FC", "#B281A6", "#1A1A1A",
 )  # fmt: skip
-GRAY = "#626262"
+GRAY = "#5E5E5E"
 # A ground under marks and names, no mark.
 PALE = "#E6E6E6"
 # Points of the smallest type, readable when the figure is shown at half its size; inches of the
@@ -71,6 +72,13 @@ mpl.rcParams.update(
         "ytick.labelsize": SMALL,
     }
 )
+
+
+class Drawing(NamedTuple):
+    """A figure, and what it shows in words for someone who does not see it."""
+
+    figure: Figure
+    alt: str
 
 
 def figure_folder() -> Path:
@@ -226,9 +234,7 @@ class _Drawn(NamedTuple):
 
 
 @contextmanager
-def live(
-    name: str, alt: str, draw: Callable[[], Figure], seen: Callable[[], object]
-) -> Iterator[None]:
+def live(name: str, draw: Callable[[], Drawing], seen: Callable[[], object]) -> Iterator[None]:
     """Show ``draw()`` in the output of a cell, in the same place anew when ``seen()`` has changed.
 
     It looks once a second while the block runs. At the end, also after an error, the output holds
@@ -236,7 +242,12 @@ def live(
     """
     from IPython.display import display
 
-    handle = display(_Drawn.of(draw()).bundle(alt), raw=True, display_id=True)
+    def drawn() -> tuple[_Drawn, str]:
+        figure, alt = draw()
+        return _Drawn.of(figure), alt
+
+    first, alt = drawn()
+    handle = display(first.bundle(alt), raw=True, display_id=True)
     over = threading.Event()
 
     def watch() -> None:
@@ -244,7 +255,8 @@ def live(
         while not over.wait(_SECONDS_BETWEEN_LOOKS):
             now = seen()
             if now != before:
-                handle.update(_Drawn.of(draw()).bundle(alt), raw=True)
+                newer, alt = drawn()
+                handle.update(newer.bundle(alt), raw=True)
                 before = now
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -254,9 +266,9 @@ def live(
     finally:
         over.set()
         watcher.join()
-        drawn = _Drawn.of(draw())
-        drawn.save(name)
-        handle.update(drawn.bundle(alt), raw=True)
+        last, alt = drawn()
+        last.save(name)
+        handle.update(last.bundle(alt), raw=True)
 
 
 def show_anew(figure: Figure, name: str, alt: str) -> Callable[[Figure, str], None]:

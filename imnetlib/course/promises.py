@@ -56,11 +56,15 @@ def split_table(
     return rows
 
 
+def share_with_interval(count: int, pictures: int) -> str:
+    """``count`` of some pictures as a share, with its 95 % interval."""
+    low, high = evaluate.wilson(count, pictures)
+    return f"{count / pictures:.1%} ({low:.1%} to {high:.1%})"
+
+
 def wrong_among(hierarchy: Hierarchy, nodes: Integers, truths: Integers) -> str:
     """The share of answers that are not the true node or above it, with its 95 % interval."""
-    wrong = int(np.sum(~hierarchy.above(nodes, truths)))
-    low, high = evaluate.wilson(wrong, len(truths))
-    return f"{wrong / len(truths):.1%} ({low:.1%} to {high:.1%})"
+    return share_with_interval(int(np.sum(~hierarchy.above(nodes, truths))), len(truths))
 
 
 def answer_table(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from imnetlib import wordnet
-from imnetlib.arguments import Floats
+from imnetlib.arguments import Floats, Integers
+from imnetlib.course.promises import share_with_interval
 from imnetlib.evaluate import Predictions
 from imnetlib.wordnet import Hierarchy, Reading
 
@@ -129,6 +130,31 @@ def mean_told(peaks: Sequence[Compared]) -> list[dict[str, str | float]]:
         for way, found in ways.items()
         if found
     ]
+
+
+def coverage_table(
+    hierarchy: Hierarchy, probabilities: Floats, labels: Integers, ks: Iterable[int]
+) -> list[dict[str, str | float]]:
+    """Rows of a table: how often names hold the label, and how many of its bits they tell.
+
+    For each k the nodes of the reading, as many of the likeliest classes, and the k likeliest. A
+    class tells all bits of its label or none.
+    """
+    pictures = int(np.count_nonzero(np.asarray(labels) >= 0))
+    all_bits = float(np.log2(len(hierarchy.classes)))
+    rows: list[dict[str, str | float]] = []
+    for k in ks:
+        found = wordnet.label_coverage(hierarchy, probabilities, labels, k)
+        ways = {
+            "nodes of the reading": (found.named, found.nodes, found.information),
+            "as many classes": (found.named, found.as_many, all_bits * found.as_many),
+            "k classes": (float(k), found.classes, all_bits * found.classes),
+        }
+        for way, (names, share, bits) in ways.items():
+            held = share_with_interval(round(share * pictures), pictures)
+            row: dict[str, str | float] = {"k": k, "named": way, "names": names}
+            rows.append(row | {"hold the label (95 % interval)": held, "bits of the label": bits})
+    return rows
 
 
 def told_in_words(hierarchy: Hierarchy, one: Compared) -> str:

@@ -241,9 +241,10 @@ class _EpochInTraining:
             rate = recipe.rate(done / (recipe.epochs * in_epoch))
             self.pending.append((rate, self.replicas.step(batch, rate)))
             self.steps += 1
+            # Before a checkpoint counts the step.
+            advance()
             if len(self.pending) == _LOOK and self.steps < in_epoch:
                 self._look()
-            advance()
         self._look(last=True)
         return self._judged(held_out)
 

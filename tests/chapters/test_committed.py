@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 from pathlib import Path
@@ -15,6 +16,8 @@ from imnetlib.course.root import CHECKOUT
 
 CHAPTERS = runner.find_chapters([])
 NAMES = [path.stem for path in CHAPTERS]
+# Figures of what no parameter, machine or network changes.
+ALIKE_IN_ALL_RUNS = {"04_orders", "04_quality_seen", "06_network", "09_shared_nodes"}
 
 
 def test_every_chapter_is_tested():
@@ -80,6 +83,22 @@ class TestCommitted:
         number = chapter.name[:2]
         saved = sorted(path.stem for path in (CHECKOUT / "figures").glob(f"{number}_*"))
         assert saved == sorted(names)
+
+    def test_the_text_of_a_picture_has_numbers_that_were_computed(self, chapter: Path):
+        """A text that is written out says what axes a picture has, or what one run once found."""
+        notebook = nbformat.read(chapter, as_version=4)
+        calls = [
+            call
+            for cell in code_cells(notebook)
+            for call in ast.walk(ast.parse(cell.source))
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "plots.show"
+        ]
+        written = {call.args[1].value for call in calls if isinstance(call.args[2], ast.Constant)}
+        assert written <= ALIKE_IN_ALL_RUNS
+        data = [o.get("data", {}) for cell in code_cells(notebook) for o in cell.outputs]
+        # Photographs may have names alone.
+        drawings = [d["text/plain"] for d in data if "image/png" in d]
+        assert [alt for alt in drawings if not re.search(r"\d", alt)] == []
 
     def test_links_to_other_chapters_lead_somewhere(self, chapter: Path):
         text = chapter.read_text(encoding="utf-8")

@@ -58,7 +58,7 @@ def test_of_many_strange_classes_those_with_most_have_rows():
 @pytest.mark.parametrize("rate", [0.001, 12.5, 1e5])
 def test_a_download_slower_and_faster_than_all_lines(rate: float):
     sets = {"ILSVRC2012": catalog.ILSVRC2012, "full": catalog.IMAGENET21K}
-    (axis,) = charts.download_times(sets, rate).axes
+    (axis,) = charts.download_times(sets, rate).figure.axes
     rows = [label.get_text() for label in axis.get_yticklabels()]
     assert len(rows) == 5
     (yours,) = [row for row in rows if row.startswith("yours")]
@@ -66,4 +66,6 @@ def test_a_download_slower_and_faster_than_all_lines(rate: float):
 
 
 def test_a_training_that_has_not_begun():
-    charts.learning_curve([]).draw_without_rendering()
+    figure, alt = charts.learning_curve([])
+    figure.draw_without_rendering()
+    assert alt.endswith("the loss of 0 batches: no epoch is finished yet.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_the_pictures_of_a_word_begin_with_the_least_sure(
     exploring: explorer.Explorer, word: str, rows: list[int]
 ):
     assert exploring.pictures(exploring.words()[word]).tolist() == rows
+
+
+def test_it_begins_where_nodes_gain_most_over_as_many_classes(exploring: explorer.Explorer):
+    rows = [
+        (0, 0.34, 0.33, 0.33),  # three classes
+        (0.35, 0.35, 0, 0.3),  # firs and a valley, 0.3 more than the two likeliest
+        (0.28, 0.28, 0, 0.44),  # the same with less of it
+        (0.5, 0.5, 0, 0),  # firs alone
+    ]
+    probabilities = np.array(rows, np.float32)
+    predictions = dataclasses.replace(
+        exploring.predictions, probabilities=probabilities, labels=np.ones(4, int), ids=np.arange(4)
+    )
+    first = dataclasses.replace(exploring, predictions=predictions).first(3, 0.05)
+    assert (first.word, first.picture, first.k, first.error) == (0, 2, 3, 0.05)
 
 
 @pytest.mark.parametrize(

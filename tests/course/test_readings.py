@@ -48,6 +48,34 @@ def test_pictures_with_several_peaks_are_those_of_different_things_and_no_likely
     assert course.telling([]) == []
 
 
+def test_what_names_hold_stands_beside_what_they_tell():
+    tree = wordnet.load(CLASSES)
+    # Of the label, spruce: a conifer; and a class of its own.
+    sure = (0.02, 0.9, 0.02, 0.03, 0.03)
+    p = predictions_of([PEAKS, PEAKS, sure], [SPRUCE, -1, SPRUCE]).probabilities
+    reading, as_many, classes = course.coverage_table(tree, p, [SPRUCE, -1, SPRUCE], [2])
+    first, _, second = [wordnet.explain(tree, row, 2) for row in p]
+    names = (len(first.nodes) + len(second.nodes)) / 2
+    assert {row["k"] for row in (reading, as_many, classes)} == {2}
+    assert [row["named"] for row in (reading, as_many, classes)] == [
+        "nodes of the reading", "as many classes", "k classes",
+    ]  # fmt: skip
+    assert [row["names"] for row in (reading, as_many, classes)] == [names, names, 2]
+    share = "hold the label (95 % interval)"
+    assert reading[share] == "100.0% (34.2% to 100.0%)"
+    assert as_many[share] == classes[share] == "50.0% (9.5% to 90.5%)"
+    conifer, spruce = np.log2(100 / 3), np.log2(100)
+    assert reading["bits of the label"] == pytest.approx((conifer + spruce) / 2)
+    assert as_many["bits of the label"] == pytest.approx(spruce / 2)
+
+
+@pytest.mark.parametrize(
+    ("most", "end"), [(0.004, 0.01), (0.01, 0.01), (0.15, 0.2), (0.64, 1), (1.0000001, 1)]
+)
+def test_an_axis_is_as_long_as_its_bars_ask(most: float, end: float):
+    assert drawing._end(most) == end
+
+
 def test_what_is_named_is_told_with_what_it_says_of_the_label():
     tree = wordnet.load(CLASSES)
     predictions = predictions_of([PEAKS], [SPRUCE])

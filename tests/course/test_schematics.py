@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+import seeing
 from making import MAGIC, PAYLOADS, tar_of
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
 from werkzeug.wrappers import Response
@@ -37,7 +39,7 @@ EDGES = [("dog", "pet"), ("pet", "animal")]
 EDGES += [("dog", "canine"), ("canine", "carnivore"), ("carnivore", "animal")]
 
 
-def lines_of(drawn: sketch.Drawing) -> list[str]:
+def lines_of(drawn: plots.Drawing) -> list[str]:
     """All lines of text, in the order in which they were written."""
     return [text.get_text() for text in drawn.figure.axes[0].texts]
 
@@ -48,7 +50,7 @@ def index_of(members: dict[str, bytes], folder: Path) -> archive.TarIndex:
     return archive.index_tar(path)
 
 
-def graph(edges: Iterable[tuple[str, str]]) -> sketch.Drawing:
+def graph(edges: Iterable[tuple[str, str]]) -> plots.Drawing:
     """A graph over one class, with each node's number of ways down to it beside its mass."""
     hierarchy = wordnet.build(["dog"], list(edges))
     ways = np.zeros(len(hierarchy))
@@ -113,18 +115,11 @@ def is_within(inner: Bbox, outer: Bbox) -> bool:
     return bool((inner.min >= outer.min).all() and (inner.max <= outer.max).all())
 
 
+@pytest.mark.parametrize("look", [to_hex, seeing.in_the_dark], ids=["light", "dark"])
 @pytest.mark.parametrize("color", [plots.BLUE, plots.ORANGE, plots.GREEN, plots.GRAY])
-def test_words_stand_out_from_what_they_stand_on(color: str):
+def test_words_stand_out_from_what_they_stand_on(color: str, look: Callable[[object], str]):
     fill = 1 - sketch.PALE * (1 - np.array(mpl.colors.to_rgb(color)))
-    assert contrast(fill, mpl.colors.to_rgb(plots.BLACK)) >= 4.5
-
-
-def contrast(*colors: Iterable[float]) -> float:
-    """By WCAG 2.2, of two colours with parts of 0 to 1."""
-    rgb = np.array([[*color] for color in colors])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    low, high = sorted(linear @ [0.2126, 0.7152, 0.0722])
-    return (high + 0.05) / (low + 0.05)
+    assert seeing.contrast(look(fill), look(plots.BLACK)) >= 4.5
 
 
 @pytest.mark.parametrize(("members", "ending"), [(IN_TARS, ".tar"), (IN_FOLDERS, "/")])

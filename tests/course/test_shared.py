@@ -170,7 +170,7 @@ class TestCharts:
 
     def test_a_training_of_one_epoch(self):
         names = ("epoch", "loss", "train_top1", "validation_top1", "validation_top5")
-        assert drawn(charts.learning_curve([dict.fromkeys(names, 1)]))
+        assert drawn(charts.learning_curve([dict.fromkeys(names, 1)]).figure)
 
     def test_one_label_space(self):
         ranks = np.arange(36)

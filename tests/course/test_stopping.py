@@ -9,7 +9,6 @@ from typing import Any
 
 import IPython.display
 import pytest
-from matplotlib.figure import Figure
 
 from imnetlib.course import plots, stopped_when
 
@@ -63,27 +62,28 @@ def output(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Output:
     return found
 
 
-def drawn(points: list[int]) -> Figure:
+def drawn(points: list[int]) -> plots.Drawing:
     figure, axis = plots.axes(2, 2)
     axis.plot(points)
-    return figure
+    return plots.Drawing(figure, f"a line of {len(points)}")
 
 
 class TestLive:
     def test_a_figure_is_drawn_anew_when_something_changes(self, output: Output, tmp_path: Path):
         points = [0]
-        with plots.live("curve", "a line", lambda: drawn(points), lambda: len(points)):
+        with plots.live("curve", lambda: drawn(points), lambda: len(points)):
             points.append(1)
             assert output.changed.wait(10)
-        assert [bundle["text/plain"] for bundle in output.shown] == ["a line"] * 3
+        told = [bundle["text/plain"] for bundle in output.shown]
+        assert told == ["a line of 1", "a line of 2", "a line of 2"]
         assert output.shown[0]["image/png"] != output.shown[1]["image/png"]
         # The last is what is saved, and what show would have left.
-        final = plots._Drawn.of(drawn(points))
+        final = plots._Drawn.of(drawn(points).figure)
         assert (tmp_path / "curve.png").read_bytes() == final.content
-        assert output.shown[-1] == final.bundle("a line")
+        assert output.shown[-1] == final.bundle("a line of 2")
 
     def test_nothing_is_drawn_while_nothing_changes(self, output: Output):
-        with plots.live("curve", "a line", lambda: drawn([0]), lambda: 1):
+        with plots.live("curve", lambda: drawn([0]), lambda: 1):
             time.sleep(0.1)
         assert len(output.shown) == 2
 
@@ -91,10 +91,7 @@ class TestLive:
         def stopped() -> Any:
             raise KeyboardInterrupt
 
-        with (
-            pytest.raises(KeyboardInterrupt),
-            plots.live("curve", "a line", lambda: drawn([0]), lambda: 1),
-        ):
+        with pytest.raises(KeyboardInterrupt), plots.live("curve", lambda: drawn([0]), lambda: 1):
             stopped()
         assert (tmp_path / "curve.png").exists()
         assert len(output.shown) == 2

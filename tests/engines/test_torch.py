@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -234,10 +235,42 @@ def test_models_of_timm_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch):
         ValueError, match=r"no large \(Unknown model \(large\)\): see timm.list_mod"
     ):
         network.module("timm:large", 3, 64)
+
+
+@pytest.mark.parametrize(
+    ("version", "builds"),
+    [("2.13.0+cpu", " --extra-index-url https://download.pytorch.org/whl/cpu"), ("2.13.0", "")],
+)
+@pytest.mark.parametrize(
+    ("lacking", "error"),
+    [
+        ("", "import of timm halted; None in sys.modules"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        # What torchvision raises under another build of PyTorch.
+        ("raise RuntimeError('no torchvision::nms')", "no torchvision::nms"),
+    ],
+)
+def test_without_timm_or_what_it_imports_the_way_out_keeps_this_pytorch(
+    version: str,
+    builds: str,
+    lacking: str,
+    error: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch, "__version__", version)
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ImportError, match="; pip install timm torchvision brings timm and what it"):
+    if lacking:
+        monkeypatch.delitem(sys.modules, "timm")
+        (tmp_path / "timm.py").write_text(lacking)
+        monkeypatch.syspath_prepend(tmp_path)
+    told = (
+        f"timm can't be imported ({error}): pip install timm torchvision torch==2.13.0{builds} "
+        "brings it, with the torchvision that goes with this PyTorch"
+    )
+    with pytest.raises(ImportError, match=re.escape(told)):
         network.module("timm:small", 3, 64)
-    with pytest.raises(ImportError, match="; pip install timm torchvision brings timm"):
+    with pytest.raises(ImportError, match=re.escape(told)):
         train.untrained(dataclasses.replace(SMALL, network="timm:small"), WNIDS)
 
 

@@ -108,6 +108,27 @@ def test_a_training_stopped_at_any_step_goes_on_to_the_same_bits(
     assert [without_times(line) for line in logs[0]] == [without_times(line) for line in logs[1]]
 
 
+def test_a_bar_has_every_step_that_a_checkpoint_has(
+    engine: Engine,
+    shards: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """Also where the stop comes as soon as the file is there."""
+
+    def saved(*arguments: object) -> object:
+        engines.save_checkpoint(*arguments)
+        raise Killed
+
+    monkeypatch.setattr("imnetlib.engines.training._LOOK", 2)
+    monkeypatch.setattr("imnetlib.engines.checkpoint.save", saved)
+    with pytest.raises(Killed):
+        run(engine, SMALL, shards, tmp_path, minutes=0)
+    assert engines.load_checkpoint(tmp_path, SMALL.network).steps == 2
+    assert "| 2/" in capsys.readouterr().err
+
+
 def without_times(result: object) -> dict[str, float]:
     values = result if isinstance(result, dict) else dataclasses.asdict(result)
     return {k: v for k, v in values.items() if k not in ("seconds", "images_per_s", "waiting")}

@@ -16,6 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from imnetlib import image
 from imnetlib.catalog import Dataset
 from imnetlib.course import plots
+from imnetlib.course.findings import TRAINING_RATE
+from imnetlib.course.plots import Drawing
 from imnetlib.course.shared import class_names
 from imnetlib.organize import FolderSurvey
 from imnetlib.throughput import DAY, GB, HOUR, MB, MIB, BudgetRow, Device, images_per_second
@@ -53,7 +55,7 @@ def _ticks_of_time(axis: Any) -> None:
     axis.set_ticks([], minor=True)
 
 
-def download_times(sets: Mapping[str, Dataset], rate: float) -> Figure:
+def download_times(sets: Mapping[str, Dataset], rate: float) -> Drawing:
     """How long two sets take at ``rate`` MB/s and on lines that readers know (chapter 1)."""
     lines = sorted({f"yours, {rate:g} MB/s": rate, **LINES}.items(), key=lambda line: line[1])
     figure, axis = plots.axes(height=3.2)
@@ -78,7 +80,13 @@ def download_times(sets: Mapping[str, Dataset], rate: float) -> Figure:
     _ticks_of_time(axis.xaxis)
     axis.set_xlim(min(every) / 10, max(every) * 6)
     axis.set_title("Your line decides between minutes and weeks")
-    return figure
+    rows = []
+    for name, speed in lines:
+        both = [told(data.bytes / (speed * MB)) for data in sets.values()]
+        rows.append(f"{name}: {' and '.join(both)}")
+    of_each = " and ".join(f"{data.bytes / GB:,.0f} GB ({name})" for name, data in sets.items())
+    alt = f"How long {of_each} take on {len(lines)} lines, on a logarithmic axis. "
+    return Drawing(figure, f"{alt}{'; '.join(rows)}.")
 
 
 def disk_steps(budgets: Mapping[str, Sequence[BudgetRow]]) -> Figure:
@@ -181,7 +189,7 @@ def strange_files(survey: FolderSurvey) -> Figure:
     return figure
 
 
-def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Figure:
+def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Drawing:
     """Hours to read the set once by device and by pattern of reads, on a log scale (chapter 3)."""
     figure, axis = plots.axes(height=4.4)
     markers = dict(zip(next(iter(hours.values())), "osD", strict=True))
@@ -197,7 +205,13 @@ def hours_per_epoch(hours: Mapping[str, Mapping[str, float]]) -> Figure:
     plots.plain_numbers(axis)
     axis.grid(axis="x")
     axis.set_title("Each grid line is ten times the one before", fontweight="normal", fontsize=10)
-    return figure
+    rows = []
+    for name, found in hours.items():
+        times = [f"{pattern} {told(hour * HOUR)}" for pattern, hour in found.items()]
+        rows.append(f"{name}: {', '.join(times)}")
+    return Drawing(
+        figure, f"The time of an epoch by device, three marks for each. {'; '.join(rows)}."
+    )
 
 
 def _disk_color(name: str) -> str:
@@ -211,7 +225,7 @@ def roofline(
     cores: int,
     image_bytes: float,
     pace: float,
-) -> Figure:
+) -> Drawing:
     """Images/s against decoding cores, under the roofs of disks and GPUs (chapter 3).
 
     Args:
@@ -223,7 +237,7 @@ def roofline(
         pace: images/s at which you train.
     """
     highest = max(*disks.values(), gpu_rate, pace)
-    lowest = min(*disks.values(), 170)
+    lowest = min(*disks.values(), TRAINING_RATE)
     span = np.array([lowest / 4, 3 * highest]) / decode_rate
     right = max(span[1], 2 * cores)
     figure, axis = plots.axes(8.5, 4.8)
@@ -234,8 +248,9 @@ def roofline(
     for name, rate in disks.items():
         style = "-." if name.endswith("files") else "-"
         _roof(axis, rate, decode_rate, name, color=_disk_color(name), linestyle=style)
-    _roof(axis, gpu_rate, decode_rate, "your GPU", color=plots.VIOLET, linestyle="--")
-    _roof(axis, 170, decode_rate, "four GPUs of 2015", color=plots.ROSE, linestyle="--")
+    gpus = {"your GPU": gpu_rate, "four GPUs of 2015": TRAINING_RATE}
+    for (name, rate), color in zip(gpus.items(), (plots.VIOLET, plots.ROSE), strict=True):
+        _roof(axis, rate, decode_rate, name, color=color, linestyle="--")
     axis.axvline(cores, color=plots.GRAY, linestyle=":")
     plots.note(
         axis, f"your cores: {cores}", (cores, lowest / 4), (-4, 6), ha="right", color=plots.GRAY
@@ -246,7 +261,13 @@ def roofline(
     axis.set_title(f"The lowest roof decides: images of {image_bytes / 1000:,.0f} KB")
     plots.plain_numbers(axis)
     plots.label_lines(axis)
-    return figure
+    roofs = sorted({**disks, **gpus}.items(), key=lambda roof: roof[1])
+    rows = [f"{name}: {rate:,.0f} from {rate / decode_rate:.2g} cores on" for name, rate in roofs]
+    return Drawing(
+        figure,
+        "Images per second against cores that decode. A slanted line, decoding, meets flat roofs "
+        f"of disks and GPUs. {'; '.join(rows)}. With your {cores} cores you train {pace:,.0f}.",
+    )
 
 
 def _roof(axis: Any, rate: float, decode_rate: float, name: str, **style: str) -> None:
@@ -264,7 +285,7 @@ def image_sizes(
     decode_rate: float,
     cores: int,
     marked: Mapping[str, float],
-) -> Figure:
+) -> Drawing:
     """Images/s of disks, cores and GPU by KB an image; ``marked`` sizes by name (chapter 3)."""
     sizes = np.geomspace(2, 500, 100)
     figure, axis = plots.axes(8, 4.2)
@@ -290,7 +311,19 @@ def image_sizes(
     axis.set_title("The smaller the images, the more of them a disk delivers")
     plots.plain_numbers(axis)
     plots.label_lines(axis)
-    return figure
+    rows = []
+    for name, kilobytes in marked.items():
+        at = [
+            f"{images_per_second(disk.sequential, kilobytes * 1000):,.0f} from {disk.name}"
+            for disk in disks
+        ]
+        rows.append(f"At {kilobytes:,.3g} KB ({name}): {'; '.join(at)}.")
+    return Drawing(
+        figure,
+        "Images per second against KB per image. The line of each disk falls as images grow, those "
+        f"of your GPU, {gpu_rate:,.0f}, and your {cores} decoding cores, {rate:,.0f}, are level. "
+        + " ".join(rows),
+    )
 
 
 def size_and_quality(
@@ -343,7 +376,7 @@ def orders(shuffles: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
     return figure
 
 
-def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Figure:
+def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Drawing:
     """Time until a volume's last byte is there, at the ``rates`` in MiB/s (chapter 5)."""
     gigabytes = np.geomspace(0.03, 3000, 50)
     figure, axis = plots.axes(height=4)
@@ -363,4 +396,13 @@ def until_loaded(loads: Mapping[str, float], rates: tuple[int, int]) -> Figure:
     _ticks_of_time(axis.yaxis)
     axis.set_ylim(0.1, 40_000)
     plots.label_lines(axis)
-    return figure
+    rows = [
+        f"{what} {' or '.join(told(n_bytes / (rate * MIB)) for rate in rates)}"
+        for what, n_bytes in loads.items()
+    ]
+    return Drawing(
+        figure,
+        "Time until the last block of a volume from a snapshot is there, against its data: two "
+        f"rising lines, and a gray band of a few seconds at most. At {rates[0]} or {rates[1]} "
+        f"MiB/s: {'; '.join(rows)}.",
+    )

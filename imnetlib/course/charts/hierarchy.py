@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from imnetlib import wordnet
 from imnetlib.course import plots
+from imnetlib.course.plots import Drawing
 from imnetlib.course.readings import Compared
 from imnetlib.wordnet import Hierarchy, OperatingCurve, Reading
 
@@ -22,10 +23,12 @@ Floats = npt.NDArray[np.floating[Any]]
 LETTERS = 20
 # On cells that have a place elsewhere, too.
 HATCH = "///"
-# How far left of the bars their names begin, in units of probability.
-NAMES = 3.2
+# How far left of the bars their names begin, in lengths of their axis: one panel of two, of three.
+NAMES = {2: 1.4, 3: 3.2}
+# Where an axis of bars may end.
+ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 # Classes under a node that have a bar of their own, and the least probability of one.
-PARTS = 4
+PARTS = 5
 LEAST = 0.005
 # The least probability of a class that an icicle shows: the height of its name.
 LEAST_SHOWN = 0.02
@@ -73,9 +76,10 @@ def reading(
     bars = raw.barh(range(len(first)), probabilities[first], tick_label=labels, color=plots.BLUE)
     raw.bar_label(bars, fmt="%.2f", padding=3, fontsize=plots.SMALL)
     raw.invert_yaxis()
-    raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.15))
-    raw.set_xticks((0, 0.5, 1))
-    _draw_tree(tree, lines)
+    end = _end(probabilities[first].max())
+    raw.set(xlabel="probability", title="The likeliest classes", xlim=(0, 1.2 * end))
+    raw.set_xticks((0, end / 2, end), ("0", f"{end / 2:g}", f"{end:g}"))
+    _draw_tree(tree, lines, NAMES[len(panels)])
     tree.set_title("Read with WordNet")
     return figure
 
@@ -109,17 +113,25 @@ def _tree_lines(hierarchy: Hierarchy, probabilities: Floats, read: Reading) -> l
     return [*lines, _Line(0, "anything else", max(0.0, 1 - read.covered), plots.PALE)]
 
 
-def _draw_tree(axis: Any, lines: Sequence[_Line]) -> None:
+def _end(most: float) -> float:
+    """Where an axis for bars of up to ``most`` ends."""
+    return next((end for end in ENDS if most <= end), ENDS[-1])
+
+
+def _draw_tree(axis: Any, lines: Sequence[_Line], names: float) -> None:
+    end = _end(max(line.share for line in lines))
     for place, line in enumerate(lines):
         axis.barh(place, line.share, color=line.color, edgecolor=plots.BLACK, linewidth=0.5)
         # In two lines what would run into the bars.
         rows = textwrap.wrap(line.name, LETTERS)
         text = f"{'└ ' if line.depth else ''}" + "\n".join(rows)
         weight = "normal" if line.depth else "bold"
-        left = (0.1 * line.depth - NAMES, place)
+        left = ((0.1 * line.depth - names) * end, place)
         plots.note(axis, text, left, va="center", fontweight=weight, linespacing=1)
         plots.note(axis, f"{line.share:.2f}", (line.share, place), (4, 0), va="center")
-    axis.set(xlim=(-NAMES, 1.5), xticks=(0, 0.5, 1), yticks=(), xlabel="mass")
+    axis.set(xlim=(-names * end, 1.5 * end), yticks=())
+    axis.set_xlabel("mass", loc="right")
+    axis.set_xticks((0, end), ("0", f"{end:g}"))
     axis.spines["left"].set_visible(False)
     axis.invert_yaxis()
 
@@ -286,7 +298,7 @@ def _write_in(axis: Any, cell: _Cell, label: str, whole: float, letters: int) ->
 
 def operating_curve(
     curve: OperatingCurve, guess: tuple[float, float], thetas: Mapping[str, float]
-) -> Figure:
+) -> Drawing:
     """The share of wrong answers against what they tell, for each θ and the first guess."""
     wrong = 100 * (1 - curve.right)
     bits = curve.information
@@ -303,18 +315,25 @@ def operating_curve(
     plots.note(axis, "guess or say nothing", halfway, (-8, 4), ha="right", color=plots.GRAY)
     axis.plot(most, guessed, "D", color=plots.BLACK)
     plots.note(axis, "always the first guess", (most, guessed), (-10, 4), ha="right")
+    told = [f"always the first guess, {guessed:.1f} % at {most:.2f} bits"]
+    told.append(f"climbing, every θ, up to {wrong[end]:.1f} % at {bits[end]:.2f}")
     marks = itertools.cycle("os^")
     for (name, theta), marker in zip(thetas.items(), marks, strict=False):
         at = int(np.searchsorted(curve.theta, theta))
         at = min(at, len(bits) - 1)
         axis.plot(bits[at], wrong[at], marker, color=plots.ORANGE, markersize=9)
         text = f"{name}: θ = {theta:.4g}"
+        told.append(f"{name}, θ = {theta:.4g}, {wrong[at]:.1f} % at {bits[at]:.2f}")
         # Left of the curve where there is room.
         side = {"offset": (-10, 4), "ha": "right"} if bits[at] > most / 2 else {"offset": (10, 4)}
         plots.note(axis, text, (bits[at], wrong[at]), **side)
     axis.set(xlabel="mean information of the answers, bits", ylabel="answers that are wrong, %")
     axis.set(xlim=(0, None), ylim=(0, None), title="Being wrong against saying much")
-    return figure
+    return Drawing(
+        figure,
+        "Wrong answers against the mean bits that answers tell, both from 0 on, a curve and a "
+        f"straight line: {'; '.join(told)}.",
+    )
 
 
 def splits(errors: Mapping[str, Floats], promised: float, expected: tuple[float, float]) -> Figure:

@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 PARTS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.BROWN, plots.ROSE, plots.VIOLET)
 # The colours of a bar and of the text on it.
 RESULT = (plots.BLUE, "white")
-GRADIENT = (plots.ORANGE, plots.BLACK)
+GRADIENT = (plots.BROWN, "white")
 # What a chain of results is, and its colour in a timeline.
 KINDS = {
     "result": RESULT[0], "result, computed again": plots.GREEN, "gradient": GRADIENT[0],
@@ -62,7 +62,11 @@ def parameters(by_layer: Mapping[str, Mapping[str, int]]) -> Figure:
     axis.invert_yaxis()
     axis.set(xlabel="million parameters", ylabel="layer")
     axis.set_title("Where the parameters are")
-    axis.legend(loc="center right")
+    for number, (name, counts) in enumerate(by_layer.items()):
+        *_, last = counts.values()
+        place = (last / 1e6, len(counts) - 1.2 + 0.4 * number)
+        color = plots.ink(plots.COLORS[number])
+        plots.note(axis, name, place, (5, 0), va="center", color=color)
     return figure
 
 
@@ -192,6 +196,5 @@ def frontier(
         axis.set(xlim=(-1, None), ylim=(0, None))
         axis.yaxis.set_major_formatter("{x:,.0f}")
     panels[0].set(ylabel="MiB in use at most")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, ncols=len(names), loc="outside upper center")
+    plots.label_lines(panels[-1])
     return figure

@@ -12,6 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from imnetlib.course import plots
+from imnetlib.course.plots import Drawing
 from imnetlib.evaluate import NEVER, wilson
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -75,20 +76,45 @@ def confusions(percent: Floats, names: Sequence[str]) -> Figure:
     return figure
 
 
-def calibration(bins: Mapping[str, Floats]) -> Figure:
+def calibration(bins: Mapping[str, Floats]) -> Drawing:
     """Share that is right against mean confidence, from ``evaluate.calibration`` (chapter 8)."""
     figure, panels = plots.axes(4.2 * len(bins), 4.4, columns=len(bins))
+    told = []
     for axis, (name, table) in zip(np.atleast_1d(panels), bins.items(), strict=True):
         count, confidence, right = table.T
         limits = [wilson(round(r * c), int(c)) for r, c in zip(right, count, strict=True)]
         bars = np.abs(np.array(limits).T - right)
-        axis.plot([0, 1], [0, 1], "--", color=plots.GRAY, label="calibrated")
-        axis.errorbar(confidence, right, bars, fmt="o", capsize=3, label="95 % interval")
+        axis.plot([0, 1], [0, 1], "--", color=plots.GRAY)
+        plots.note(axis, "calibrated", (0.1, 0.1), (6, -4), va="top", color=plots.GRAY)
+        axis.errorbar(confidence, right, bars, fmt="o", capsize=3)
         for x, number in zip(confidence, count, strict=True):
             text = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": plots.SMALL}
             axis.text(x, -0.24, f"{number:,.0f}", **text)
         axis.text(0.02, -0.24, "images", va="bottom", fontsize=plots.SMALL)
-        axis.set(xlabel="mean confidence", ylabel="share that is right", title=name)
+        axis.set(xlabel="mean confidence", title=name)
+        axis.set_ylabel("share that is right, with 95 % intervals")
         axis.set(xlim=(0, 1.05), ylim=(-0.25, 1.05), yticks=np.arange(0, 1.1, 0.2))
-    np.atleast_1d(panels)[0].legend(loc="upper left")
-    return figure
+        missed = [not low <= x <= high for x, (low, high) in zip(confidence, limits, strict=True)]
+        told.append(f"Panel “{name}”: {_bins_in_words(table, sum(missed))}")
+    alt = (
+        "Share of right answers against mean confidence, of the images in each of some bins, with "
+    )
+    alt += f"95 % intervals and the diagonal, on which both are the same. {' '.join(told)}"
+    return Drawing(figure, alt)
+
+
+def _bins_in_words(table: Floats, missed: int) -> str:
+    """How many intervals miss the diagonal; the fullest bin, and the one farthest from it."""
+    if not len(table):
+        return "no image."
+    fullest = table[np.argmax(table[:, 0])]
+    farthest = table[np.argmax(np.abs(table[:, 2] - table[:, 1]))]
+    return (
+        f"{missed} of {len(table)} intervals miss the diagonal; the fullest bin has "
+        f"{_bin_in_words(fullest)}, the one farthest from the diagonal {_bin_in_words(farthest)}."
+    )
+
+
+def _bin_in_words(one: Floats) -> str:
+    count, confidence, right = one
+    return f"{count:,.0f} images, confidence {confidence:.0%} and {right:.0%} right"

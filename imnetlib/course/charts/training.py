@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from imnetlib.course import plots
-from imnetlib.course.plots import Pixels
+from imnetlib.course.plots import Drawing, Pixels
 from imnetlib.engines import Recipe
 
 STYLES = ("-", "--", "-.", ":")
@@ -21,6 +21,11 @@ BY: tuple[dict[str, Any], ...] = (
     {"color": plots.BLUE, "marker": "o", "markersize": 9, "label": "published"},
     {"color": plots.ORANGE, "marker": "D", "markersize": 8, "label": "measured by us"},
 )
+# What a log says of an epoch.
+ACCURACIES = {
+    "train_top1": "training top-1", "validation_top1": "validation top-1",
+    "validation_top5": "validation top-5",
+}  # fmt: skip
 # More of them than a figure has pixels.
 _MOST_STEPS = 2_000
 
@@ -51,7 +56,7 @@ def crops(
     return figure
 
 
-def rates(recipes: Mapping[str, Recipe]) -> Figure:
+def rates(recipes: Mapping[str, Recipe]) -> Drawing:
     """The learning rate over the epochs of each recipe (chapter 7)."""
     figure, axis = plots.axes(7.5, 3.2)
     for (name, recipe), style, color in zip(recipes.items(), STYLES, plots.COLORS, strict=False):
@@ -64,10 +69,19 @@ def rates(recipes: Mapping[str, Recipe]) -> Figure:
     axis.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_title("The rate over a training")
-    return figure
+    told = [f"{name}, {_rate_in_words(recipe)}" for name, recipe in recipes.items()]
+    return Drawing(figure, f"The learning rate over a training: {'; '.join(told)}.")
 
 
-def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
+def _rate_in_words(recipe: Recipe) -> str:
+    highest = max(recipe.rate(share) for share in np.linspace(0, 1, 601))
+    return (
+        f"{recipe.rate(0):.3g} at its start, at most {highest:.3g}, {recipe.rate(0.5):.3g} halfway "
+        f"and {recipe.rate(1):.3g} after {recipe.epochs:,} epochs"
+    )
+
+
+def learning_curve(log: Sequence[Mapping[str, float]]) -> Drawing:
     """Loss by step and accuracy by epoch, out of a training's log (chapter 7)."""
     figure, (left, right) = plots.axes(8.5, 3.6, columns=2)
     steps = [line for line in log if "step" in line]
@@ -81,11 +95,10 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     means = [line["loss"] for line in epochs]
     left.plot(middles, means, color=plots.BLUE)
     left.set(xlabel="epoch", ylabel="loss of a batch", ylim=(0, None))
-    for field, label, color, style in (
-        ("train_top1", "training,\ntop-1", plots.ORANGE, "--"),
-        ("validation_top1", "validation,\ntop-1", plots.BLUE, "-"),
-        ("validation_top5", "validation,\ntop-5", plots.GREEN, ":"),
+    for (field, name), color, style in zip(
+        ACCURACIES.items(), (plots.ORANGE, plots.BLUE, plots.GREEN), ("--", "-", ":"), strict=True
     ):
+        label = name.replace(" ", ",\n")
         values = [100 * line[field] for line in epochs]
         right.plot(numbers, values, style, color=color, marker=".", label=label)
     right.set(xlabel="epoch", ylabel="accuracy, %", ylim=(0, 102))
@@ -96,10 +109,25 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     plots.label_lines(right)
     for place in zip(middles[:1], means[:1], strict=True):
         plots.note(left, "mean of an epoch", place, (12, 6), color=plots.BLUE)
-    return figure
+    return Drawing(figure, _curve_in_words(steps, epochs))
 
 
-def losses(curves: Mapping[str, Sequence[float]], title: str) -> Figure:
+def _curve_in_words(
+    steps: Sequence[Mapping[str, float]], epochs: Sequence[Mapping[str, float]]
+) -> str:
+    if not epochs:
+        return f"Two panels. Left the loss of {len(steps):,} batches: no epoch is finished yet."
+    first = epochs[0]
+    last = epochs[-1]
+    told = [f"{name} {first[f]:.1%} and {last[f]:.1%}" for f, name in ACCURACIES.items()]
+    return (
+        f"Two panels over {last['epoch']:,} epochs. Left the loss of each batch; its mean is "
+        f"{first['loss']:.2f} in the first epoch and {last['loss']:.2f} in the last. Right the "
+        f"accuracy in these two: {', '.join(told)}."
+    )
+
+
+def losses(curves: Mapping[str, Sequence[float]], title: str) -> Drawing:
     """The loss by step of several trainings, drawn over each other (chapter 10)."""
     figure, axis = plots.axes(7.5, 3.4)
     widths = (5, 2.5, 1.2)
@@ -114,7 +142,14 @@ def losses(curves: Mapping[str, Sequence[float]], title: str) -> Figure:
     # Lines that lie on each other can't be labelled at their ends.
     axis.legend(loc="upper right", handlelength=4)
     axis.set_title(title)
-    return figure
+    told = [f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in curves.items()]
+    alt = f"{title}: the loss of the batch over the steps, {', '.join(told)}."
+    if len(curves) > 1:
+        apart = np.ptp(list(curves.values()), axis=0)
+        most = int(np.argmax(apart))
+        alt += f" The lines are {apart[0]:.0e} apart at step 1, at most {apart[most]:.0e}"
+        alt += f", at step {most + 1:,}."
+    return Drawing(figure, alt)
 
 
 def hours(jobs: Mapping[str, Sequence[tuple[str, float, bool]]]) -> Figure:

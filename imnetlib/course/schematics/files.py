@@ -12,7 +12,8 @@ import numpy as np
 from imnetlib import order, recordio
 from imnetlib.archive import TarIndex
 from imnetlib.course import plots
-from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Drawing, Sketch
+from imnetlib.course.plots import Drawing
+from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Sketch
 
 BYTES_A_ROW = 24
 ROW = 1.05

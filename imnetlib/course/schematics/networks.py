@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from imnetlib import wordnet
 from imnetlib.course import plots
-from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Drawing, Sketch
+from imnetlib.course.plots import Drawing
+from imnetlib.course.schematics.sketch import EDGE, SMALL, WIDTH, Box, Sketch
 from imnetlib.engines import Layer
 from imnetlib.wordnet import Hierarchy
 

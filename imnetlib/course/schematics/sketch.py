@@ -51,13 +51,6 @@ class Box(NamedTuple):
         return self.left + across * self.width, self.top + down * self.height
 
 
-class Drawing(NamedTuple):
-    """A schematic, and what it shows in words for someone who does not see it."""
-
-    figure: Figure
-    alt: str
-
-
 class Sketch:
     """A drawing, ``WIDTH`` by ``height`` inches, measured from its top left corner."""
 

@@ -158,13 +158,32 @@ def module(name: str, classes: int, size: int) -> nn.Module:
 
 def imported(package: str) -> ModuleType:
     """The Python module that networks come from; ImportError with the way out."""
+    if package == "timm":
+        return _timm()
     try:
         return importlib.import_module(package)
     except ImportError as error:
         way_out = f"{package} is looked for where Python is, and in the folders of PYTHONPATH"
-        if package == "timm":
-            way_out = "pip install timm torchvision brings timm and what it needs"
         raise ImportError(f"{error}; {way_out}", name=error.name) from error
+
+
+def _timm() -> ModuleType:
+    """It imports torchvision, of which only the build for this PyTorch will do.
+
+    Where it is another one, that is a RuntimeError.
+    """
+    try:
+        return importlib.import_module("timm")
+    except (ImportError, RuntimeError) as error:
+        release, _, build = torch.__version__.partition("+")
+        command = f"pip install timm torchvision torch=={release}"
+        if build:
+            command += f" --extra-index-url https://download.pytorch.org/whl/{build}"
+        raise ImportError(
+            f"timm can't be imported ({error}): {command} brings it, with the torchvision that "
+            "goes with this PyTorch",
+            name="timm",
+        ) from error
 
 
 def _of_timm(timm: Any, model: str, classes: int) -> nn.Module:
