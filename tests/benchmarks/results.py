@@ -36,6 +36,7 @@ CHECKOUT = Path(__file__).parents[2]
 # Whose versions a reader of the figures would ask for.
 PACKAGES = ("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch")
 T = TypeVar("T")
+Key = TypeVar("Key")
 Size = TypeVar("Size", int, float, str)
 LESS_IS_BETTER = ("s", "MB", "MiB", "hours")
 
@@ -119,13 +120,13 @@ class Report:
 
 
 def take_turns(
-    jobs: Mapping[str, Callable[[], T]], rounds: int, *, warm_up: bool = False
-) -> dict[str, list[T] | str]:
+    jobs: Mapping[Key, Callable[[], T]], rounds: int, *, warm_up: bool = False
+) -> dict[Key, list[T] | str]:
     """What each job returns in each round, every second round in reverse; or why it failed.
 
     ``warm_up``: a round before them that does not count.
     """
-    found: dict[str, list[T] | str] = {name: [] for name in jobs}
+    found: dict[Key, list[T] | str] = {name: [] for name in jobs}
     for number in range(rounds + warm_up):
         for name in list(jobs)[:: -1 if number % 2 else 1]:
             taken = found[name]
@@ -196,16 +197,15 @@ def apart(
     """Two tables: the seconds and the peak memory of jobs, each in a process of its own.
 
     The seconds are those of the job, without the start of its process. The memory is that of the
-    process, imports included.
+    process, imports included, and not of programs that it starts: the peer's row is left out.
     """
     costs = {
         name: functools.partial(alone, functools.partial(_cost, job)) for name, job in jobs.items()
     }
     found = take_turns(costs, rounds)
-    return (
-        Table(title, "s", ways(found, lambda cost: cost[0]), peer=peer),
-        Table(f"{title}: peak memory", "MB", ways(found, lambda cost: cost[1]), peer=peer),
-    )
+    seconds = Table(title, "s", ways(found, lambda cost: cost[0]), peer=peer)
+    found.pop(peer, None)
+    return seconds, Table(f"{title}: peak memory", "MB", ways(found, lambda cost: cost[1]))
 
 
 def as_text(table: Table) -> str:
