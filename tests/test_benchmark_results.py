@@ -9,6 +9,7 @@ import operator
 from pathlib import Path
 
 import pytest
+import run_all
 from results import Report, Table, Way, apart, as_text, in_turns, slug
 
 RATES = Table(
@@ -86,3 +87,20 @@ def test_a_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_folder_is_named_after_the_processor():
     assert slug("Intel(R) Xeon(R) CPU @ 2.20GHz", 2) == "intel-xeon-cpu-2-20ghz-2-cores"
+
+
+def test_a_benchmark_that_fails_does_not_stop_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    (tmp_path / "bench_a.py").write_text("import sys; sys.exit('no disk')")
+    (tmp_path / "bench_b.py").write_text("import sys; print(sys.argv[1:])")
+    (tmp_path / "peers.py").write_text("1 / 0")
+    assert run_all.run_all(tmp_path, ["--quick"]) == ["a"]
+    said = capfd.readouterr()
+    assert said.err == "no disk\n"
+    assert said.out.splitlines()[:5] == ["", "== a", "", "== b", "['--quick']"]
+    assert [line.split() for line in said.out.splitlines()[6:]] == [
+        ["a", "0", "s", "failed"],
+        ["b", "0", "s"],
+        ["in", "all", "0", "s"],
+    ]
