@@ -26,7 +26,7 @@ import numpy as np
 from bench_pack import photo
 from results import Report, Table, Way, options
 
-from imnetlib.image import RANDOM_COLUMNS, Transform, crop_box, decode_into, scaling
+from imnetlib.image import RANDOM_COLUMNS, Transform, crop_box, decode_into, resize
 
 HEIGHT, WIDTH, SIZE = 375, 500, 224
 # Columns that the region begins and ends early and late: those of one MCU, which the upsampling of
@@ -99,7 +99,7 @@ def decode_region_into(
     last_column = min(WIDTH, MARGIN * math.ceil((left + width) / MARGIN) + MARGIN)
     pixels = region(data, first_row, first_column, last_row - first_row, last_column - first_column)
     box = (top - first_row, left - first_column, height, width)
-    part = scaling.resize(pixels, SIZE, SIZE, out, box)
+    part = resize(pixels, SIZE, SIZE, out, box)
     if part is not out:
         np.copyto(out, part)
 
