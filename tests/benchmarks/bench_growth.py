@@ -128,7 +128,7 @@ def main() -> None:
         jobs = {}
         for job, (write, do, usual, what) in JOBS.items():
             for times in TIMES:
-                count = times * usual * chosen.percent // 100
+                count = times * (usual * chosen.percent // 100)
                 folder = Path(name) / f"{job}-{times}"
                 folder.mkdir()
                 write(folder, count)
