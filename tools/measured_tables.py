@@ -185,14 +185,18 @@ def escaped(text: str) -> str:
 def describe(machine: Machine) -> str:
     """A machine in a line."""
     about = machine.abouts[0]
-    versions: dict[str, str] = about["versions"]
-    packages = [f"{name} {version}" for name, version in versions.items() if version]
+    versions = {
+        f"{name} {version}": None
+        for each in machine.abouts
+        for name, version in each["versions"].items()
+        if version
+    }
     dates = sorted({str(about["date"]) for about in machine.abouts})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     commits = dict.fromkeys(str(about["commit"]) for about in machine.abouts)
     return (
         f"{machine.label}: {about['memory_gb']} GB of memory, {about['kernel']}, "
-        f"Python {about['python']}, {', '.join(packages)}; {when}, "
+        f"Python {about['python']}, {', '.join(versions)}; {when}, "
         f"commit {', '.join(commits)}"
     )
 

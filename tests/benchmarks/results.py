@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,10 @@ import psutil
 
 CHECKOUT = Path(__file__).parents[2]
 # Whose versions a reader of the figures would ask for.
-PACKAGES = ("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch")
+PACKAGES = (
+    *("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch"),
+    *("ffcv", "webdataset", "mosaicml-streaming", "litdata"),
+)
 T = TypeVar("T")
 Key = TypeVar("Key")
 Size = TypeVar("Size", int, float, str)
@@ -173,16 +177,16 @@ def _seconds(job: Callable[[], object]) -> float:
 
 
 def _cost(job: Callable[[], object]) -> tuple[float, float]:
-    return _seconds(job), peak()
+    return _seconds(job), peak() / 1e6
 
 
-def peak() -> float:
-    """The most memory that this process has had, in MB."""
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
     # On Linux ru_maxrss would count what the parent had before the start.
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text()
-        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def alone(job: Callable[[], T]) -> T:
@@ -237,9 +241,6 @@ def number(value: float) -> str:
 
 def describe_machine() -> dict[str, object]:
     """Processor, cores, memory, kernel, GPU, day, commit, and the versions of the packages."""
-    # Here, as it takes memory that a job's process would have as well.
-    from imnetlib.course.gpus import gpus_of_driver
-
     versions = {}
     for package in PACKAGES:
         try:
@@ -257,7 +258,7 @@ def describe_machine() -> dict[str, object]:
         "versions": versions,
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "gpu": ", ".join(sorted({gpu.name for gpu in gpus_of_driver()})),
+        "gpu": _gpu(),
         "load": round(psutil.getloadavg()[0], 1),
     }
 
@@ -270,6 +271,15 @@ def processor() -> str:
         if names:
             return str(names[0]).strip()
     return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    """The names of NVIDIA's GPUs, "" without any."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ", ".join(sorted(set(done.stdout.splitlines()))) if done.returncode == 0 else ""
 
 
 def slug(name: str, cores: int) -> str:
