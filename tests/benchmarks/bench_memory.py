@@ -153,7 +153,7 @@ def main() -> None:
     """Measure all tables."""
     chosen = options(__doc__ or "", batch=(32, 32), measured=(8, 1), rounds=(3, 1), points=(13, 2))
     report = Report("memory")
-    for name, classes in NETWORKS.items():
+    for name, classes in list(NETWORKS.items())[: 1 if chosen.quick else None]:
         layers = engines.layers(engines.network(name, classes))
         made = engines.Recomputation(layers, chosen.batch, SIZE)
         for table in (
