@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import noise_sample
-from results import Report, apart, number, options
+from results import Report, apart, options
 
 from imnetlib import archive, catalog, download, organize
 from imnetlib.course import server
@@ -108,10 +108,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         root = Root(Path(folder), catalog.SAMPLE)
         noise_sample.draw(root.mirror, chosen.classes, chosen.train, chosen.train // 2)
-        size = (root.mirror / catalog.TRAIN_TAR).stat().st_size / 1e9
+        size = (root.mirror / catalog.TRAIN_TAR).stat().st_size / 1e6
         images = chosen.classes * (chosen.train + chosen.train // 2)
         for part, steps in STEPS.items():
-            title = f"{part}: {images:,} images, {number(size)} GB of them for training"
+            title = f"{part}: {images:,} images, {size:,.0f} MB for training"
             jobs = {name: functools.partial(step, root) for name, step in steps.items()}
             for table in apart(title, jobs, peer=PEER if PEER in jobs else ""):
                 report.add(table)
