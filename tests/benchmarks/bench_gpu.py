@@ -27,12 +27,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bench_loader import make_records
+from bench_growth import write_records
+from bench_pack import photo
 from results import Report, Table, Way, options, take_turns, ways
 
 from imnetlib import catalog
 from imnetlib.engines import Recipe
-from imnetlib.image import Transform
+from imnetlib.image import Transform, encode
 from imnetlib.loader import Batch, Loader, ProcessLoader
 
 # It is in no lock.
@@ -43,6 +44,7 @@ with suppress(ImportError):
     from imnetlib.engines.torch import network, train
 
 NETWORKS = {"inception-21k": catalog.IMAGENET21K.classes, "torchvision.models:resnet50": 1000}
+# That of JPEGs of 18 KB.
 QUALITY = 73
 STAYS = "one batch that stays on the GPU"
 PROCESSES = "fed by processes"
@@ -239,7 +241,8 @@ def main() -> None:
 def tables(chosen: argparse.Namespace) -> Iterator[Table]:
     """The loader alone, then each network, as written and compiled."""
     with tempfile.TemporaryDirectory() as folder:
-        shard = make_records(Path(folder) / "set", chosen.records, QUALITY)
+        jpegs = [encode(photo(341, 256, number), quality=QUALITY) for number in range(200)]
+        shard = write_records(Path(folder), chosen.records, jpegs)
         yield loaders(shard, chosen)
         for name in chosen.networks.split(","):
             for compiled in range(1 + chosen.compile):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,9 +58,8 @@ def pack_photos(folder: Path) -> None:
     shutil.rmtree(folder / "out")
 
 
-def write_records(folder: Path, images: int) -> None:
-    """A shard of photos of 340 x 255."""
-    jpegs = photos(340, 255)
+def write_records(folder: Path, images: int, jpegs: Sequence[bytes]) -> Path:
+    """A shard of so many images, these again and again, and its index."""
     offsets = []
     with (folder / "set.rec").open("wb") as out:
         for number in range(images):
@@ -68,6 +67,12 @@ def write_records(folder: Path, images: int) -> None:
             header = recordio.IRHeader(0, float(number % CLASSES), number, 0)
             out.write(recordio.frame(recordio.pack(header, jpegs[number % len(jpegs)])))
     recordio.write_index(folder / "set.idx", np.arange(images), offsets)
+    return folder / "set.rec"
+
+
+def write_shard(folder: Path, images: int) -> None:
+    """A shard of photos of 340 x 255."""
+    write_records(folder, images, photos(340, 255))
 
 
 def load_crops(folder: Path) -> None:
@@ -112,7 +117,7 @@ def read_predictions(folder: Path) -> None:
 # What writes for a job, the job, and how much of what it does at 1.
 JOBS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], None], int, str]] = {
     "pack photos": (write_photos, pack_photos, 250, "images"),
-    "load crops": (write_records, load_crops, 500, "images"),
+    "load crops": (write_shard, load_crops, 500, "images"),
     "shuffle a list": (write_list, shuffle_list, 50_000, "images"),
     "index a tar": (write_tar, index_members, 50_000, "members"),
     "explain predictions": (write_predictions, read_predictions, 128, "images"),
