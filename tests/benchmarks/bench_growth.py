@@ -27,7 +27,7 @@ from imnetlib.image import Settings, Transform, encode
 from imnetlib.loader import Loader
 
 TIMES = (1, 4, 16)
-CLASSES = 20
+CLASSES = 10
 
 
 def photos(width: int, height: int) -> list[bytes]:
