@@ -6,7 +6,7 @@ PEERS := build/peers
 # make run ENGINE=torch: on PyTorch, which comes into the environment beside the locks.
 export ENGINE
 
-.PHONY: help env env-dev run test test-torch test-browser test-long lint lab notebooks site bench peers lock \
+.PHONY: help env env-dev run test test-torch test-browser test-long lint lab notebooks site bench bench-quick peers lock \
   data
 
 help:
@@ -18,7 +18,8 @@ help:
 	@echo "make test-browser  try the site and JupyterLab in Chromium (Debian: apt-get install chromium)"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
 	@echo "make notebooks  run every chapter and store its outputs; measured times only with MEASURE=1"
-	@echo "make bench      time the library beside its peers"
+	@echo "make bench      time the library beside its peers, half an hour, into data/benchmarks"
+	@echo "make bench-quick  the same at a glance, 3 minutes, into build/benchmarks"
 	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
 	@echo "make data       rebuild data/ from the package registries"
 	@echo "make lock       choose versions again: rewrites the locks (needs uv)"
@@ -71,7 +72,10 @@ notebooks: env
 	@$(BIN)/imnet run --store $(if $(MEASURE),--measure)
 
 bench: env-dev
-	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done
+	@$(BIN)/python tests/benchmarks/run_all.py --to data/benchmarks
+
+bench-quick: env-dev
+	@$(BIN)/python tests/benchmarks/run_all.py --quick --to build/benchmarks
 
 peers: env-dev
 	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)

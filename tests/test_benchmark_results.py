@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
+import operator
 from pathlib import Path
 
 import pytest
-from results import Report, Table, Way, as_text, in_turns, slug
+import run_all
+from results import Report, Table, Way, apart, as_text, in_turns, slug
 
 RATES = Table(
     "read",
@@ -40,6 +44,31 @@ def test_ways_take_turns_and_the_first_round_warms_up():
     assert [(way.name, len(way.values)) for way in found] == [("a", 2), ("b", 2)]
 
 
+def test_a_job_that_fails_has_the_reason_in_its_row_and_the_others_go_on():
+    def lacking() -> None:
+        raise ModuleNotFoundError("No module named 'ffcv'")
+
+    theirs, ours = in_turns({"theirs": lacking, "ours": int}, 2)
+    assert theirs == Way("theirs", (), "ModuleNotFoundError: No module named 'ffcv'")
+    assert len(ours.values) == 2
+    table = Table("read", "s", (theirs, ours), peer="theirs")
+    assert math.isnan(table.ratio("ours", "theirs"))
+    assert as_text(table).splitlines()[-1].endswith("–")
+
+
+def test_memory_is_that_of_a_process_of_its_own():
+    """200 MB more for the second job, whose process is gone when the third one starts."""
+    hold = functools.partial(bytearray, b"1")
+    much = functools.partial(operator.mul, b"1", 200_000_000)
+    jobs = {"little": hold, "much": much, "none": hold}
+    seconds, memory = apart("hold", jobs | {"fails": functools.partial(int, "x")})
+    little, more, none, fails = memory.ways
+    assert more.median - little.median == pytest.approx(200, abs=20)
+    assert none.median == pytest.approx(little.median, abs=20)
+    assert fails.failure == "ValueError: invalid literal for int() with base 10: 'x'"
+    assert [way.name for way in seconds.ways] == ["little", "much", "none", "fails"]
+
+
 def test_a_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture):
     report = Report("recordio")
     report.add(RATES)
@@ -58,3 +87,20 @@ def test_a_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_folder_is_named_after_the_processor():
     assert slug("Intel(R) Xeon(R) CPU @ 2.20GHz", 2) == "intel-xeon-cpu-2-20ghz-2-cores"
+
+
+def test_a_benchmark_that_fails_does_not_stop_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    (tmp_path / "bench_a.py").write_text("import sys; sys.exit('no disk')")
+    (tmp_path / "bench_b.py").write_text("import sys; print(sys.argv[1:])")
+    (tmp_path / "peers.py").write_text("1 / 0")
+    assert run_all.run_all(tmp_path, ["--quick"]) == ["a"]
+    said = capfd.readouterr()
+    assert said.err == "no disk\n"
+    assert said.out.splitlines()[:5] == ["", "== a", "", "== b", "['--quick']"]
+    assert [line.split() for line in said.out.splitlines()[6:]] == [
+        ["a", "0", "s", "failed"],
+        ["b", "0", "s"],
+        ["in", "all", "0", "s"],
+    ]

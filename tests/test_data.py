@@ -153,6 +153,7 @@ def test_readme_names_every_file_and_quotes_the_licence_whole(checkout: Path):
     readme = (checkout / "data/README.md").read_text("utf-8")
     tracked = [p for p in (checkout / "data").iterdir() if p.is_file() and p.name != "README.md"]
     assert all(f"`{path.name}`" in readme for path in tracked)
+    assert all(f"`{name}/`" in readme for name in ("network", "benchmarks"))
     with zipfile.ZipFile(checkout / "data/nltk_data/corpora/wordnet.zip") as archive:
         words = archive.read("wordnet/index.adj").decode().split()
     notice = " ".join(word for word in words if not word.isdigit())
@@ -244,5 +245,5 @@ def test_installed_wheel_carries_the_tables(checkout: Path, tmp_path: Path):
     # The others belong to the course.
     courses = {"claims.tsv", "training_rates.tsv"}
     tables = {path.name for path in (checkout / "data").glob("*.t*")} - courses
-    assert {path.name for path in (site / "imnetlib/data").iterdir()} == tables | {"README.md"}
+    assert {path.name for path in (site / "imnetlib/data").rglob("*")} == tables | {"README.md"}
     assert "WordNet 3.0 Copyright 2006" in (site / "imnetlib/data/README.md").read_text("utf-8")

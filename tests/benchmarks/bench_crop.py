@@ -18,13 +18,14 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
 import cv2
 import numpy as np
 from bench_pack import photo
-from results import Report, Table, Way, options
+from results import Report, Table, options, take_turns, ways
 
 from imnetlib.image import RANDOM_COLUMNS, Transform, crop_box, decode_into, resize
 
@@ -109,33 +110,35 @@ def last_row(data: bytes, transform: Transform, uniforms: Uniforms, out: np.ndar
     region(data, HEIGHT - 1, WIDTH // MARGIN * MARGIN, 1, WIDTH % MARGIN)
 
 
+DECODERS: dict[str, Decoder] = {
+    WHOLE: decode_into,
+    "the crop's region": decode_region_into,
+    "its last row alone": last_row,
+}
+
+
 def cropping(crop: str, photos: Sequence[bytes], boxes: int) -> Table:
     """Images/s of a processor's core, by its own clock, whole and by regions."""
     transform = Transform(SIZE, crop)
     uniforms = np.random.default_rng(1).random((boxes * len(photos), RANDOM_COLUMNS)).tolist()
     out, expected = (np.empty((SIZE, SIZE, 3), np.uint8) for _ in range(2))
-    ways: dict[str, Decoder] = {WHOLE: decode_into}
-    failure = ""
-    try:
+    crops = [*zip(cycle(photos), uniforms, strict=False)]
+    with suppress(OSError):
         turbojpeg()
-        ways |= {"the crop's region": decode_region_into, "its last row alone": last_row}
-        for data, numbers in zip(cycle(photos), uniforms, strict=False):
+        for data, numbers in crops:
             decode_into(data, transform, numbers, expected)
             decode_region_into(data, transform, numbers, out)
             assert np.array_equal(out, expected)
-    except OSError as error:
-        failure = str(error)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            began = time.process_time()
-            for data, numbers in zip(cycle(photos), uniforms, strict=False):
-                way(data, transform, numbers, out)
-            rates[name].append(len(uniforms) / (time.process_time() - began))
-    found = [Way(name, tuple(values)) for name, values in rates.items()]
-    if failure:
-        found.append(Way("the crop's region", failure=failure))
-    return Table(f"{crop} crops of 500 x 375, one core", "images/s", tuple(found), peer=WHOLE)
+
+    def rate(decoder: Decoder) -> float:
+        began = time.process_time()
+        for data, numbers in crops:
+            decoder(data, transform, numbers, out)
+        return len(crops) / (time.process_time() - began)
+
+    jobs = {name: functools.partial(rate, decoder) for name, decoder in DECODERS.items()}
+    title = f"{crop} crops of 500 x 375, one core"
+    return Table(title, "images/s", ways(take_turns(jobs, ROUNDS)), peer=WHOLE)
 
 
 def main() -> None:

@@ -1,43 +1,49 @@
 """Train the sample with each engine that is installed, side by side, by one recipe.
 
-python tests/benchmarks/bench_engines.py [--epochs 12] [--seed 0] [--root data/sample]
+    python tests/benchmarks/bench_engines.py [--quick] [--to FOLDER] [--epochs 12]
 
 Chapter 7's network from the same first weights over the same crops in the same order, in a process
-for each engine, one after the other: the final accuracy, the seconds, those of the processor ("cpu
-s"), the share of the time spent waiting for the loader, and how soon a stopped training makes its
-next step. "Others" is the work of other programs meanwhile, in processors: it should be near 0.
+for each engine, one after the other, two threads each. "Other programs" is their work meanwhile, in
+processors: it should be near 0. The sample is painted where data/sample has none.
 """
 
-import argparse
+import functools
 import importlib.util
-import multiprocessing
-import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import psutil
 from measure import cpu_seconds
+from results import CHECKOUT, Report, Table, alone, options, take_turns, ways
 
 from imnetlib import course, engines, evaluate, pack
 from imnetlib.course.engines import ENGINES
 
-ROW = "{:8} {:>7} {:>13} {:>5} {:>6} {:>9} {:>8} {:>8} {:>7}"
-HEAD = ("engine", "top-1", "95 %", "s", "cpu s", "images/s", "waiting", "resumed", "others")
+THREADS = 2
+# Title and unit of each table, and what it shows of an engine.
+TABLES = (
+    ("images/s, the validation after each epoch included", "images/s", "rate"),
+    ("the processor's seconds", "s", "worked"),
+    ("the time spent waiting for the loader", "%", "waiting"),
+    ("from a stop to the next step", "s", "resumed"),
+    ("other programs", "processors", "others"),
+)
 
 
-def train(engine: str, root: str, epochs: int, seed: int, threads: int) -> dict[str, float]:
+def train(engine: str, root: str, epochs: int) -> dict[str, float]:
     """What a training by one engine takes and gives."""
+    if importlib.util.find_spec(engine) is None:
+        raise ModuleNotFoundError(f"{engine} is not installed")
     running = course.engine(engine)
     opened = course.prepare(root, "records")
     sets = [course.shards(opened, part) for part in ("train", "validation")]
-    recipe = engines.Recipe(epochs=epochs, seed=seed)
+    recipe = engines.Recipe(epochs=epochs)
     with tempfile.TemporaryDirectory() as folder:
         all_worked = busy_seconds()
         worked = cpu_seconds()
         began = time.perf_counter()
-        trained = running.train.train(recipe, opened.wnids, *sets, folder, threads)
+        trained = running.train.train(recipe, opened.wnids, *sets, folder, THREADS)
         seconds = time.perf_counter() - began
         worked = cpu_seconds() - worked
         others = busy_seconds() - all_worked - worked
@@ -45,18 +51,18 @@ def train(engine: str, root: str, epochs: int, seed: int, threads: int) -> dict[
         began = time.perf_counter()
         kept = engines.load_checkpoint(folder, recipe.network)
         replicas = running.train.Replicas(kept)
-        with replicas.feed(sets[0], training=True, threads=threads) as batches:
+        with replicas.feed(sets[0], training=True, threads=THREADS) as batches:
             batches.load_state_dict(kept.position)
             replicas.results([replicas.step(next(iter(batches)), rate=0.0)])
         resumed = time.perf_counter() - began
     top1 = trained.history[-1].validation_top1
     images = len(pack.read_lst(opened.lists / "validation.lst"))
     low, high = evaluate.wilson(round(top1 * images), images)
-    waiting = float(np.mean([line["waiting"] for line in steps]))
-    rate = recipe.batch_size * len(steps) / seconds
     return {
-        **{"top1": top1, "low": low, "high": high, "seconds": seconds, "worked": worked},
-        **{"rate": rate, "waiting": waiting, "resumed": resumed, "others": others / seconds},
+        **{"top1": 100 * top1, "low": 100 * low, "high": 100 * high, "resumed": resumed},
+        **{"rate": recipe.batch_size * len(steps) / seconds, "worked": worked},
+        "waiting": 100 * float(np.mean([line["waiting"] for line in steps])),
+        "others": others / seconds,
     }
 
 
@@ -67,31 +73,25 @@ def busy_seconds() -> float:
 
 
 def main() -> None:
-    """Print a row for each engine, and whether their accuracies agree."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", default="data/sample")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    chosen = vars(parser.parse_args())
-    print(f"{os.cpu_count()} processors, {chosen['epochs']} epochs, seed {chosen['seed']}")
-    print(ROW.format(*HEAD))
-    found = {}
-    for name in ENGINES:
-        if not importlib.util.find_spec(name):
-            print(f"{name:8} is not installed")
-            continue
-        # Each engine takes threads and memory for itself.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            found[name] = row = process.submit(train, name, **chosen).result()
-        limits = f"{row['low']:.1%}-{row['high']:.1%}"
-        times = [f"{row[key]:.0f}" for key in ("seconds", "worked", "rate")]
-        shares = (f"{row['waiting']:.1%}", f"{row['resumed']:.2f} s", f"{row['others']:.2f}")
-        print(ROW.format(name, f"{row['top1']:.1%}", limits, *times, *shares))
-    if len(found) == len(ENGINES):
-        one, other = found.values()
-        agree = all(a["low"] <= b["top1"] <= a["high"] for a, b in ((one, other), (other, one)))
-        print(f"each within the other's interval: {'yes' if agree else 'no'}")
+    """A row for each engine."""
+    chosen = options(__doc__ or "", epochs=(12, 1))
+    root = str(CHECKOUT / "data" / "sample")
+    jobs = {
+        name: functools.partial(alone, functools.partial(train, name, root, chosen.epochs))
+        for name in ENGINES
+    }
+    found = take_turns(jobs, 1)
+    report = Report("engines")
+    what = f"chapter 7's network, epochs: {chosen.epochs}"
+    for title, unit, key in TABLES:
+        shown = ways(found, lambda row, key=key: row[key])
+        report.add(Table(f"{what}: {title}", unit, shown))
+    intervals = {
+        name: of if isinstance(of, str) else [of[0][end] for end in ("low", "top1", "high")]
+        for name, of in found.items()
+    }
+    report.add(Table(f"{what}: top-1, its 95 % interval as the spread", "%", ways(intervals)))
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

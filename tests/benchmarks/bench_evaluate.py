@@ -1,73 +1,71 @@
 """Judge predictions of the size of ImageNet in a process of its own: seconds and peak memory.
 
-python tests/benchmarks/bench_evaluate.py [--images 50000] [--classes 21841] [--dtype float16]
+    python tests/benchmarks/bench_evaluate.py [--quick] [--to FOLDER] [--images 50000]
 
-The file, 2.2 GB by default, lies in a temporary folder and is removed.
+The file of float16, 2.2 GB by default, lies in a temporary folder and is removed.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
+import contextlib
+import functools
+import io
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from measure import PEAK
+from results import Report, apart, options
 
 from imnetlib import catalog
 
-IMNET = (
-    PEAK + "import sys; from imnetlib.cli import main; main(standalone_mode=False); print(peak())"
-)
-ROWS = 250
+BLOCK = 250
+ROUNDS = 2
 
 
-def write_predictions(path: Path, wnids: list[str], images: int, dtype: str) -> None:
+def write_predictions(path: Path, wnids: list[str], images: int) -> None:
     """Random probabilities, each row another one; the true class is often among the first."""
     random = np.random.default_rng(0)
     column = {wnid: number for number, wnid in enumerate(wnids)}
     truth = [column.get(wnid, 0) for wnid in catalog.validation_wnids()[:images]]
-    noise = np.exp(2 * random.standard_normal((ROWS, len(wnids)), np.float32))
-    out = np.lib.format.open_memmap(path, "w+", dtype, (images, len(wnids)))
-    for start in range(0, images, ROWS):
-        labels = truth[start : start + ROWS]
+    noise = np.exp(2 * random.standard_normal((BLOCK, len(wnids)), np.float32))
+    out = np.lib.format.open_memmap(path, "w+", np.float16, (images, len(wnids)))
+    for start in range(0, images, BLOCK):
+        labels = truth[start : start + BLOCK]
         raised = np.roll(noise[: len(labels)], start, axis=1)
         raised[np.arange(len(labels)), labels] *= 3000
-        out[start : start + ROWS] = raised / raised.sum(axis=1, keepdims=True)
+        out[start : start + BLOCK] = raised / raised.sum(axis=1, keepdims=True)
+
+
+def evaluate(predictions: Path, classes: Path, labels: Path) -> None:
+    """What ``imnet evaluate`` does, in both label spaces."""
+    from imnetlib.cli import main as imnet
+
+    arguments = ["evaluate", predictions, "--classes", classes, "--labels", labels]
+    with contextlib.redirect_stdout(io.StringIO()):
+        imnet([str(each) for each in arguments], standalone_mode=False)
 
 
 def main() -> None:
-    """Print what ``imnet evaluate`` says, then its time and memory."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=catalog.ILSVRC2012.validation)
-    parser.add_argument("--classes", type=int, default=catalog.IMAGENET21K.classes)
-    parser.add_argument("--dtype", default="float16")
-    arguments = parser.parse_args()
+    """Measure both tables."""
+    chosen = options(__doc__ or "", images=(catalog.ILSVRC2012.validation, 2000))
+    report = Report("evaluate")
     first = catalog.wnids_1k()
     others = [wnid for wnid in catalog.wnids_21k() if wnid not in set(first)]
-    wnids = [*first, *others][: arguments.classes]
+    wnids = [*first, *others][: catalog.IMAGENET21K.classes]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = enumerate(catalog.validation_wnids()[: arguments.images])
-        lst = folder / "rows.lst"
-        lst.write_text("".join(f"{row}\t0\t{wnid}/{row}.JPEG\n" for row, wnid in rows))
-        (folder / "synset.txt").write_text("".join(f"{wnid}\n" for wnid in wnids))
+        rows = enumerate(catalog.validation_wnids()[: chosen.images])
+        labels = folder / "rows.lst"
+        labels.write_text("".join(f"{row}\t0\t{wnid}/{row}.JPEG\n" for row, wnid in rows))
+        classes = folder / "synset.txt"
+        classes.write_text("".join(f"{wnid}\n" for wnid in wnids))
         path = folder / "predictions.npy"
-        write_predictions(path, wnids, arguments.images, arguments.dtype)
-        size = path.stat().st_size
-        command = [sys.executable, "-c", IMNET, "evaluate", str(path)]
-        command += ["--classes", str(folder / "synset.txt"), "--labels", str(lst)]
-        started = time.perf_counter()
-        done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
-        seconds = time.perf_counter() - started
-        *said, memory = done.stdout.splitlines()
-        print("\n".join(said))
-        print(
-            f"{size / 1e9:.2f} GB of {arguments.dtype}: {seconds:.1f} s, {int(memory) / 1e6:.0f} MB"
-        )
+        write_predictions(path, wnids, chosen.images)
+        job = functools.partial(evaluate, path, classes, labels)
+        title = f"judge predictions of {chosen.images:,} images in {len(wnids):,} classes"
+        for table in apart(title, {"imnet evaluate": job}, ROUNDS):
+            report.add(table)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

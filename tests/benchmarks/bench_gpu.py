@@ -1,54 +1,54 @@
 """Training on one GPU: how fast it computes, whether the loader keeps up, what hours follow.
 
-    python tests/benchmarks/bench_gpu.py [--networks inception-21k …] [--batch 256] [--json FILE]
+    python tests/benchmarks/bench_gpu.py [--quick] [--to FOLDER] [--networks A,B] [--batch 256]
 
 For each network at 224 pixels in bfloat16, by PyTorch: images/s and peak memory of training steps
-on one batch that stays on the GPU ("cached"), as written and by torch.compile; the share of what
-the GPU reaches in a product of 8192 x 8192 matrices; then the same steps fed from records on the
-disk, random-resized crops of photos of 256 pixels, once by a loader whose threads are in the
-training process and once by one in processes of its own. Headspace is the fed rate by the cached
-one. "Idle" is the share of the time in which the GPU had no step to do, by its own clock. Before
-them the loader alone, by threads. The rounds alternate between the ways, and the median counts.
+on one batch that stays on the GPU, as written and by torch.compile; the share of what the GPU
+reaches in a product of large matrices; then the same steps fed from records on the disk,
+random-resized crops of photos of 256 pixels, once by a loader whose threads are in the training
+process and once by one in processes of its own. "Idle" is the share of the time in which the GPU
+had no step to do, by its own clock. Before them the loader alone, by threads. The rounds alternate
+between the ways.
 
-The 21,841-class network is the note's; nine rounds are those that it trained. Without a GPU, give
-``--device cpu --networks inception-64px --size 64 --batch 32``: it shows that the benchmark runs.
+The 21,841-class network is the note's; nine rounds are those that it trained. Without a GPU,
+``--device cpu --networks inception-64px --size 64 --batch 32`` shows that the benchmark runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
-import json
 import os
-import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from bench_loader import make_records
-from torch.utils.flop_counter import FlopCounterMode
+from bench_growth import write_records
+from bench_pack import photo
+from results import Report, Table, Way, options, take_turns, ways
 
 from imnetlib import catalog
 from imnetlib.engines import Recipe
-from imnetlib.engines.torch import network, train
-from imnetlib.image import Transform
+from imnetlib.image import Transform, encode
 from imnetlib.loader import Batch, Loader, ProcessLoader
 
+# It is in no lock.
+with suppress(ImportError):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from imnetlib.engines.torch import network, train
+
 NETWORKS = {"inception-21k": catalog.IMAGENET21K.classes, "torchvision.models:resnet50": 1000}
+# That of JPEGs of 18 KB.
 QUALITY = 73
-
-
-def describe(device: torch.device) -> str:
-    """The machine, in a line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = "no GPU"
-    if device.type == "cuda":
-        gpu = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
-    return f"{gpu}; {cores} cores; Python {sys.version.split()[0]}, torch {torch.__version__}"
+STAYS = "one batch that stays on the GPU"
+PROCESSES = "fed by processes"
+THREADS = "fed by threads in the training process"
 
 
 def wait(device: torch.device) -> None:
@@ -125,146 +125,131 @@ def loading(loader: Loader | ProcessLoader, seconds: float) -> float:
         return images / (time.perf_counter() - began)
 
 
-def loaders(shard: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Images/s of the loader by threads and processes, printed."""
-    transform = Transform(options.size, "random_resized", mirror=True)
-    settings = {"shards": [shard], "batch_size": options.batch, "transform": transform}
-    counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= options.threads]
-    found = {}
+def loaders(shard: Path, chosen: argparse.Namespace) -> Table:
+    """Images/s of the loader by threads and processes."""
+    transform = Transform(chosen.size, "random_resized", mirror=True)
+    settings = {"shards": [shard], "batch_size": chosen.batch, "transform": transform}
+    counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= chosen.threads]
+    jobs: dict[str, Callable[[], float]] = {}
     for threads in counts:
         loader = Loader(**settings, threads=threads)
-        found[f"{threads} threads here"] = loading(loader, options.seconds / 6)
+        jobs[f"{threads} threads here"] = functools.partial(loading, loader, chosen.seconds / 6)
     for threads in (1, 2, 4, 8):
-        processes = options.threads // threads
+        processes = chosen.threads // threads
         if processes and threads in counts:
-            loader = ProcessLoader(processes=processes, **settings, threads=options.threads)
+            apart = ProcessLoader(processes=processes, **settings, threads=chosen.threads)
             name = f"{processes} processes of {threads} threads"
-            found[name] = loading(loader, options.seconds / 6)
-    for name, speed in found.items():
-        print(f"  loader alone, {name}: {speed:,.0f} images/s", flush=True)
-    return found
+            jobs[name] = functools.partial(loading, apart, chosen.seconds / 6)
+    return Table("the loader alone", "images/s", ways(take_turns(jobs, 1)))
 
 
-def benchmark(options: argparse.Namespace, name: str, shard: Path) -> dict[str, object]:
-    """The row of a network, printed as it grows."""
-    device = torch.device(options.device)
-    classes = options.classes or NETWORKS.get(name, 1000)
+def benchmark(
+    chosen: argparse.Namespace, name: str, shard: Path, compiled: bool
+) -> Iterator[Table]:
+    """The tables of a network."""
+    device = torch.device(chosen.device)
+    classes = chosen.classes or NETWORKS.get(name, 1000)
     recipe = Recipe(
         network=name,
-        size=options.size,
+        size=chosen.size,
         crop="random_resized",
-        batch_size=options.batch,
+        batch_size=chosen.batch,
         devices=1,
-        precision=options.precision,
+        precision=chosen.precision,
         learning_rate=0.1,
     )
     start = train.untrained(recipe, [f"n{i:08}" for i in range(classes)])
-    row: dict[str, object] = {"network": name, "classes": classes, "batch": options.batch}
-    row["operations"] = operations(name, classes, options.size)
-    for compiled in (False, True) if options.compile else (False,):
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        began = time.perf_counter()
-        replicas = train.Replicas(start, device, compiled=compiled)
-        with replicas.feed([shard], training=True, threads=options.threads) as feed:
-            cached = next(iter(feed))
-            cached = replace(cached, images=torch.as_tensor(cached.images).clone())
-            for _ in range(5):
-                replicas.step(cached, 1e-4)
-            wait(device)
-            kind = "compiled" if compiled else "as written"
-            print(f"{name}, {kind}: ready after {time.perf_counter() - began:.0f} s", flush=True)
-            ways = {"cached": itertools.repeat(cached), "processes": endlessly(feed)}
-            transform = feed.loader.transform
-            with Loader(
-                [shard], options.batch, transform, seed=1, threads=options.threads
-            ) as loader:
-                ways["threads here"] = in_this_process(replicas, loader)
-                for way in ways.values():
-                    rate(replicas, way, 0)
-                found = measured(replicas, ways, options.seconds, options.rounds)
-        if device.type == "cuda":
-            found["peak_memory"] = torch.cuda.max_memory_allocated(device)
-        row[kind] = found
-        show(name, kind, found, row, options)
-        del replicas
-    return row
-
-
-def measured(
-    replicas: train.Replicas, ways: dict[str, Iterator[Batch]], seconds: float, rounds: int
-) -> dict[str, object]:
-    """The medians over rounds that alternate between the ways."""
-    rates: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way, batches in ways.items():
-            rates[way].append(rate(replicas, batches, seconds / rounds))
-    return {
-        way: {
-            "images_per_s": statistics.median(speed for speed, _ in found),
-            "spread": [min(found)[0], max(found)[0]],
-            "idle": statistics.median(idle for _, idle in found),
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    replicas = train.Replicas(start, device, compiled=compiled)
+    with (
+        replicas.feed([shard], training=True, threads=chosen.threads) as feed,
+        Loader(
+            [shard], chosen.batch, feed.loader.transform, seed=1, threads=chosen.threads
+        ) as loader,
+    ):
+        cached = next(iter(feed))
+        cached = replace(cached, images=torch.as_tensor(cached.images).clone())
+        batches = {
+            STAYS: itertools.repeat(cached),
+            PROCESSES: endlessly(feed),
+            THREADS: in_this_process(replicas, loader),
         }
-        for way, found in rates.items()
-    }
+        jobs = {
+            way: functools.partial(rate, replicas, of, chosen.seconds / chosen.rounds)
+            for way, of in batches.items()
+        }
+        found = take_turns(jobs, chosen.rounds, warm_up=True)
+    kind = ", torch.compile" if compiled else ""
+    title = f"train {name}, {classes:,} classes, batch {chosen.batch}, {chosen.precision}{kind}"
+    rates = ways(found, lambda pair: pair[0])
+    yield Table(title, "images/s", rates, limit=STAYS)
+    if not rates[0].values:
+        return
+    epochs = 9 * catalog.IMAGENET21K.train / 3600
+    hours = tuple(replace(way, values=tuple(epochs / rate for rate in way.values)) for way in rates)
+    yield Table(f"{title}: nine rounds of {catalog.IMAGENET21K.train:,} images", "hours", hours)
+    if on_gpu:
+        yield Table(f"{title}: the GPU idle", "%", ways(found, lambda pair: 100 * pair[1]))
+        memory = Way("peak", (torch.cuda.max_memory_allocated(device) / 1e6,))
+        yield Table(f"{title}: memory of the GPU", "MB", (memory,))
+    of_an_image = operations(name, classes, chosen.size) / 1e12
+    product = Way("a product of large matrices", (limit(device, chosen.side) / 1e12,))
+    steps = Way("the steps on one batch", (of_an_image * rates[0].median,))
+    unit = "TFLOP/s"
+    yield Table(f"{title}: operations", unit, (product, steps), limit=product.name)
 
 
-def show(
-    name: str,
-    kind: str,
-    found: dict[str, object],
-    row: dict[str, object],
-    options: argparse.Namespace,
-) -> None:
-    cached = found["cached"]["images_per_s"]
-    share = cached * row["operations"] / options.limit
-    memory = found.get("peak_memory", 0) / 1e9
-    print(f"  cached {cached:,.0f} images/s, {share:.0%} of the limit, {memory:.1f} GB", flush=True)
-    for way in ("processes", "threads here"):
-        speed = found[way]["images_per_s"]
-        low, high = found[way]["spread"]
-        hours = 9 * catalog.IMAGENET21K.train / speed / 3600
-        print(
-            f"  fed, {way}: {speed:,.0f} images/s ({low:,.0f} to {high:,.0f}), headspace "
-            f"{speed / cached:.1%}, idle {found[way]['idle']:.1%}; nine rounds {hours:.1f} h",
-            flush=True,
-        )
+def unable(device: str) -> str:
+    """Why nothing can be measured, or ""."""
+    if "torch" not in globals():
+        return "PyTorch is not installed"
+    if device == "cuda" and not torch.cuda.is_available():
+        return "PyTorch sees no GPU: imnet doctor says why"
+    return ""
 
 
 def main() -> None:
-    """Print all tables; with ``--json`` write them as well."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    """Measure all tables."""
+    chosen = options(
+        __doc__ or "",
+        networks=(",".join(NETWORKS), "inception-21k"),
+        classes=(0, 0),
+        size=(224, 224),
+        batch=(256, 256),
+        precision=("bfloat16", "bfloat16"),
+        device=("cuda", "cuda"),
+        threads=(os.cpu_count() or 1, os.cpu_count() or 1),
+        records=(80 * 256, 20 * 256),
+        seconds=(15.0, 3.0),
+        rounds=(9, 1),
+        side=(8192, 8192),
+        compile=(1, 0),
     )
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
-    parser.add_argument("--classes", type=int, default=0, help="instead of the network's own")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--precision", default="bfloat16")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--records", type=int, default=80 * 256)
-    parser.add_argument("--seconds", type=float, default=15, help="for each way")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--side", type=int, default=8192, help="of the matrices of the limit")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    device = torch.device(options.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("PyTorch sees no GPU: imnet doctor says why; --device cpu runs without one")
-    print(describe(device))
-    options.limit = limit(device, options.side)
-    print(f"limit: {options.limit / 1e12:,.1f} TFLOP/s in bfloat16", flush=True)
+    report = Report("gpu")
+    failure = unable(chosen.device)
+    if failure:
+        rows = tuple(Way(name, failure=failure) for name in chosen.networks.split(","))
+        report.add(Table("train on one GPU", "images/s", rows))
+    else:
+        for table in tables(chosen):
+            report.add(table)
+    report.save(chosen.to)
+
+
+def tables(chosen: argparse.Namespace) -> Iterator[Table]:
+    """The loader alone, then each network, as written and compiled."""
     with tempfile.TemporaryDirectory() as folder:
-        shard = make_records(Path(folder) / "set", options.records, QUALITY)
-        size = shard.stat().st_size / options.records / 1e3
-        print(f"records of {size:.0f} KB", flush=True)
-        loader = loaders(shard, options)
-        rows = [benchmark(options, name, shard) for name in options.networks]
-    if options.json:
-        report = {"machine": describe(device), "limit": options.limit, "loader": loader}
-        options.json.write_text(json.dumps(report | {"networks": rows}, indent=1))
+        jpegs = [encode(photo(341, 256, number), quality=QUALITY) for number in range(200)]
+        shard = write_records(Path(folder), chosen.records, jpegs)
+        yield loaders(shard, chosen)
+        for name in chosen.networks.split(","):
+            for compiled in range(1 + chosen.compile):
+                try:
+                    yield from benchmark(chosen, name, shard, bool(compiled))
+                except ImportError as error:
+                    yield Table(f"train {name}", "images/s", (Way(STAYS, failure=str(error)),))
 
 
 if __name__ == "__main__":

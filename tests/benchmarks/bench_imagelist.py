@@ -1,35 +1,20 @@
-"""Shuffle, write, read and split a list of images, with time and peak memory.
+"""Shuffle, write, read and split a list of images, with the peak memory of all of it.
 
-python tests/benchmarks/bench_imagelist.py [--images 1400000]
+python tests/benchmarks/bench_imagelist.py [--quick] [--to FOLDER] [--images 1400000]
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
-import sys
+import functools
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+from results import Report, Table, apart, in_turns, options
 
 from imnetlib import pack
 
-T = TypeVar("T")
-# The unit of ru_maxrss, in bytes.
-UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-def timed(name: str, action: Callable[[], T]) -> T:
-    """Run ``action``, and print its time and the peak memory so far."""
-    start = time.perf_counter()
-    result = action()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 1e9
-    print(f"{name:24} {time.perf_counter() - start:8.2f} s {peak:8.2f} GB at most so far")
-    return result
+ROUNDS = 3
 
 
 def make(images: int) -> pack.ImageList:
@@ -45,18 +30,38 @@ def make(images: int) -> pack.ImageList:
     return pack.ImageList(np.arange(images), labels[:, None], paths)
 
 
+def measured(images: pack.ImageList, path: Path, rounds: int) -> Table:
+    """Images/s of each step."""
+    shuffled = pack.shuffle(images, 1)
+    steps = {
+        "shuffle": lambda: pack.shuffle(images, 1),
+        "write_lst": lambda: pack.write_lst(shuffled, path),
+        "read_lst": lambda: pack.read_lst(path),
+        "split, stratified": lambda: pack.split(images, (0.9, 0.1), 1, stratified=True),
+    }
+    found = in_turns(steps, rounds, len(images))
+    return Table(f"a list of {len(images):,} images", "images/s", found)
+
+
+def all_steps(images: int, path: Path) -> None:
+    """Each step once."""
+    made = make(images)
+    pack.write_lst(pack.shuffle(made, 1), path)
+    pack.split(made, (0.9, 0.1), 1, stratified=True)
+    pack.read_lst(path)
+
+
 def main() -> None:
-    """Print a row for each step."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=1_400_000)
-    images = timed("make the list", lambda: make(parser.parse_args().images))
-    print(f"{len(images):,} images")
+    """Measure both tables."""
+    chosen = options(__doc__ or "", images=(1_400_000, 140_000))
+    report = Report("imagelist")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.lst"
-        shuffled = timed("shuffle", lambda: pack.shuffle(images, 1))
-        timed("write_lst", lambda: pack.write_lst(shuffled, path))
-        timed("split, stratified", lambda: pack.split(images, (0.9, 0.1), 1, stratified=True))
-        timed("read_lst", lambda: pack.read_lst(path))
+        report.add(measured(make(chosen.images), path, ROUNDS))
+        job = functools.partial(all_steps, chosen.images, path)
+        _, memory = apart(f"a list of {chosen.images:,} images", {"all steps": job})
+        report.add(memory)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Memory of training planned, the frontier of computing again, and what that costs in time.
 
-python tests/benchmarks/bench_memory.py [--batch 32] [--measured 8] [--repeat 3]
+    python tests/benchmarks/bench_memory.py [--quick] [--to FOLDER] [--batch 32] [--measured 8]
 
-Beside MXNet's own plans. Steps of training run on this machine's processor, with PyTorch's
-checkpoints of activations beside MXNet's where torch is installed. Times are of the processor.
+Beside MXNet's own plans. Steps of training, of --measured pictures, run on this machine's
+processor, PyTorch's checkpoints of activations beside MXNet's. Their times are of the processor.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
+import functools
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+from results import Report, Table, Way, in_turns, options, take_turns, ways
 
 from imnetlib import engines
 from imnetlib.engines import Layer
@@ -23,79 +24,83 @@ NETWORKS = {"inception-bn": 1000, "inception-21k": 21_841}
 KEPT = ("conv2_pool", "3c", "4c", "4e", "fc1", "softmax")
 SIZE = 224
 MIB = 2**20
+ALL_KEPT = "all kept"
+MXNET_PLANS = "MXNet's bind"
 
 
-def timed(action: Callable[[], object], repeat: int) -> float:
-    """Least seconds of the processor that ``action`` takes, after one call that does not count."""
-    action()
-    seconds = []
-    for _ in range(repeat):
-        started = time.process_time()
-        action()
-        seconds.append(time.process_time() - started)
-    return min(seconds)
-
-
-def plans(name: str, layers: list[Layer], batch: int, repeat: int) -> None:
+def plans(name: str, layers: list[Layer], batch: int, rounds: int) -> Iterator[Table]:
+    """How long planning takes, and the memory that the plans come to."""
     net = symbol(engines.network(name, NETWORKS[name]))
     steps = engines.training_steps(layers, batch, SIZE)
-    for what, action in (
-        ("MXNet's bind", lambda: memory.planned_bytes(net, batch, SIZE)),
-        ("steps", lambda: engines.training_steps(layers, batch, SIZE)),
-        ("whole buffers", lambda: engines.plan(steps)),
-        ("offsets", lambda: engines.plan_offsets(steps)),
-    ):
-        print(f"{name}: {what} {1000 * timed(action, repeat):.1f} ms")
+    jobs = {
+        MXNET_PLANS: lambda: memory.planned_bytes(net, batch, SIZE),
+        "the steps": lambda: engines.training_steps(layers, batch, SIZE),
+        "whole buffers": lambda: engines.plan(steps),
+        "offsets": lambda: engines.plan_offsets(steps),
+    }
+    found = in_turns(jobs, rounds, rate=False)
+    yield Table(f"{name}, batch {batch}: planning", "s", found, peer=MXNET_PLANS)
     sizes = engines.compare_plans(layers, batch, SIZE)
-    print(", ".join(f"{way} {size / MIB:,.1f}" for way, size in sizes.items()), "MiB")
-    print(f"offsets / bound {sizes['by offsets'] / sizes['at least']:.4f}")
+    planned = tuple(Way(way, (size / MIB,)) for way, size in sizes.items())
+    yield Table(f"{name}, batch {batch}: what plans come to", "MiB", planned, limit="at least")
 
 
-def frontier(layers: list[Layer], batch: int) -> engines.Recomputation:
-    """Print the frontier, and other choices beside it."""
-    started = time.perf_counter()
-    made = engines.Recomputation(layers, batch, SIZE)
-    points = made.frontier(13)
-    print(f"frontier of 13 points {time.perf_counter() - started:.1f} s")
+def frontier(
+    name: str, layers: list[Layer], made: engines.Recomputation, points: int
+) -> Iterator[Table]:
+    """What to compute again: the time that choosing takes, and what the choices come to."""
+    began = time.perf_counter()
+    found = made.frontier(points)
+    took = Way(f"{points} budgets", (time.perf_counter() - began,))
+    yield Table(f"{name}: choosing what to compute again", "s", (took,))
+    choices = {f"budget {number} of {points}": each for number, each in enumerate(found, 1)}
+    hand = made.evaluate(by_hand(layers), like_mxnet=True)
+    choices |= {"by hand": hand, "best": made.least_time(hand.peak), "√n": made.evenly(5)}
+    sizes = tuple(Way(each, (choice.peak / MIB,)) for each, choice in choices.items())
+    yield Table(f"{name}: memory of a step that computes again", "MiB", sizes)
     step = 3 * made.forward_cost
-    for point in points:
-        print(f"  {point.peak / MIB:,.0f} MiB for {point.cost / step:.2%} more")
-    hand = made.evaluate(not_kept(layers), like_mxnet=True)
-    best = made.least_time(hand.peak)
-    for what, choice in (("by hand", hand), ("best", best), ("√n", made.evenly(5))):
-        print(f"{what}: {choice.peak / MIB:,.0f} MiB for {choice.cost / step:.2%} more")
-    return made
+    more = tuple(Way(each, (100 * choice.cost / step,)) for each, choice in choices.items())
+    yield Table(f"{name}: more to compute, counted", "%", more)
 
 
-def not_kept(layers: Sequence[Layer]) -> list[str]:
+def by_hand(layers: Sequence[Layer]) -> list[str]:
+    """The layers that segments chosen by hand compute again."""
     return [layer.name for layer in layers if layer.name not in KEPT]
 
 
 def steps_of_mxnet(
-    name: str, layers: list[Layer], made: engines.Recomputation, batch: int, repeat: int
-) -> None:
+    name: str, layers: list[Layer], made: engines.Recomputation, batch: int, rounds: int
+) -> Table:
+    """Seconds of a step that computes nothing again, what is cheap, or what was chosen."""
     net = symbol(engines.network(name, NETWORKS[name]))
-    hand = made.evaluate(not_kept(layers), like_mxnet=True)
+    hand = made.evaluate(by_hand(layers), like_mxnet=True)
     names = {layer.name for layer in layers}
-    ways: dict[str, Collection[str]] = {
-        "all kept": (),
+    again: dict[str, Collection[str]] = {
+        ALL_KEPT: (),
         "mirror": [layer.name for layer in layers if layer.kind in engines.CHEAP],
-        "by hand": not_kept(layers),
+        "by hand": by_hand(layers),
         "best": made.least_time(hand.peak).recomputed,
     }
-    kept = 0.0
-    for way, again in ways.items():
-        seconds = memory.step_seconds(
-            memory.recomputing(net, names - set(again)), batch, SIZE, repeat
-        )
-        kept = kept or seconds
-        counted = made.evaluate(again, like_mxnet=True).cost / made.forward_cost / 3
-        print(f"{name}, MXNet, {way}: {seconds:.2f} s, {seconds / kept - 1:+.0%}", end=" ")
-        print(f"(counted {counted:+.0%})")
+
+    def seconds(recomputed: Collection[str]) -> float:
+        return memory.step_seconds(memory.recomputing(net, names - set(recomputed)), batch, SIZE, 1)
+
+    jobs = {way: functools.partial(seconds, recomputed) for way, recomputed in again.items()}
+    return Table(f"{name}: a step of MXNet", "s", ways(take_turns(jobs, rounds)), limit=ALL_KEPT)
 
 
-def steps_of_torch(name: str, layers: list[Layer], batch: int, repeat: int) -> None:
+def steps_of_torch(name: str, layers: list[Layer], batch: int, rounds: int) -> Table:
     """Blocks under torch.utils.checkpoint, the bounds between them as in KEPT."""
+    jobs = {
+        way: functools.partial(torch_step, layers, batch, again)
+        for way, again in ((ALL_KEPT, False), ("checkpoints", True))
+    }
+    found = ways(take_turns(jobs, rounds, warm_up=True))
+    return Table(f"{name}: a step of PyTorch", "s", found, limit=ALL_KEPT)
+
+
+def torch_step(layers: list[Layer], batch: int, again: bool) -> float:
+    """The processor's seconds of a step."""
     import torch
     from torch.utils.checkpoint import checkpoint
 
@@ -110,19 +115,12 @@ def steps_of_torch(name: str, layers: list[Layer], batch: int, repeat: int) -> N
             made[layer.name] = modules[layer.name](*(made[read] for read in layer.inputs))
         return made[part[-1].name]
 
-    images = torch.rand(batch, 3, SIZE, SIZE)
-
-    def step(again: bool) -> None:
-        x = images
-        for part in parts:
-            x = checkpoint(run, part, x, use_reentrant=False) if again else run(part, x)
-        x.log().mean().backward()
-
-    kept = timed(lambda: step(False), repeat)
-    again = timed(lambda: step(True), repeat)
-    print(
-        f"{name}, torch: all kept {kept:.2f} s, checkpoints {again:.2f} s, {again / kept - 1:+.0%}"
-    )
+    x = torch.rand(batch, 3, SIZE, SIZE)
+    began = time.process_time()
+    for part in parts:
+        x = checkpoint(run, part, x, use_reentrant=False) if again else run(part, x)
+    x.log().mean().backward()
+    return time.process_time() - began
 
 
 def torch_module(layer: Layer, shapes: dict[str, tuple[int, ...]]) -> Any:
@@ -152,18 +150,20 @@ def torch_module(layer: Layer, shapes: dict[str, tuple[int, ...]]) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--measured", type=int, default=8)
-    parser.add_argument("--repeat", type=int, default=3)
-    arguments = parser.parse_args()
-    for name, classes in NETWORKS.items():
+    """Measure all tables."""
+    chosen = options(__doc__ or "", batch=(32, 32), measured=(8, 1), rounds=(3, 1), points=(13, 2))
+    report = Report("memory")
+    for name, classes in list(NETWORKS.items())[: 1 if chosen.quick else None]:
         layers = engines.layers(engines.network(name, classes))
-        plans(name, layers, arguments.batch, arguments.repeat)
-        made = frontier(layers, arguments.batch)
-        steps_of_mxnet(name, layers, made, arguments.measured, arguments.repeat)
-        if importlib.util.find_spec("torch"):
-            steps_of_torch(name, layers, arguments.measured, arguments.repeat)
+        made = engines.Recomputation(layers, chosen.batch, SIZE)
+        for table in (
+            *plans(name, layers, chosen.batch, chosen.rounds),
+            *frontier(name, layers, made, chosen.points),
+            steps_of_mxnet(name, layers, made, chosen.measured, chosen.rounds),
+            steps_of_torch(name, layers, chosen.measured, chosen.rounds),
+        ):
+            report.add(table)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,27 @@
 """The whole way of the archives, from a server to verified class folders: time and peak memory.
 
-    python tests/benchmarks/bench_whole_way.py [--classes 20] [--train 100] [--validation 50]
+    python tests/benchmarks/bench_whole_way.py [--quick] [--to FOLDER] [--classes 20] [--train 100]
 
-The sample is of noise, 110 KB an image as ImageNet's. 200 classes of 500 are 11 GB and need 50 GB
-of disk below the present folder. Each step is a process of its own. The peer: tar(1) for the outer
-archive, then for each class.
+The sample is of noise, 110 KB an image as ImageNet's, and half as many validation images. 200
+classes of 500 are 11 GB and need 50 GB of disk below the present folder. Each step is a process of
+its own. The peer: tar(1) for the outer archive, then for each class.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
+import functools
 import subprocess
-import sys
 import tempfile
-import time
-from pathlib import Path
-
-import noise_sample
-from measure import PEAK
-
-STEP = """
-import sys, time
 from collections import Counter
 from pathlib import Path
+
 import noise_sample
+from results import Report, apart, options
+
 from imnetlib import archive, catalog, download, organize
 from imnetlib.course import server
 from imnetlib.course.root import Root
-root = Root(Path(sys.argv[1]), catalog.SAMPLE)
-train, validation, devkit = (
-    root.archives / name for name in (catalog.TRAIN_TAR, catalog.VALIDATION_TAR, catalog.DEVKIT)
-)
-began = time.perf_counter()
-{code}
-took = time.perf_counter() - began
-print(took, peak() / 1e6)
-"""
-FETCH = """
-with server.serve(root.mirror) as url:
-    for each in noise_sample.load(root.mirror).archives:
-        download.download(url + each.name, root.archives / each.name, size=each.size, md5=each.md5,
-                          index=each.name.endswith(".tar"))
-"""
-VERIFY = """
-states = download.verify_archives(noise_sample.load(root.mirror), root.archives)
-assert all(state.state == "whole" for state in states)
-"""
-SORT = "organize.sort_validation(root.validation, organize.labels_from_devkit(devkit))"
-SURVEY = """
-expected = [organize.train_counts(devkit), Counter(organize.labels_from_devkit(devkit))]
-for folder, counts in zip((root.train, root.validation), expected):
-    assert not organize.survey_folders(folder, counts).wrong
-"""
-STEPS = {
-    "download three archives, MD5 and index on the way (server included)": FETCH,
-    "verify-archives": VERIFY,
-    "index the training archive by itself": "archive.index_tar(train)",
-    "extract the training archive": "organize.extract_train(train, root.train)",
-    "the same again: nothing to do": "organize.extract_train(train, root.train)",
-    "extract the validation archive": "organize.extract_validation(validation, root.validation)",
-    "sort it by the devkit": SORT,
-    "survey both folders": SURVEY,
-    "make the validation folder flat again": "organize.undo_validation(root.validation)",
-}
+
 TAR = """
 set -e
 mkdir "$2" && cd "$2" && tar -xf "$1"
@@ -72,48 +30,92 @@ sync
 """
 
 
-def row(name: str, seconds: float, memory: str = "") -> None:
-    """Print one step's line."""
-    print(f"{name:70}{seconds:8.1f} s {memory}", flush=True)
+def fetch(root: Root) -> None:
+    with server.serve(root.mirror) as url:
+        for each in noise_sample.load(root.mirror).archives:
+            place = root.archives / each.name
+            index = each.name.endswith(".tar")
+            download.download(url + each.name, place, size=each.size, md5=each.md5, index=index)
 
 
-def time_step(name: str, code: str, root: Path) -> None:
-    """Run ``code`` in a process of its own, and print its time and its peak memory."""
-    modules = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK + STEP.format(code=code), str(root)],
-        env=os.environ | {"PYTHONPATH": modules},
-        check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    seconds, peak = map(float, done.stdout.split()[-2:])
-    row(name, seconds, f"{peak:8.0f} MB")
+def verify(root: Root) -> None:
+    states = download.verify_archives(noise_sample.load(root.mirror), root.archives)
+    assert all(state.state == "whole" for state in states)
+
+
+def index(root: Root) -> None:
+    archive.index_tar(root.archives / catalog.TRAIN_TAR)
+
+
+def extract_train(root: Root) -> None:
+    organize.extract_train(root.archives / catalog.TRAIN_TAR, root.train)
+
+
+def extract_validation(root: Root) -> None:
+    organize.extract_validation(root.archives / catalog.VALIDATION_TAR, root.validation)
+
+
+def sort(root: Root) -> None:
+    labels = organize.labels_from_devkit(root.archives / catalog.DEVKIT)
+    organize.sort_validation(root.validation, labels)
+
+
+def survey(root: Root) -> None:
+    devkit = root.archives / catalog.DEVKIT
+    counts = organize.train_counts(devkit)
+    assert not organize.survey_folders(root.train, counts).wrong
+    counts = Counter(organize.labels_from_devkit(devkit))
+    assert not organize.survey_folders(root.validation, counts).wrong
+
+
+def undo(root: Root) -> None:
+    organize.undo_validation(root.validation)
+
+
+def by_tar(root: Root) -> None:
+    """What the most used instructions do, and a sync, as ours has one."""
+    paths = [str(root.archives / catalog.TRAIN_TAR), str(root.root / "by-tar")]
+    subprocess.run(["bash", "-c", TAR, "tar", *paths], check=True)
+
+
+PEER = "tar(1), the archive and each class"
+# In this order: a step takes what those before it have left.
+STEPS = {
+    "fetch and prove": {
+        "download three archives, MD5 and index on the way, with the server": fetch,
+        "verify the archives": verify,
+        "index the training archive by itself": index,
+    },
+    "extract the training archive": {
+        PEER: by_tar,
+        "imnetlib": extract_train,
+        "imnetlib again, with nothing to do": extract_train,
+    },
+    "put the validation images in order": {
+        "extract the validation archive": extract_validation,
+        "sort it by the devkit": sort,
+        "survey both folders": survey,
+        "make the validation folder flat again": undo,
+    },
+}
 
 
 def main() -> None:
-    """Draw the sample, then time each step and the peer."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classes", type=int, default=20)
-    parser.add_argument("--train", type=int, default=100)
-    parser.add_argument("--validation", type=int, default=50)
-    chosen = parser.parse_args()
+    """Draw the sample, then measure each step and the peer."""
+    chosen = options(__doc__ or "", classes=(20, 5), train=(100, 40))
+    report = Report("whole_way")
     # Not under /tmp, which may be small, or memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        root = Path(folder)
-        mirror = root / "mirror"
-        began = time.perf_counter()
-        noise_sample.draw(mirror, chosen.classes, chosen.train, chosen.validation)
-        row("draw the sample", time.perf_counter() - began)
-        train = mirror / "ILSVRC2012_img_train.tar"
-        images = chosen.classes * (chosen.train + chosen.validation)
-        print(f"{images:,} images; the training archive has {train.stat().st_size / 1e9:.1f} GB")
-        for name, code in STEPS.items():
-            time_step(name, code, root)
-        began = time.perf_counter()
-        subprocess.run(["bash", "-c", TAR, "tar", str(train), str(root / "by-tar")], check=True)
-        row("peer: tar(1), outer archive and each class", time.perf_counter() - began)
+        root = Root(Path(folder), catalog.SAMPLE)
+        noise_sample.draw(root.mirror, chosen.classes, chosen.train, chosen.train // 2)
+        size = (root.mirror / catalog.TRAIN_TAR).stat().st_size / 1e6
+        images = chosen.classes * (chosen.train + chosen.train // 2)
+        for part, steps in STEPS.items():
+            title = f"{part}: {images:,} images, {size:,.0f} MB for training"
+            jobs = {name: functools.partial(step, root) for name, step in steps.items()}
+            for table in apart(title, jobs, peer=PEER if PEER in jobs else ""):
+                report.add(table)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

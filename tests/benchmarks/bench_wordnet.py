@@ -1,19 +1,21 @@
 """Hierarchy and readings beside NLTK's walks and dense matrices; the note's case read 1,000 times.
 
-python tests/benchmarks/bench_wordnet.py [--repeat 3] [--images 1000] [--measured 5000] [--dense]
+    python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 1000]
 
-The matrices of --dense take 2 GB each. Times are of the processor, one core.
+One core. --images: how many invented ones are read; --measured: over how many predictions each
+measure is taken; --batch: how many are read at once.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before NumPy starts its threads.
@@ -21,67 +23,79 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import nltk
 import numpy as np
+import psutil
 from bench_evaluate import write_predictions
-from measure import PEAK
 from nltk.corpus import wordnet as nltk_nouns
 from nltk.corpus.reader.wordnet import Synset
+from results import Report, T, Table, Way, alone, in_turns, options, peak
 
-from imnetlib import catalog, wordnet
+from imnetlib import catalog, evaluate, wordnet
 
-OURS = "from imnetlib import wordnet; wordnet.load()"
-NLTK = (
-    "from nltk.corpus import wordnet; wordnet.synset_from_pos_and_offset('n', 13108841).hypernyms()"
-)
-NUMPY = "import numpy, scipy.sparse"
-IMAGES = 256
+PROCESSES = {
+    "NumPy and SciPy alone": "import numpy, scipy.sparse",
+    "NLTK, its first synset": (
+        "from nltk.corpus import wordnet; "
+        "wordnet.synset_from_pos_and_offset('n', 13108841).hypernyms()"
+    ),
+    "wordnet.load()": "from imnetlib import wordnet; wordnet.load()",
+}
+# Bytes of memory that a dense matrix of nodes and classes asks for.
+DENSE = 5e9
 CONIFERS = ("n11620673", "n11624531", "n11621281", "n11628456", "n11627908")
 LAND = ("n09468604", "n09359803")
 BRIDGE = ("n02898711",)
 TREE = "n13104059"
-MEASURES = (
-    PEAK
-    + """
-import sys, time
-import numpy as np
-from imnetlib import evaluate, wordnet
-hierarchy = wordnet.load()
-p = np.load(sys.argv[1], mmap_mode="r")
-labels = np.load(sys.argv[2])
-def timed(name, call):
-    started = time.process_time()
-    found = call()
-    print(f"  {name:36} {time.process_time() - started:7.1f} s", flush=True)
-    return found
-timed("operating curve", lambda: wordnet.operating_curve(hierarchy, p, labels))
-timed("theta for 5 % of errors", lambda: wordnet.choose_theta(hierarchy, p, labels, 0.05))
-timed("lambda for 5 % of errors", lambda: wordnet.choose_lambda(hierarchy, p, labels, 0.05))
-best, _ = timed("re-ranked, 5 classes", lambda: wordnet.rerank(hierarchy, p, 5))
-timed("HD@5", lambda: wordnet.distance_at_k(hierarchy, best, labels))
-timed("coverage by 5 nodes", lambda: wordnet.label_coverage(hierarchy, p, labels, 5))
-timed("log loss", lambda: evaluate.log_loss(p, labels))
-print(f"  {'in all':36} {time.process_time():7.1f} s, {peak() / 1e6:,.0f} MB")
-"""
-)
 
 
-def started_in(code: str, repeat: int) -> float:
-    """The least wall-clock time of a process that runs ``code``, the start of Python included."""
-    times = []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - started)
-    return min(times)
+def processes(rounds: int) -> Table:
+    """Seconds of whole processes, the start of Python included."""
+    jobs = {
+        name: functools.partial(subprocess.run, [sys.executable, "-c", code], check=True)
+        for name, code in PROCESSES.items()
+    }
+    found = in_turns(jobs, rounds, rate=False)
+    limit, peer, _ = PROCESSES
+    return Table("a process that loads the hierarchy", "s", found, limit=limit, peer=peer)
 
 
-def report(name: str, action: Callable[[], object], repeat: int) -> None:
-    """Print the least processor time of ``action``."""
-    times = []
-    for _ in range(repeat):
-        started = time.process_time()
-        action()
-        times.append(time.process_time() - started)
-    print(f"{name:46} {1000 * min(times):9.1f} ms")
+def readings(hierarchy: wordnet.Hierarchy, kind: str, p: np.ndarray, rounds: int) -> Table:
+    """Images/s of what chapter 9 does with predictions."""
+    jobs = {
+        "masses of all nodes": lambda: hierarchy.mass(p),
+        "masses, one image at a time": lambda: [hierarchy.mass(row) for row in p],
+        "climb": lambda: wordnet.climb(hierarchy, p, 0.8),
+        "hedge": lambda: wordnet.hedge(hierarchy, p, 1),
+        "re-rank by expected cost": lambda: wordnet.rerank(hierarchy, p),
+        "explain, k = 10": lambda: [wordnet.explain(hierarchy, row, 10) for row in p],
+        "sets of 5 nodes": lambda: wordnet.node_sets(hierarchy, p, 0.9, 5),
+    }
+    title = f"readings of {len(p)} predictions, {kind}"
+    return Table(title, "images/s", in_turns(jobs, rounds, len(p)))
+
+
+def beside_nltk(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]:
+    """The masses of all nodes beside a walk of NLTK, which needs some 10 s to read its classes."""
+    wnids = list(catalog.wnids_21k())
+    jobs = {
+        "NLTK, a walk up from each class": lambda: nltk_masses(p[0], wnids),
+        "imnetlib": lambda: hierarchy.mass(p[0]),
+    }
+    found = in_turns(jobs, 1, rate=False)
+    yield Table("masses of one image", "s", found, peer="NLTK, a walk up from each class")
+
+
+def beside_dense(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]:
+    """The masses of all nodes beside a matrix of all pairs."""
+
+    @functools.cache
+    def dense() -> np.ndarray:
+        if psutil.virtual_memory().available < DENSE:
+            raise MemoryError(f"it takes {DENSE / 1e9:.0f} GB")
+        return hierarchy.members.toarray()
+
+    jobs = {"a dense matrix": lambda: dense() @ p.T, "imnetlib": lambda: hierarchy.mass(p)}
+    found = in_turns(jobs, 1, len(p))
+    yield Table(f"masses of {len(p)} images", "images/s", found, peer="a dense matrix")
 
 
 def nltk_masses(p: np.ndarray, wnids: list[str]) -> dict[str, float]:
@@ -119,16 +133,15 @@ def crowded(p: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, float]:
     return moved, largest
 
 
-def report_notes_case(hierarchy: wordnet.Hierarchy, images: int) -> None:
-    """How many of the invented images are read well for each k, and ten readings.
+def notes_case(hierarchy: wordnet.Hierarchy, images: int) -> Iterator[Table]:
+    """How many of the invented images are read well for each k.
 
-    Where noise is on few classes also in how many the bridge is heavier than any of them: no rule
-    that names the heavier of two unrelated classes before the lighter reads more of them well.
+    The limit, where noise is on few classes, is in how many the bridge is heavier than any of them:
+    no rule that names the heavier of two unrelated classes before the lighter reads more of them
+    well.
     """
-    names = wordnet.unique_names(hierarchy)
     bridge = hierarchy.classes == hierarchy.nodes(BRIDGE)
     invented = wordnet.invented_predictions(hierarchy, images)
-    print("the note's case is read well, by k, with noise on")
     for classes in (len(bridge), 300, 40, 6):
         read = dict.fromkeys(range(3, 11), 0)
         possible = 0
@@ -139,79 +152,75 @@ def report_notes_case(hierarchy: wordnet.Hierarchy, images: int) -> None:
             possible += float(p[bridge][0]) > largest
             for k in read:
                 read[k] += is_read(hierarchy, wordnet.explain(hierarchy, p, k).nodes)
-        shares = ", ".join(f"{k}: {count / images:.1%}" for k, count in read.items())
-        print(f"  {classes:6,} classes: {shares}; at most {possible / images:.1%}", flush=True)
-    for p in wordnet.invented_predictions(hierarchy, 10, 99):
-        reading = wordnet.explain(hierarchy, p, 5)
-        told = zip(reading.nodes.tolist(), reading.mass.tolist(), strict=True)
-        print("  " + ", ".join(f"{names[node]} {mass:.2f}" for node, mass in told))
+        limit = Way("what is possible", (100 * possible / images,))
+        ways = [Way(f"k = {k}", (100 * count / images,)) for k, count in read.items()]
+        title = f"the note's case read well, {images:,} times, noise on {classes:,} classes"
+        yield Table(title, "%", (limit, *ways), limit=limit.name)
 
 
-def report_measures(images: int) -> None:
+def take_measures(predictions: Path, labels: Path) -> tuple[dict[str, float], float]:
+    """The seconds of each measure, and the peak memory of this process in MB."""
+    hierarchy = wordnet.load()
+    p = np.load(predictions, mmap_mode="r")
+    truth = np.load(labels)
+    seconds = {}
+
+    def timed(name: str, job: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        found = job()
+        seconds[name] = time.perf_counter() - began
+        return found
+
+    timed("operating curve", lambda: wordnet.operating_curve(hierarchy, p, truth))
+    timed("theta for 5 % of errors", lambda: wordnet.choose_theta(hierarchy, p, truth, 0.05))
+    timed("lambda for 5 % of errors", lambda: wordnet.choose_lambda(hierarchy, p, truth, 0.05))
+    best, _ = timed("re-ranking to 5 classes", lambda: wordnet.rerank(hierarchy, p, 5))
+    timed("HD@5", lambda: wordnet.distance_at_k(hierarchy, best, truth))
+    timed("coverage by 5 nodes", lambda: wordnet.label_coverage(hierarchy, p, truth, 5))
+    timed("log loss", lambda: evaluate.log_loss(p, truth))
+    return seconds, peak() / 1e6
+
+
+def measures(images: int) -> Iterator[Table]:
     """All measures over predictions of some validation images, in a process of its own."""
     wnids = list(catalog.wnids_21k())
-    truth = [wnid if wnid in set(wnids) else "" for wnid in catalog.validation_wnids()[:images]]
+    known = set(wnids)
+    truth = [wnid if wnid in known else "" for wnid in catalog.validation_wnids()[:images]]
     with tempfile.TemporaryDirectory() as name:
-        paths = [Path(name) / "predictions.npy", Path(name) / "labels.npy"]
-        write_predictions(paths[0], wnids, images, "float16")
-        np.save(paths[1], catalog.positions(truth, among=wnids))
-        print(f"measures of {images:,} predictions in 21,841 classes:", flush=True)
-        subprocess.run([sys.executable, "-c", MEASURES, *map(str, paths)], check=True)
-
-
-def report_dense(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> None:
-    """Masses and expected costs by matrices of all pairs."""
-    members = hierarchy.members.toarray()
-    report(
-        f"masses of {len(p)}: dense matrix, {members.nbytes / 1e9:.1f} GB", lambda: members @ p.T, 1
-    )
-    above = members.T
-    sizes = above.sum(axis=1)
-    costs = sizes[:, None] + sizes - 2 * (above @ members)
-    report(f"expected costs of {len(p)}: dense matrix", lambda: p @ costs, 1)
+        predictions = Path(name) / "predictions.npy"
+        labels = Path(name) / "labels.npy"
+        write_predictions(predictions, wnids, images)
+        np.save(labels, catalog.positions(truth, among=wnids))
+        seconds, memory = alone(functools.partial(take_measures, predictions, labels))
+    title = f"measures of {images:,} predictions in {len(wnids):,} classes"
+    yield Table(title, "s", tuple(Way(each, (took,)) for each, took in seconds.items()))
+    yield Table(f"{title}: peak memory", "MB", (Way("all measures", (memory,)),))
 
 
 def main() -> None:
-    """Print a row for each way."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--measured", type=int, default=5000)
-    parser.add_argument("--dense", action="store_true")
-    arguments = parser.parse_args()
+    """Measure all tables."""
+    chosen = options(
+        __doc__ or "", images=(1000, 20), measured=(5000, 100), batch=(256, 32), rounds=(3, 1)
+    )
     os.environ.setdefault("NLTK_DATA", str(catalog.data_file("nltk_data")))
     nltk.data.path[:] = [os.environ["NLTK_DATA"]]
-    repeat = arguments.repeat
-    for name, code in (
-        ("whole process: wordnet.load()", OURS),
-        ("whole process: NLTK, first synset", NLTK),
-        ("whole process: NumPy and SciPy alone", NUMPY),
-    ):
-        print(f"{name:46} {1000 * started_in(code, repeat):9.1f} ms")
-    report("wordnet.load() alone", wordnet.load, repeat)
+    report = Report("wordnet")
+    report.add(processes(chosen.rounds))
     hierarchy = wordnet.load()
-    invented = wordnet.invented_predictions(hierarchy, IMAGES).astype(np.float32)
+    invented = wordnet.invented_predictions(hierarchy, chosen.batch).astype(np.float32)
     random = np.random.default_rng(0)
-    spread = random.dirichlet(np.full(len(hierarchy.classes), 0.1), IMAGES).astype(np.float32)
-    for what, p in (("spread", spread), ("peaked", invented)):
-        for name, action in (
-            ("masses of 1", lambda p=p: hierarchy.mass(p[0])),
-            (f"masses of {IMAGES}", lambda p=p: hierarchy.mass(p)),
-            (f"climb of {IMAGES}", lambda p=p: wordnet.climb(hierarchy, p, 0.8)),
-            (f"hedge of {IMAGES}", lambda p=p: wordnet.hedge(hierarchy, p, 1)),
-            (f"re-ranking of {IMAGES}", lambda p=p: wordnet.rerank(hierarchy, p)),
-            ("reading of 1, k = 10", lambda p=p: wordnet.explain(hierarchy, p[0], 10)),
-            ("set of 5 nodes of 1", lambda p=p: wordnet.node_sets(hierarchy, p[:1], 0.9, 5)),
-        ):
-            report(f"{name}, {what}", action, repeat)
-    wnids = list(catalog.wnids_21k())
-    report(
-        "masses of 1: NLTK, a walk up from each class", lambda: nltk_masses(invented[0], wnids), 1
+    spread = random.dirichlet(np.full(len(hierarchy.classes), 0.1), chosen.batch)
+    report.add(readings(hierarchy, "spread", spread.astype(np.float32), chosen.rounds))
+    report.add(readings(hierarchy, "peaked", invented, chosen.rounds))
+    tables = (
+        beside_nltk(hierarchy, invented) if not chosen.quick else (),
+        beside_dense(hierarchy, invented),
+        notes_case(hierarchy, chosen.images),
+        measures(chosen.measured),
     )
-    if arguments.dense:
-        report_dense(hierarchy, invented)
-    report_notes_case(hierarchy, arguments.images)
-    report_measures(arguments.measured)
+    for table in itertools.chain.from_iterable(tables):
+        report.add(table)
+    report.save(chosen.to)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import multiprocessing
 import os
 import signal
@@ -12,17 +13,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
+from results import peak
 
-# For the head of a child's source. On Linux ru_maxrss would count what the parent had before the
-# start.
-PEAK = '''
-def peak():
-    """The most memory that this process has had, in bytes."""
-    import re, resource, sys
-    if sys.platform == "linux":
-        return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-'''
+# For the head of a child's source.
+PEAK = f"import re, resource, sys\nfrom pathlib import Path\n{inspect.getsource(peak)}"
 # Seconds until a job counts as stuck.
 PATIENCE = 300
 # Seconds that a process has to end.

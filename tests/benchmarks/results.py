@@ -1,6 +1,7 @@
 """What a benchmark leaves: tables of ways that were timed in turns, as text and as JSON.
 
-A benchmark makes a ``Report``, times ways with ``in_turns`` and adds a ``Table`` for each job.
+A benchmark makes a ``Report``, times ways with ``in_turns`` and adds a ``Table`` for each job; or
+it has jobs run in processes of their own by ``apart``, which finds their peak memory as well.
 With ``--to FOLDER`` the report lands in FOLDER/MACHINE/NAME.json, together with what the machine,
 the system and the packages were. A share is that of one round by the limit's value in the same
 round, so a machine that slows down in between lifts no way above its limit.
@@ -9,24 +10,39 @@ round, so a machine that slows down in between lifts no way above its limit.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import math
+import multiprocessing
 import os
 import platform
 import re
+import resource
+import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 CHECKOUT = Path(__file__).parents[2]
 # Whose versions a reader of the figures would ask for.
-PACKAGES = ("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch")
+PACKAGES = (
+    *("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch"),
+    *("ffcv", "webdataset", "mosaicml-streaming", "litdata"),
+)
+T = TypeVar("T")
+Key = TypeVar("Key")
+Size = TypeVar("Size", int, float, str)
+LESS_IS_BETTER = ("s", "MB", "MiB", "hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +58,18 @@ class Way:
         """The middle of the rounds."""
         return statistics.median(self.values)
 
+    @property
+    def spread(self) -> float:
+        """From the least to the most, as a share of the median."""
+        return (max(self.values) - min(self.values)) / self.median if self.median else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """One job done in several ways.
 
-    ``unit`` is "images/s" or the like, where more is better, or "s" or "MB", where less is. The
-    way named ``limit`` is what nothing can exceed, ``peer`` whom ours is held against.
+    Of a ``unit`` in LESS_IS_BETTER less is better, of "images/s" or any other more. The way named
+    ``limit`` is what nothing can exceed, ``peer`` whom ours is held against.
     """
 
     title: str
@@ -59,15 +80,20 @@ class Table:
 
     @property
     def less_is_better(self) -> bool:
-        """Whether the values are seconds or bytes, and no rates."""
-        return not self.unit.endswith("/s")
+        """Whether the values are seconds or bytes, and no rates or shares."""
+        return self.unit in LESS_IS_BETTER
 
     def way(self, name: str) -> Way:
         """The way of that name; KeyError where there is none."""
         return {way.name: way for way in self.ways}[name]
 
     def ratio(self, name: str, base: str) -> float:
-        """How much better ``name`` is than ``base``: the median of the rounds' ratios."""
+        """How much better ``name`` is than ``base``: the median of the rounds' ratios.
+
+        NaN where one of them has no values.
+        """
+        if not (self.way(name).values and self.way(base).values):
+            return math.nan
         pairs = zip(self.way(name).values, self.way(base).values, strict=True)
         ratios = [b / a if self.less_is_better else a / b for a, b in pairs]
         return statistics.median(ratios)
@@ -97,22 +123,93 @@ class Report:
         (path / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def take_turns(
+    jobs: Mapping[Key, Callable[[], T]], rounds: int, *, warm_up: bool = False
+) -> dict[Key, list[T] | str]:
+    """What each job returns in each round, every second round in reverse; or why it failed.
+
+    ``warm_up``: a round before them that does not count.
+    """
+    found: dict[Key, list[T] | str] = {name: [] for name in jobs}
+    for number in range(rounds + warm_up):
+        for name in list(jobs)[:: -1 if number % 2 else 1]:
+            taken = found[name]
+            if isinstance(taken, str):
+                continue
+            try:
+                returned = jobs[name]()
+            except Exception as error:
+                found[name] = f"{type(error).__name__}: {error}"
+                continue
+            if number >= warm_up:
+                taken.append(returned)
+    return found
+
+
+def ways(
+    found: Mapping[str, list[T] | str], value: Callable[[T], float] | None = None
+) -> tuple[Way, ...]:
+    """The ways of a table by what ``take_turns`` found; ``value`` picks one out of several."""
+    return tuple(
+        Way(name, failure=of.strip().splitlines()[-1])
+        if isinstance(of, str)
+        else Way(name, tuple(float(value(each) if value else each) for each in of))
+        for name, of in found.items()
+    )
+
+
 def in_turns(
-    ways: Mapping[str, Callable[[], object]], rounds: int, work: float = 1.0, *, rate: bool = True
-) -> list[Way]:
-    """Time each way once a round, every second round in reverse, after one round that warms up.
+    jobs: Mapping[str, Callable[[], object]], rounds: int, work: float = 1.0, *, rate: bool = True
+) -> tuple[Way, ...]:
+    """Time each job once a round, after one round that warms up.
 
     A value is ``work`` by seconds, or the seconds where it is no ``rate``.
     """
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name in list(ways)[:: -1 if number % 2 else 1]:
-            began = time.perf_counter()
-            ways[name]()
-            seconds = time.perf_counter() - began
-            if number:
-                taken[name].append(work / seconds if rate else seconds)
-    return [Way(name, tuple(values)) for name, values in taken.items()]
+    timed = {name: functools.partial(_seconds, job) for name, job in jobs.items()}
+    found = take_turns(timed, rounds, warm_up=True)
+    return ways(found, lambda seconds: work / seconds if rate else seconds)
+
+
+def _seconds(job: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    job()
+    return time.perf_counter() - began
+
+
+def _cost(job: Callable[[], object]) -> tuple[float, float]:
+    return _seconds(job), peak() / 1e6
+
+
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    # On Linux ru_maxrss would count what the parent had before the start.
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def alone(job: Callable[[], T]) -> T:
+    """What ``job`` returns in a process of its own, started for it; it has to be picklable."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(job).result()
+
+
+def apart(
+    title: str, jobs: Mapping[str, Callable[[], object]], rounds: int = 1, peer: str = ""
+) -> tuple[Table, Table]:
+    """Two tables: the seconds and the peak memory of jobs, each in a process of its own.
+
+    The seconds are those of the job, without the start of its process. The memory is that of the
+    process, imports included, and not of programs that it starts: the peer's row is left out.
+    """
+    costs = {
+        name: functools.partial(alone, functools.partial(_cost, job)) for name, job in jobs.items()
+    }
+    found = take_turns(costs, rounds)
+    seconds = Table(title, "s", ways(found, lambda cost: cost[0]), peer=peer)
+    found.pop(peer, None)
+    return seconds, Table(f"{title}: peak memory", "MB", ways(found, lambda cost: cost[1]))
 
 
 def as_text(table: Table) -> str:
@@ -126,12 +223,10 @@ def as_text(table: Table) -> str:
         if not way.values:
             lines.append(f"{way.name:{width}}cannot run: {way.failure}")
             continue
-        spread = (max(way.values) - min(way.values)) / way.median
-        line = f"{way.name:{width}}{number(way.median):>14}{spread:>9.0%}"
+        line = f"{way.name:{width}}{number(way.median):>14}{way.spread:>9.0%}"
         line += f"{table.ratio(way.name, table.limit):>10.0%}" if table.limit else ""
-        if table.peer and table.way(table.peer).values:
-            line += f"{table.ratio(way.name, table.peer):>{_room(table)}.2f}"
-        lines.append(line)
+        line += f"{table.ratio(way.name, table.peer):>{_room(table)}.2f}" if table.peer else ""
+        lines.append(line.replace(" nan%", "    –").replace(" nan", "   –"))
     return "\n".join(lines)
 
 
@@ -145,7 +240,7 @@ def number(value: float) -> str:
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores, memory, kernel, day, commit, and the versions of the packages."""
+    """Processor, cores, memory, kernel, GPU, day, commit, and the versions of the packages."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -163,6 +258,7 @@ def describe_machine() -> dict[str, object]:
         "versions": versions,
         "date": date.today().isoformat(),
         "commit": _commit(),
+        "gpu": _gpu(),
         "load": round(psutil.getloadavg()[0], 1),
     }
 
@@ -175,6 +271,15 @@ def processor() -> str:
         if names:
             return str(names[0]).strip()
     return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    """The names of NVIDIA's GPUs, "" without any."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ", ".join(sorted(set(done.stdout.splitlines()))) if done.returncode == 0 else ""
 
 
 def slug(name: str, cores: int) -> str:
@@ -190,7 +295,7 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def options(description: str, **sizes: tuple[int, int]) -> argparse.Namespace:
+def options(description: str, **sizes: tuple[Size, Size]) -> argparse.Namespace:
     """The command line: ``--quick``, ``--to``, and the benchmark's sizes, (whole, quick) each."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -198,7 +303,7 @@ def options(description: str, **sizes: tuple[int, int]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, rougher figures")
     parser.add_argument("--to", type=Path, help="the folder that takes the JSON")
     for name, (whole, _) in sizes.items():
-        parser.add_argument(f"--{name}", type=int, help=f"default {whole:,}")
+        parser.add_argument(f"--{name}", type=type(whole), help=f"default {whole}")
     chosen = parser.parse_args()
     for name, (whole, quick) in sizes.items():
         if getattr(chosen, name) is None:

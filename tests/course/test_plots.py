@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import measured_tables
 import numpy as np
 import pytest
 import seeing
@@ -22,6 +23,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from results import Table, Way
 
 from imnetlib import catalog, course, engines, organize, throughput, wordnet
 from imnetlib.course import charts, plots
@@ -397,6 +399,25 @@ def test_a_chart_is_readable_by_all_also_in_the_dark(name: str):
     # Photographs stay as they are.
     if plots._Drawn.of(figure).kind == "png":
         assert faults(figure, seeing.in_the_dark) == []
+
+
+def test_the_figure_of_growth_is_readable_by_all():
+    """Five jobs, of which some end at the same height."""
+    seconds = {"pack": 0.3, "load": 0.29, "shuffle a list": 0.1, "index a tar": 0.1, "explain": 1}
+    tables = []
+    for title, unit, power in (("time", "s", 1.0), ("memory", "MB", 0.2)):
+        ways = [
+            Way(f"{job}, {times} images", (first * times**power,))
+            for job, first in seconds.items()
+            for times in (1, 4, 16)
+        ]
+        tables.append(Table(title, unit, tuple(ways)))
+    about = {"processor": "AMD EPYC", "cores": 2}
+    machine = measured_tables.Machine("one", {"growth": tables}, [about])
+    figure, alt = measured_tables.growth(machine)
+    assert faults(figure) == []
+    assert faults(figure, seeing.in_the_dark) == []
+    assert "explain, 1, 4, 16 images: 1, 4, 16 s" in alt
 
 
 def faults(figure: Figure, look: Look = to_hex) -> list[str]:

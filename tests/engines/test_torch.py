@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import bench_gpu
 import numpy as np
 import pytest
 import torch
@@ -381,30 +382,35 @@ def test_a_dataloader_that_would_spoil_the_batches_is_refused(
 
 def test_the_benchmark_of_a_gpu_runs_on_a_cpu(tmp_path: Path, checkout: Path):
     sizes = ["--size=64", "--batch=8", "--classes=10", "--side=64", "--records=64", "--threads=2"]
-    short = ["--seconds=0.1", "--rounds=1", "--no-compile", "--precision=float32"]
+    short = ["--seconds=0.1", "--rounds=1", "--compile=0", "--precision=float32"]
     command = [
         *(sys.executable, checkout / "tests/benchmarks/bench_gpu.py", "--device=cpu"),
-        *("--networks", "inception-64px", f"--json={tmp_path / 'found.json'}", *sizes, *short),
+        *("--networks=inception-64px", f"--to={tmp_path}", *sizes, *short),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "nine rounds" in done.stdout
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert set(found["loader"]) == {
+    (file,) = tmp_path.glob("*/gpu.json")
+    tables = {table["title"]: table for table in json.loads(file.read_text())["tables"]}
+    assert [way["name"] for way in tables.pop("the loader alone")["ways"]] == [
         *("1 threads here", "2 threads here"),
         *("2 processes of 1 threads", "1 processes of 2 threads"),
-    }
-    (row,) = found["networks"]
-    for way in ("cached", "processes", "threads here"):
-        assert row["as written"][way]["images_per_s"] > 0
-    # Two for a multiply-add, three products each: forward, and backward by weights and inputs.
+    ]
+    title = "train inception-64px, 10 classes, batch 8, float32"
+    nine = f"{title}: nine rounds of 14,197,087 images"
+    assert list(tables) == [title, nine, f"{title}: operations"]
+    for name in (title, nine):
+        assert all(way["values"][0] > 0 for way in tables[name]["ways"])
+
+
+def test_the_benchmark_counts_what_the_layers_compute():
+    """Two for a multiply-add, three products each: forward, and backward by weights and inputs."""
     weights = sum(
         layer.inputs * layer.filters * layer.kernel**2 * side**2
         for layer, side in zip(
             engines.convolutions(engines.network("inception-64px", 3)), sides(), strict=True
         )
     )
-    assert row["operations"] == pytest.approx(6 * weights, rel=0.05)
+    assert bench_gpu.operations("inception-64px", 10, 64) == pytest.approx(6 * weights, rel=0.05)
 
 
 def sides() -> Iterator[int]:
