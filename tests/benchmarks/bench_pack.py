@@ -1,12 +1,14 @@
-"""imnetlib.pack against MXNet's im2rec.py: whole processes, the same files, 2 threads each.
+"""imnetlib.pack beside its peers: whole processes, the same files, 2 threads or processes each.
 
-    python tests/benchmarks/bench_pack.py [--images 5000] [--rounds 3]
+    python tests/benchmarks/bench_pack.py [--quick] [--to FOLDER] [--images 2400] [--rounds 3]
 
-Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. The limit is the codec alone:
-two threads of a process that convert the same data in memory, its start not counted. "PSNR" is
-against a Lanczos-reduced original of the size stored, so that nobody wins by a worse picture.
-im2rec always enlarges to --resize; we do with upscale. Then: from the archive end to end, with the
-disk space taken on the way; and the peak memory of 16 threads.
+Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. Peers: MXNet's im2rec.py,
+WebDataset, MosaicML Streaming, litdata, FFCV; pack_peers.py says how each is used. The limit is the
+codec alone: two threads of a process that convert the same data in memory, its start not counted;
+where nothing is converted, the bytes of the files in one new file. im2rec always enlarges to
+--resize; we do with upscale. After each table, what is stored of a photo: its bytes, and the PSNR
+against a Lanczos-reduced original of that size, so that nobody wins by a worse picture. Then: from
+the archive end to end, with the disk space taken on the way; and the peak memory of 16 threads.
 """
 
 from __future__ import annotations
@@ -22,18 +24,28 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 
 import cv2
 import numpy as np
 from measure import PEAK
+from pack_peers import WRITERS
+from peers_environment import move_there, reason
 from PIL import Image
 from results import Report, Table, Way, options
 
 from imnetlib import pack, recordio
 
 LIMIT = "the codec alone, data in memory"
+# Photos whose pixels are held against their sources.
+CHECKED = 20
+LIMIT_OF_COPIES = "the files' bytes into one file"
+OUR_TOOL = "imnetlib"
+THEIR_TOOL = "im2rec.py"
 IM2REC = (
     "import numpy, runpy, sys; numpy.bool = bool; tool = sys.argv.pop(1); "
     "runpy.run_path(tool, run_name='__main__')"
@@ -55,22 +67,38 @@ from pathlib import Path
 from imnetlib.image import Settings, convert_image
 settings = Settings(**json.loads(sys.argv[2]))
 data = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.JPEG"))]
-def half(start):
-    for image in data[start::2]:
+waiting = iter(data)
+def convert(_):
+    for image in waiting:
         convert_image(image, settings)
 began = time.perf_counter()
 with ThreadPoolExecutor(2) as pool:
-    list(pool.map(half, range(2)))
+    list(pool.map(convert, range(2)))
 print(len(data) / (time.perf_counter() - began))
 """
-CASES: dict[str, tuple[list[str], dict[str, object]]] = {
-    "pass-through": (["--pass-through"], {"pass_through": True}),
-    "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}),
+COPY = """
+import os, sys, time
+from pathlib import Path
+paths = sorted(Path(sys.argv[1]).rglob("*.JPEG"))
+began = time.perf_counter()
+with open(sys.argv[2], "wb") as out:
+    for path in paths:
+        out.write(path.read_bytes())
+    out.flush()
+    os.fsync(out.fileno())
+print(len(paths) / (time.perf_counter() - began))
+"""
+# What im2rec.py is told, what our settings are, and the short edge that the others shrink to, where
+# they can: 0 for none, None where they would need more than their documentation shows.
+CASES: dict[str, tuple[list[str], dict[str, object], int | None]] = {
+    "pass-through": (["--pass-through"], {"pass_through": True}, 0),
+    "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}, None),
     "480/95, equal work": (
         ["--resize", "480", "--quality", "95"],
         {"resize": 480, "upscale": True},
+        None,
     ),
-    "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}),
+    "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}, 256),
 }
 
 
@@ -103,31 +131,40 @@ def make_input(folder: Path, count: int) -> None:
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
 
-def run(command: list[str]) -> str:
-    """What a whole process prints.
+def run(command: list[str]) -> tuple[str, float]:
+    """What a whole process prints, and its seconds.
 
     What others have written goes to the disk first: ours would wait for it, as it syncs.
     """
     os.sync()
+    began = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout
+    return done.stdout, time.perf_counter() - began
 
 
-def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
-    """Records, mean KB, and PSNR of the first 20 images against their Lanczos-reduced sources."""
+def decibels(source: Path, data: bytes) -> float:
+    """PSNR of what is stored against the Lanczos-reduced source."""
+    image = Image.open(io.BytesIO(data))
+    reduced = Image.open(source).resize(image.size, Image.Resampling.LANCZOS)
+    error = np.mean((np.asarray(reduced, float) - np.asarray(image)) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def stored_records(folder: Path, rec: Path, count: int) -> Iterator[tuple[Path, bytes]]:
+    """Source and image of the first ``count`` records."""
     images = pack.read_lst(folder / "set.lst")
     paths = dict(zip(images.ids.tolist(), images.paths.tolist(), strict=True))
-    offsets = recordio.scan(rec)
-    found = []
     with recordio.RecordReader(rec) as reader:
-        for offset in offsets[:20].tolist():
-            header, data = recordio.unpack(reader.read_at(offset))
-            stored = Image.open(io.BytesIO(data))
-            source = Image.open(folder / "in" / paths[header.id].decode())
-            reference = np.asarray(source.resize(stored.size, Image.Resampling.LANCZOS), float)
-            error = np.mean((reference - np.asarray(stored)) ** 2)
-            found.append(10 * np.log10(255**2 / error) if error else np.inf)
-    return len(offsets), rec.stat().st_size / len(offsets) / 1e3, float(np.mean(found))
+        for _, record in itertools.islice(reader, count):
+            header, data = recordio.unpack(bytes(record))
+            yield folder / "in" / paths[header.id].decode(), data
+
+
+def stored_by_peer(folder: Path, name: str, edge: int, count: int) -> Iterator[tuple[Path, bytes]]:
+    """The same of a peer, for the first photos of the list."""
+    for path in pack.read_lst(folder / "set.lst").paths[:count].tolist():
+        source = folder / "in" / path.decode()
+        yield source, WRITERS[name][1](source, edge)
 
 
 def im2rec() -> str:
@@ -138,34 +175,94 @@ def im2rec() -> str:
     return str(Path(package.origin).parent / "tools" / "im2rec.py")
 
 
-def packing(folder: Path, case: str, images: int, rounds: int) -> Table:
-    """Images/s of both tools and of the codec alone, in turns; prints what they have written."""
-    theirs, ours = CASES[case]
+@dataclass(frozen=True)
+class Tool:
+    """A way to pack: its command, where its output lies, and some of what it stores."""
+
+    command: list[str]
+    out: Path
+    stored: Callable[[], Iterator[tuple[Path, bytes]]]
+
+    def run(self) -> float:
+        """The seconds of a whole process."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        return run(self.command)[1]
+
+    def size(self) -> int:
+        """The bytes it has written."""
+        return sum(path.stat().st_size for path in self.out.rglob("*") if path.is_file())
+
+
+def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
+    """The ways to do a case, by name."""
+    theirs, ours, edge = CASES[case]
     out = folder / "out"
-    prefix = str(folder / "set")
+    root = str(folder / "in")
     settings = json.dumps(ours)
-    our_arguments = [f"{prefix}.lst", str(folder / "in"), str(out), settings, "2"]
-    their_arguments = [im2rec(), prefix, str(folder / "in"), "--num-thread", "2", *theirs]
-    tools = {
-        "im2rec.py": [sys.executable, "-c", IM2REC, *their_arguments],
-        "imnetlib": [sys.executable, "-c", PEAK + OURS, *our_arguments],
+    moved = folder / "im2rec"
+    moved.mkdir(exist_ok=True)
+    shutil.copy(folder / "set.lst", moved)
+    their_command = [im2rec(), str(moved / "set"), root, "--num-thread", "2", *theirs]
+    our_command = [str(folder / "set.lst"), root, str(out), settings, "2"]
+    found = {
+        OUR_TOOL: Tool(
+            [sys.executable, "-c", PEAK + OURS, *our_command],
+            out,
+            lambda: stored_records(folder, next(out.glob("*.rec")), CHECKED),
+        ),
+        THEIR_TOOL: Tool(
+            [sys.executable, "-c", IM2REC, *their_command],
+            moved,
+            lambda: stored_records(folder, moved / "set.rec", CHECKED),
+        ),
     }
-    codec = [sys.executable, "-c", CODEC, str(folder / "in"), settings]
-    rates: dict[str, list[float]] = {LIMIT: [], **{tool: [] for tool in tools}}
-    for _ in range(rounds):
-        if not ours.get("pass_through"):
-            rates[LIMIT].append(float(run(codec)))
-        for tool, command in tools.items():
-            shutil.rmtree(out, ignore_errors=True)
-            began = time.perf_counter()
-            run(command)
-            rates[tool].append(images / (time.perf_counter() - began))
-    for tool, rec in (("im2rec.py", folder / "set.rec"), ("imnetlib", next(out.glob("*.rec")))):
-        records, size, psnr = quality(folder, rec)
-        print(f"  {tool}: {records:,} records of {size:.1f} KB, PSNR {psnr:.2f} dB")
-    ways = tuple(Way(name, tuple(values)) for name, values in rates.items() if values)
+    if peers and edge is not None:
+        for name in WRITERS:
+            there = folder / name
+            arguments = [name, str(folder / "set.lst"), root, str(there), str(edge)]
+            found[name] = Tool(
+                [sys.executable, str(Path(__file__).with_name("pack_peers.py")), *arguments],
+                there,
+                partial(stored_by_peer, folder, name, edge, CHECKED),
+            )
+    return found
+
+
+def packing(folder: Path, case: str, images: int, rounds: int, peers: bool) -> Iterator[Table]:
+    """Images/s of each way and of the limit, in turns; then what they have written."""
+    settings = CASES[case][1]
+    copies = bool(settings.get("pass_through"))
+    limit = LIMIT_OF_COPIES if copies else LIMIT
+    bare = [COPY, str(folder / "in"), str(folder / "copy")]
+    codec = [CODEC, str(folder / "in"), json.dumps(settings)]
+    ways = tools(folder, case, peers)
+    rates: dict[str, list[float]] = {name: [] for name in (limit, *ways)}
+    failures = dict[str, str]()
+    for number in range(rounds):
+        for name in list(rates)[:: -1 if number % 2 else 1]:
+            if name == limit:
+                rates[name].append(
+                    float(run([sys.executable, "-c", *(bare if copies else codec)])[0])
+                )
+            elif name not in failures:
+                try:
+                    rates[name].append(images / ways[name].run())
+                except subprocess.CalledProcessError as error:
+                    failures[name] = reason(error.stderr)
     title = f"pack {images:,} photos of 500 x 375, {case}"
-    return Table(title, "images/s", ways, limit=LIMIT if rates[LIMIT] else "", peer="im2rec.py")
+    timed = tuple(
+        Way(name, () if name in failures else tuple(of), failures.get(name, ""))
+        for name, of in rates.items()
+    )
+    yield Table(title, "images/s", timed, limit=limit, peer=THEIR_TOOL)
+    done = {name: way for name, way in ways.items() if name not in failures}
+    sizes = [Way(name, (way.size() / images / 1e3,)) for name, way in done.items()]
+    yield Table(f"{title}: disk taken", "KB an image", tuple(sizes))
+    if not copies:
+        kept = [Way(name, tuple(starmap(decibels, way.stored()))) for name, way in done.items()]
+        yield Table(f"{title}: PSNR of {CHECKED} of them", "dB", tuple(kept))
+    for way in ways.values():
+        shutil.rmtree(way.out, ignore_errors=True)
 
 
 def from_archive(folder: Path, rounds: int) -> Iterator[Table]:
@@ -217,19 +314,21 @@ def peak(folder: Path) -> Table:
         settings = json.dumps(CASES["480/95, equal work"][1])
         paths = [str(folder / "set.lst"), str(folder / "in"), str(out)]
         command = [sys.executable, "-c", PEAK + OURS, *paths, settings, str(threads)]
-        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)) / 1e6,)))
+        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)[0]) / 1e6,)))
     return Table("the most memory that packing takes", "MB", tuple(found))
 
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", images=(5000, 500), rounds=(3, 1))
+    chosen = options(__doc__ or "", images=(2400, 300), rounds=(3, 1))
+    move_there()
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_input(folder, chosen.images)
         for case in CASES:
-            report.add(packing(folder, case, chosen.images, chosen.rounds))
+            for table in packing(folder, case, chosen.images, chosen.rounds, not chosen.quick):
+                report.add(table)
         for table in from_archive(folder, chosen.rounds):
             report.add(table)
         report.add(peak(folder))
