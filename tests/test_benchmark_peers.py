@@ -74,10 +74,11 @@ def test_ffmpeg_crops_scales_and_mirrors(tmp_path: Path):
 def test_a_reader_that_fails_has_a_row_without_figures():
     limit = bench_loader.LIMIT
     found = {limit: [(10, 2.0, 4.0)], "FFCV": "no compiler", "ours": [(10, 4.0, 4.0)]}
-    rates, busy = bench_loader.tables("t", found)
+    rates, busy, parts = bench_loader.tables("t", found)
     assert rates.way("FFCV").failure == "no compiler"
     assert rates.ratio("ours", limit) == 0.5
     assert [way.name for way in busy.ways] == [limit, "ours"]
+    assert [way.name for way in parts.ways] == [limit]
 
 
 def test_peers_store_what_the_list_names(tmp_path: Path):

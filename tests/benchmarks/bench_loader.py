@@ -1,6 +1,6 @@
 """imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos, in one run.
 
-    python tests/benchmarks/bench_loader.py [--quick] [--to FOLDER] [--records 1536] [--rounds 4]
+    python tests/benchmarks/bench_loader.py [--quick] [--to FOLDER] [--records 2048] [--rounds 3]
 
 Photos whose short edge is 256, at two qualities, and originals of 500 x 375. Peers: MXNet's
 iterators and Gluon, torchvision's ImageFolder, WebDataset, MosaicML Streaming, litdata, FFCV, SPDL,
@@ -11,8 +11,8 @@ has all readers, the others the leading ones.
 Each reader has a process of its own, and only one is awake at a time. The rounds alternate between
 the readers, every second one in reverse, after one that warms up. The limit is the same work,
 decoding, cropping and normalising, done by two threads over JPEGs held in memory. After each table,
-images/s for each core that a reader keeps busy, its worker processes included; MXNet's iterators
-decode with half of the cores at most.
+images/s for each core that a reader keeps busy, its worker processes included (MXNet's iterators
+decode with half of the cores at most), which hold on a machine that does other things too.
 
 Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the
 project promises. Reading without decoding, every byte checksummed, is in bench_recordio.py.
@@ -46,10 +46,19 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 LIMIT = "the same work in memory"
-BARE: Readers = {LIMIT: (peers.same_work,), "decoding alone": (peers.bare_decoding,)}
-MEMORY: Readers = {"plain file": (peers.plain_file,), "copying the batches": (peers.copying,)}
+SAME: Readers = {LIMIT: (peers.same_work,)}
+# Parts of the work, which say what it consists of.
+PARTS: Readers = {
+    "decoding alone": (peers.bare_decoding,),
+    "reading the file alone": (peers.plain_file,),
+    "copying the batches alone": (peers.copying,),
+}
 OURS: Readers = {"imnetlib, 2 threads": (peers.ours, 2)}
-THREADS: Readers = {f"imnetlib, {n} threads": (peers.ours, n) for n in (1, 2, 4)}
+THREADS: Readers = {
+    "imnetlib, 1 thread": (peers.ours, 1),
+    **OURS,
+    "imnetlib, 4 threads": (peers.ours, 4),
+}
 FFCV: Readers = {"FFCV": (peers.ffcv,)}
 MXNET: Readers = {"MXNet iterator": (peers.mxnet_iterator,)}
 FILES: Readers = {
@@ -92,12 +101,12 @@ FLOAT_CENTER, FLOAT_RESIZED = (
     Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD)
     for crop in ("center", "random_resized")
 )
-LEADING = BARE | OURS | FFCV | MXNET
+LEADING = SAME | PARTS | OURS | FFCV | MXNET
 TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
-    (LARGE, RESIZED, BARE | MEMORY | THREADS | FFCV | MXNET | FILES | SHARDED),
+    (LARGE, RESIZED, SAME | PARTS | THREADS | FFCV | MXNET | FILES | SHARDED),
     (LARGE, FLOAT_RESIZED, LEADING | FILES | FLOAT_ONLY),
     (LARGE, CENTER, LEADING),
-    (LARGE, RANDOM, BARE | OURS | MXNET),
+    (LARGE, RANDOM, SAME | PARTS | OURS | MXNET),
     (SMALL, CENTER, LEADING),
     (SMALL, RESIZED, LEADING),
     (SMALL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
@@ -106,8 +115,8 @@ TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
     (ORIGINAL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
 )
 QUICK: tuple[tuple[Photos, Transform, Readers], ...] = (
-    (LARGE, RESIZED, BARE | OURS | MXNET),
-    (ORIGINAL, FLOAT_RESIZED, BARE | OURS | MXNET),
+    (LARGE, RESIZED, SAME | PARTS | OURS | MXNET),
+    (ORIGINAL, FLOAT_RESIZED, SAME | PARTS | OURS | MXNET),
 )
 LOADING = """
 import sys
@@ -177,7 +186,7 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
 
 
 def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
-    """Images/s of each reader, and for each core that it kept busy."""
+    """Images/s of each reader, the same for each core that it kept busy, and of the parts alone."""
     rates = []
     busy = []
     for name, of in found.items():
@@ -186,9 +195,13 @@ def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
         else:
             rates.append(Way(name, tuple(images / seconds for images, seconds, _ in of)))
             busy.append(Way(name, tuple(images / work for images, _, work in of)))
+    readers = tuple(way for way in rates if way.name not in PARTS)
     peer = "FFCV" if "FFCV" in found else "MXNet iterator"
-    yield Table(title, "images/s", tuple(rates), limit=LIMIT, peer=peer)
-    yield Table(f"{title}, for each busy core", "images/s", tuple(busy), limit=LIMIT)
+    yield Table(title, "images/s", readers, limit=LIMIT, peer=peer)
+    readers = tuple(way for way in busy if way.name not in PARTS)
+    yield Table(f"{title}, for each busy core", "images/s", readers, limit=LIMIT)
+    parts = tuple(way for way in rates if way.name in (LIMIT, *PARTS))
+    yield Table(f"{title}: parts of the work", "images/s", parts)
 
 
 def title_of(photos: Photos, transform: Transform, size: float) -> str:
@@ -229,7 +242,7 @@ def promised(title: str, megabytes: float, most: float) -> Table:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", records=(12 * BATCH, 6 * BATCH), rounds=(4, 2))
+    chosen = options(__doc__ or "", records=(16 * BATCH, 6 * BATCH), rounds=(3, 2))
     move_there()
     report = Report("loader")
     for photos, transform, readers in QUICK if chosen.quick else TABLES:
