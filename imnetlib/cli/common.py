@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import re
 import select
 import sys
 import warnings
@@ -74,7 +75,7 @@ def _one_sentence() -> Iterator[None]:
     except (ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _reader_has_gone():
             sys.exit(NO_READER)
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(sentence(error)) from error
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"{error.name} is not installed: this verb needs the course: make run in a "
@@ -83,6 +84,11 @@ def _one_sentence() -> Iterator[None]:
     except ImportError as error:
         # Of an engine, which says what brings its framework.
         raise click.ClickException(str(error)) from error
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, without the number that Python puts before the system's words."""
+    return re.sub(r"^\[(?:Errno|WinError) -?\d+\] ", "", str(error))
 
 
 def _reader_has_gone() -> bool:

@@ -17,6 +17,7 @@ from imnetlib.cli.common import (
     LEFT_OUT,
     POSITIVE,
     FiniteRange,
+    sentence,
 )
 from imnetlib.cli.predictions import read_predictions
 
@@ -129,7 +130,7 @@ def _by_network(folder: Path, how: dict[str, Any]) -> Callable[[Path], bool]:
         try:
             probabilities = predict(path.read_bytes())
         except (ImageError, OSError) as error:
-            click.echo(f"{path}: {error}", err=True)
+            click.echo(f"{path}: {sentence(error)}", err=True)
             return False
         teller.tell({"file": str(path)}, probabilities)
         return True

@@ -23,7 +23,8 @@ from imnetlib.wordnet.measures import (
     relation_shares,
     severity,
 )
-from imnetlib.wordnet.names import class_names, gloss, name, unique_names
+from imnetlib.wordnet.names import class_names, unique_names
+from imnetlib.wordnet.nouns import gloss, name
 from imnetlib.wordnet.ranking import rerank
 from imnetlib.wordnet.sets import choose_level, level_scores, node_sets
 

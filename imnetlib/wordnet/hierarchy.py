@@ -18,7 +18,7 @@ from scipy.sparse import coo_array, csr_array
 
 from imnetlib import catalog, evaluate
 from imnetlib.arguments import Integers, in_order, require, require_several, whole_numbers
-from imnetlib.wordnet.names import other_noun
+from imnetlib.wordnet.nouns import other_noun
 
 Doubles = NDArray[np.float64]
 

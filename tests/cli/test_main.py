@@ -78,7 +78,7 @@ def test_a_guide_or_a_chapter_names_every_verb(verb: str, checkout: Path):
         (("organize", "train", "{html}", "{folder}"), "html"),
         (("verify", "{rec}"), "page.rec: no sound record: 1,900 bytes"),
         (("organize", "undo", "{folder}"), "it holds no validation images that were sorted here"),
-        (("probe", "{folder}/none"), "probe needs a folder"),
+        (("probe", "{folder}/none"), "Error: probe needs a folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_traceback(
@@ -135,4 +135,4 @@ def test_a_broken_connection_is_reported(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(main.commands["doctor"], "callback", broken)
     done = imnet("doctor")
-    assert (done.exit_code, done.output) == (1, "Error: [Errno 32] Broken pipe\n")
+    assert (done.exit_code, done.output) == (1, "Error: Broken pipe\n")
