@@ -128,7 +128,8 @@ def as_text(table: Table) -> str:
             continue
         spread = (max(way.values) - min(way.values)) / way.median
         line = f"{way.name:{width}}{number(way.median):>14}{spread:>9.0%}"
-        line += f"{table.ratio(way.name, table.limit):>10.0%}" if table.limit else ""
+        if table.limit and table.way(table.limit).values:
+            line += f"{table.ratio(way.name, table.limit):>10.0%}"
         if table.peer and table.way(table.peer).values:
             line += f"{table.ratio(way.name, table.peer):>{_room(table)}.2f}"
         lines.append(line)
