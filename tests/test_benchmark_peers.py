@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import bench_loader
 import pytest
-from bench_pack import decibels
+from bench_pack import LIMIT, OUR_TOOL, OURS_STARTED, Tool, decibels, time_ways
 from loader_peers import Task, ffmpeg_filter, in_threads, our_decoder, same_work
 from making import encoded, photo
 from pack_peers import read_list, stored
@@ -92,6 +93,24 @@ def test_peers_store_what_the_list_names(tmp_path: Path):
     assert stored(path, 0) == path.read_bytes()
     assert decibels(path, stored(path, 0)) == float("inf")
     assert 20 < decibels(path, stored(path, 15)) < 60
+
+
+def test_a_writer_that_fails_has_a_row_without_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Ours is timed with its start and, as it says itself, without."""
+    monkeypatch.setattr("os.sync", lambda: None)
+    sources = {OUR_TOOL: "print(1, 0.5)", "ffcv": "raise ValueError('no file as it is')"}
+    ways = {
+        name: Tool([sys.executable, "-c", source], tmp_path / name, lambda: iter(()))
+        for name, source in sources.items()
+    }
+    found = time_ways(ways, LIMIT, [sys.executable, "-c", "print(400)"], images=100, rounds=2)
+    rows = {way.name: way for way in found}
+    assert rows[LIMIT].values == (400, 400)
+    assert rows[OURS_STARTED].values == (200, 200)
+    assert len(rows[OUR_TOOL].values) == 2
+    assert rows["ffcv"].failure == "ValueError: no file as it is"
 
 
 def test_the_peers_are_listed_as_the_script_reads_them():

@@ -25,7 +25,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
@@ -236,38 +236,44 @@ def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
     return found
 
 
+def time_ways(
+    ways: Mapping[str, Tool], limit: str, bare: list[str], images: int, rounds: int
+) -> list[Way]:
+    """Images/s of the limit, of ours with and without its start, and of the others, in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in (limit, OURS_STARTED, *ways)}
+    failures = dict[str, str]()
+    for number in range(rounds):
+        rates[limit].append(float(run(bare)[0]))
+        for name in list(ways)[:: -1 if number % 2 else 1]:
+            if name in failures:
+                continue
+            try:
+                printed, seconds = ways[name].run()
+            except subprocess.CalledProcessError as error:
+                failures[name] = reason(error.stderr)
+                continue
+            rates[name].append(images / seconds)
+            if name == OUR_TOOL:
+                rates[OURS_STARTED].append(images / float(printed.split()[1]))
+    return [
+        Way(name, (), failures[name]) if name in failures else Way(name, tuple(of))
+        for name, of in rates.items()
+    ]
+
+
 def packing(folder: Path, case: str, images: int, rounds: int, peers: bool) -> Iterator[Table]:
     """Images/s of each way and of the limit, in turns; then what they have written."""
     settings = CASES[case][1]
     copies = bool(settings.get("pass_through"))
     limit = LIMIT_OF_COPIES if copies else LIMIT
-    bare = [COPY, str(folder / "in"), str(folder / "copy")]
-    codec = [CODEC, str(folder / "in"), json.dumps(settings)]
+    source = [COPY, str(folder / "in"), str(folder / "copy")]
+    if not copies:
+        source = [CODEC, str(folder / "in"), json.dumps(settings)]
     ways = tools(folder, case, peers)
-    rates: dict[str, list[float]] = {name: [] for name in (limit, OURS_STARTED, *ways)}
-    failures = dict[str, str]()
-    for number in range(rounds):
-        for name in list(rates)[:: -1 if number % 2 else 1]:
-            if name == limit:
-                rates[name].append(
-                    float(run([sys.executable, "-c", *(bare if copies else codec)])[0])
-                )
-            elif name in ways and name not in failures:
-                try:
-                    printed, seconds = ways[name].run()
-                except subprocess.CalledProcessError as error:
-                    failures[name] = reason(error.stderr)
-                    continue
-                rates[name].append(images / seconds)
-                if name == OUR_TOOL:
-                    rates[OURS_STARTED].append(images / float(printed.split()[1]))
+    timed = time_ways(ways, limit, [sys.executable, "-c", *source], images, rounds)
     title = f"pack {images:,} photos of 500 x 375, {case}"
-    timed = tuple(
-        Way(name, () if name in failures else tuple(of), failures.get(name, ""))
-        for name, of in rates.items()
-    )
-    yield Table(title, "images/s", timed, limit=limit, peer=THEIR_TOOL)
-    done = {name: way for name, way in ways.items() if name not in failures}
+    yield Table(title, "images/s", tuple(timed), limit=limit, peer=THEIR_TOOL)
+    done = {way.name: ways[way.name] for way in timed if way.values and way.name in ways}
     sizes = [Way(name, (way.size() / images / 1e3,)) for name, way in done.items()]
     yield Table(f"{title}: disk taken", "KB an image", tuple(sizes))
     changed = {name: tuple(starmap(decibels, way.stored())) for name, way in done.items()}
