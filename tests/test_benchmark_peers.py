@@ -59,7 +59,7 @@ def test_an_error_in_a_thread_ends_the_epoch():
 
 @pytest.mark.parametrize("transform", [bench_loader.RESIZED, bench_loader.FLOAT_RESIZED])
 def test_the_limit_does_the_work_of_the_loader(tmp_path: Path, transform: Transform):
-    shard = bench_loader.make_records(tmp_path, 5, bench_loader.SMALL)
+    shard = bench_loader.make_records(tmp_path, 5, bench_loader.SMALL.quality)
     task = Task(shard, tmp_path, transform, 2)
     assert same_work(task)() == 5
     pixels = our_decoder(task)(encoded(photo(341, 256, 1)))

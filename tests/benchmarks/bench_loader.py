@@ -86,14 +86,13 @@ class Photos:
     """What the records of a shard hold: pictures of one size and JPEG quality."""
 
     name: str
-    long_edge: int
-    short_edge: int
+    edges: tuple[int, int]
     quality: int
 
 
-LARGE = Photos("256 px", 341, 256, 90)
-SMALL = Photos("256 px", 341, 256, 73)
-ORIGINAL = Photos("500 x 375", 500, 375, 95)
+LARGE = Photos("256 px", (341, 256), 90)
+SMALL = Photos("256 px", (341, 256), 73)
+ORIGINAL = Photos("500 x 375", (500, 375), 95)
 CENTER, RANDOM, RESIZED = (
     Transform(224, crop, True) for crop in ("center", "random", "random_resized")
 )
@@ -143,13 +142,14 @@ print(peak() / 1e6, opened - began, time.perf_counter() - opened)
 """
 
 
-def make_records(folder: Path, records: int, photos: Photos) -> Path:
+def make_records(
+    folder: Path, records: int, quality: int, edges: tuple[int, int] = (341, 256)
+) -> Path:
     """One shard of so many records of 200 pictures; two of three are wider than high."""
     pictures = []
     for i in range(PICTURES):
-        edges = (photos.long_edge, photos.short_edge)
         width, height = edges if i % 3 else edges[::-1]
-        settings = [cv2.IMWRITE_JPEG_QUALITY, photos.quality]
+        settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
         encoded = cv2.imencode(".jpg", photo(width, height, i), settings)[1]
         pictures.append(encoded.tobytes())
     folder.mkdir(exist_ok=True)
@@ -248,10 +248,10 @@ def main() -> None:
     report = Report("loader")
     with tempfile.TemporaryDirectory() as name:
         for photos, transform, readers in QUICK if chosen.quick else TABLES:
-            folder = Path(name) / f"{photos.short_edge}-{photos.quality}"
+            folder = Path(name) / f"{photos.edges[1]}-{photos.quality}"
             shard = folder / "set.rec"
             if not shard.exists():
-                make_records(folder, chosen.records, photos)
+                make_records(folder, chosen.records, photos.quality, photos.edges)
             task = Task(shard, folder, transform, BATCH, resize=photos is ORIGINAL)
             size = shard.stat().st_size / chosen.records / 1e3
             found = measure(readers, task, chosen.rounds)
