@@ -15,7 +15,7 @@ FAILED = FOLDER / "failed.tsv"
 def move_there() -> None:
     """Run this program anew by the environment's Python, where there is one."""
     python = FOLDER / "bin/python"
-    if python.exists() and Path(sys.prefix) != FOLDER:
+    if python.exists() and Path(sys.prefix).resolve() != FOLDER.resolve():
         os.execv(python, [str(python), *sys.argv])
 
 
