@@ -6,8 +6,8 @@ PEERS := build/peers
 # make run ENGINE=torch: on PyTorch, which comes into the environment beside the locks.
 export ENGINE
 
-.PHONY: help env env-dev run test test-torch test-browser test-long lint lab notebooks site bench bench-quick peers lock \
-  data
+.PHONY: help env env-dev run test test-torch test-browser test-long lint lab notebooks site bench bench-quick \
+  bench-env peers lock data
 
 help:
 	@echo "make run        run every chapter on the sample, into build/; with ENGINE=torch on PyTorch"
@@ -18,9 +18,10 @@ help:
 	@echo "make test-browser  try the site and JupyterLab in Chromium (Debian: apt-get install chromium)"
 	@echo "make test-long  the tests, the long kill and fuzz loops, and both commands on a bare Debian"
 	@echo "make notebooks  run every chapter and store its outputs; measured times only with MEASURE=1"
+	@echo "make bench-env  make an environment that has all peers, in build/ (9 GB); make bench then times them too"
 	@echo "make bench      time the library beside its peers, half an hour, into data/benchmarks"
 	@echo "make bench-quick  the same at a glance, 3 minutes, into build/benchmarks"
-	@echo "make peers      hold it against DALI, torchvision and timm, in an environment of their own (2.5 GB)"
+	@echo "make peers      hold it against DALI, torchvision and timm, in the environment of make bench-env"
 	@echo "make data       rebuild data/ from the package registries"
 	@echo "make lock       choose versions again: rewrites the locks (needs uv)"
 	@echo "Each makes the environment first if there is none. Is it sound? $(BIN)/imnet doctor"
@@ -77,9 +78,10 @@ bench: env-dev
 bench-quick: env-dev
 	@$(BIN)/python tests/benchmarks/run_all.py --quick --to build/benchmarks
 
-peers: env-dev
-	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
-	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt -e .
+bench-env:
+	@bash tools/make_peers_env.sh $(PEERS)
+
+peers: bench-env
 	@$(PEERS)/bin/python -m pytest tests/peers/check_*.py
 
 data: env-dev

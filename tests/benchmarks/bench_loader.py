@@ -1,15 +1,18 @@
 """imnetlib.loader beside its peers on the same JPEGs: 224-pixel crops of photos, in one run.
 
-    python tests/benchmarks/bench_loader.py [--quick] [--to FOLDER] [--records 3072] [--rounds 5]
+    python tests/benchmarks/bench_loader.py [--quick] [--to FOLDER] [--records 1536] [--rounds 3]
 
-The photos' short edge is 256. Peers: MXNet's iterators and Gluon, WebDataset, MosaicML Streaming,
-litdata, FFCV; loader_peers.py says how each is used. MXNet is in the course's environment,
-tests/benchmarks/peers.txt says how to install the others; a peer that cannot run has the reason in
-its row. Each reader has a process of its own, and only one is awake at a time. The rounds alternate
-between the readers, the first one warms up. The limit is the same work, decoding, cropping and
-normalising, done by two threads over JPEGs held in memory. Below each table, images/s for each core
-that a reader keeps busy with its worker processes; MXNet's iterators decode with half of the cores
-at most.
+Photos whose short edge is 256, at two qualities, and originals of 500 x 375. Peers: MXNet's
+iterators and Gluon, torchvision's ImageFolder, WebDataset, MosaicML Streaming, litdata, FFCV, SPDL,
+TurboLoader; loader_peers.py says how each is used. ``make bench-env`` makes an environment that has
+them, which this benchmark then runs in; a peer that cannot run has the reason in its row. One table
+has all readers, the others the leading ones.
+
+Each reader has a process of its own, and only one is awake at a time. The rounds alternate between
+the readers, every second one in reverse, after one that warms up. The limit is the same work,
+decoding, cropping and normalising, done by two threads over JPEGs held in memory. After each table,
+images/s for each core that a reader keeps busy, its worker processes included (MXNet's iterators
+decode with half of the cores at most), which hold on a machine that does other things too.
 
 Then the peak memory, at batch 256 and with an index of all of ImageNet-21k, against what the
 project promises. Reading without decoding, every byte checksummed, is in bench_recordio.py.
@@ -17,11 +20,11 @@ project promises. Reading without decoding, every byte checksummed, is in bench_
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -30,6 +33,7 @@ import numpy as np
 from bench_pack import photo
 from loader_peers import Task
 from measure import PEAK, Apart, Job, Timing
+from peers_environment import move_there, reason
 from results import Report, Table, Way, options
 
 from imnetlib import catalog, recordio
@@ -37,61 +41,92 @@ from imnetlib.image import Transform
 
 BATCH = 128
 PICTURES = 200
-MEAN = (123.68, 116.78, 103.94)
-STD = (58.4, 57.12, 57.38)
-# The qualities that give JPEGs of about 36 and 18 KB.
-QUALITIES = {"large": 90, "small": 73}
+# ImageNet's, on the scale of 0 to 255, as TurboLoader has them built in.
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 LIMIT = "the same work in memory"
-BARE: Readers = {LIMIT: (peers.same_work,), "decoding alone": (peers.bare_decoding,)}
-OURS: Readers = {
+SAME: Readers = {LIMIT: (peers.same_work,)}
+# Parts of the work, which say what it consists of.
+PARTS: Readers = {
+    "decoding alone": (peers.bare_decoding,),
+    "reading the file alone": (peers.plain_file,),
+    "copying the batches alone": (peers.copying,),
+}
+OURS: Readers = {"imnetlib, 2 threads": (peers.ours, 2)}
+THREADS: Readers = {
     "imnetlib, 1 thread": (peers.ours, 1),
-    "imnetlib, 2 threads": (peers.ours, 2),
+    **OURS,
     "imnetlib, 4 threads": (peers.ours, 4),
 }
 FFCV: Readers = {"FFCV": (peers.ffcv,)}
-MXNET: Readers = {"MXNet iterator, NCHW": (peers.mxnet_iterator,)}
-OTHERS: Readers = {
-    "Gluon, 2 processes": (peers.gluon, False),
-    "Gluon, 2 threads": (peers.gluon, True),
+MXNET: Readers = {"MXNet iterator": (peers.mxnet_iterator,)}
+FILES: Readers = {
+    "torchvision, PIL": (peers.torchvision_folder, "PIL"),
+    "torchvision, our decoder": (peers.torchvision_folder, "ours"),
+    "SPDL, FFmpeg": (peers.spdl, "FFmpeg"),
+    "SPDL, our decoder": (peers.spdl, "ours"),
+}
+SHARDED: Readers = {
+    "Gluon": (peers.gluon,),
     "WebDataset, PIL": (peers.webdataset, "PIL"),
-    "WebDataset, simplejpeg": (peers.webdataset, "simplejpeg"),
+    "WebDataset, our decoder": (peers.webdataset, "ours"),
     "Streaming, PIL": (peers.streaming, "PIL"),
-    "Streaming, simplejpeg": (peers.streaming, "simplejpeg"),
+    "Streaming, our decoder": (peers.streaming, "ours"),
     "litdata, torchvision": (peers.litdata, "torchvision"),
     "litdata, PIL": (peers.litdata, "PIL"),
-    "litdata, simplejpeg": (peers.litdata, "simplejpeg"),
+    "litdata, our decoder": (peers.litdata, "ours"),
+    "slipstream": (peers.slipstream,),
 }
+FLOAT_ONLY: Readers = {"TurboLoader": (peers.turboloader,)}
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What the records of a shard hold: pictures of one size and JPEG quality."""
+
+    name: str
+    edges: tuple[int, int]
+    quality: int
+
+
+LARGE = Photos("256 px", (341, 256), 90)
+SMALL = Photos("256 px", (341, 256), 73)
+ORIGINAL = Photos("500 x 375", (500, 375), 95)
 CENTER, RANDOM, RESIZED = (
     Transform(224, crop, True) for crop in ("center", "random", "random_resized")
 )
-FLOAT, FLOAT_RESIZED = (
+FLOAT_CENTER, FLOAT_RESIZED = (
     Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD)
-    for crop in ("random", "random_resized")
+    for crop in ("center", "random_resized")
 )
-TABLES: tuple[tuple[str, str, Transform, Readers], ...] = (
-    ("centre crop, mirror, uint8", "large", CENTER, BARE | OURS | FFCV | MXNET),
-    ("random crop, mirror, uint8", "large", RANDOM, BARE | OURS | FFCV | MXNET | OTHERS),
-    ("random-resized crop, mirror, uint8", "large", RESIZED, BARE | OURS | FFCV | MXNET | OTHERS),
-    ("random crop, mirror, float32 NCHW", "large", FLOAT, BARE | OURS | MXNET),
-    (
-        "random-resized crop, mirror, float32 NCHW",
-        "large",
-        FLOAT_RESIZED,
-        BARE | OURS | FFCV | MXNET,
-    ),
-    ("centre crop, mirror, uint8", "small", CENTER, BARE | OURS | FFCV | MXNET),
-    ("random crop, mirror, uint8", "small", RANDOM, BARE | OURS | MXNET),
-    ("random-resized crop, mirror, uint8", "small", RESIZED, BARE | OURS | FFCV | MXNET),
+LEADING = SAME | OURS | FFCV | MXNET
+TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
+    (LARGE, RESIZED, SAME | THREADS | LEADING | FILES | SHARDED | PARTS),
+    (LARGE, FLOAT_RESIZED, LEADING | FILES | FLOAT_ONLY),
+    (LARGE, CENTER, LEADING),
+    (LARGE, RANDOM, SAME | OURS | MXNET),
+    (SMALL, RESIZED, LEADING | PARTS),
+    (SMALL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
+    (SMALL, CENTER, LEADING),
+    (ORIGINAL, RESIZED, LEADING | PARTS),
+    (ORIGINAL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
+    (ORIGINAL, CENTER, LEADING),
+)
+QUICK: tuple[tuple[Photos, Transform, Readers], ...] = (
+    (LARGE, RESIZED, SAME | OURS | MXNET),
+    (ORIGINAL, FLOAT_RESIZED, SAME | OURS | MXNET),
 )
 LOADING = """
-import itertools, sys
+import sys
 from pathlib import Path
 from imnetlib.image import Transform
 from imnetlib.loader import Loader
 loader = Loader([Path(sys.argv[1])], 256, Transform(224, "random_resized", True), threads=4)
-batches = sum(1 for _ in range(int(sys.argv[2])) for _ in loader)
-print(f"{peak() / 1e6:,.0f} MB peak memory, {batches} batches of 256 with 4 threads")
+for _ in range(int(sys.argv[2])):
+    for _ in loader:
+        pass
+print(peak() / 1e6)
 """
 FULL_INDEX = """
 import sys, time
@@ -103,20 +138,21 @@ began = time.perf_counter()
 loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")
 opened = time.perf_counter()
 order = order_of([loader.state_dict()["records"]], True, 0, 0)
-print(f"{peak() / 1e6:,.0f} MB peak memory, {len(order):,} records: "
-      f"opened in {opened - began:.1f} s, shuffled in {time.perf_counter() - opened:.1f} s")
+print(peak() / 1e6, opened - began, time.perf_counter() - opened)
 """
 
 
-def make_records(folder: Path, records: int, quality: int) -> Path:
-    """One shard of so many records of 200 pictures."""
+def make_records(
+    folder: Path, records: int, quality: int, edges: tuple[int, int] = (341, 256)
+) -> Path:
+    """One shard of so many records of 200 pictures; two of three are wider than high."""
     pictures = []
     for i in range(PICTURES):
-        width, height = (341, 256) if i % 3 else (256, 341)
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        encoded = cv2.imencode(".jpg", photo(width, height, i), options)[1]
+        width, height = edges if i % 3 else edges[::-1]
+        settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        encoded = cv2.imencode(".jpg", photo(width, height, i), settings)[1]
         pictures.append(encoded.tobytes())
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     shard = folder / "set.rec"
     offsets = []
     with shard.open("wb") as out:
@@ -137,12 +173,12 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
             jobs[name] = Apart(task.folder / f"{number}.log", make, task, *arguments)
         timings: dict[str, list[Timing]] = {name: [] for name in jobs}
         for number in range(rounds + 1):
-            for name, job in jobs.items():
-                timing = job.run()
+            for name in list(jobs)[:: -1 if number % 2 else 1]:
+                timing = jobs[name].run()
                 # The first round warms up.
                 if timing and number:
                     timings[name].append(timing)
-        found = {name: job.failure or timings[name] for name, job in jobs.items()}
+        found = {name: reason(job.failure) or timings[name] for name, job in jobs.items()}
     finally:
         for job in jobs.values():
             job.close()
@@ -150,33 +186,43 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
 
 
 def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
-    """Images/s of each reader, and for each core that it kept busy."""
-    failed = [
-        Way(name, (), why.strip().splitlines()[-1])
-        for name, why in found.items()
-        if isinstance(why, str)
-    ]
-    timed = {name: of for name, of in found.items() if not isinstance(of, str)}
-    rates = [
-        Way(name, tuple(images / seconds for images, seconds, _ in of))
-        for name, of in timed.items()
-    ]
-    yield Table(
-        title, "images/s", (*rates, *failed), limit=LIMIT, peer="FFCV" if "FFCV" in found else ""
-    )
-    busy = [Way(name, tuple(images / work for images, _, work in of)) for name, of in timed.items()]
-    yield Table(f"{title}, for each busy core", "images/s", tuple(busy))
+    """Images/s of each reader, the same for each core that it kept busy, and of the parts alone."""
+    rates = []
+    busy = []
+    for name, of in found.items():
+        if isinstance(of, str):
+            rates.append(Way(name, (), of))
+        else:
+            rates.append(Way(name, tuple(images / seconds for images, seconds, _ in of)))
+            busy.append(Way(name, tuple(images / work for images, _, work in of)))
+    readers = tuple(way for way in rates if way.name not in PARTS)
+    peer = "FFCV" if "FFCV" in found else "MXNet iterator"
+    yield Table(title, "images/s", readers, limit=LIMIT, peer=peer)
+    readers = tuple(way for way in busy if way.name not in PARTS)
+    yield Table(f"{title}, for each busy core", "images/s", readers, limit=LIMIT)
+    parts = tuple(way for way in rates if way.name in PARTS)
+    if parts:
+        yield Table(f"{title}: parts of the work", "images/s", parts)
 
 
-def child(source: str, *arguments: object) -> str:
-    """What a process of its own prints."""
+def title_of(photos: Photos, transform: Transform, size: float) -> str:
+    """What a table is about."""
+    crop = {"center": "centre", "random": "random", "random_resized": "random-resized"}
+    kind = f"{transform.dtype} {transform.layout}"
+    return f"{photos.name}, {size:.0f} KB: {crop[transform.crop]} crop, mirror, {kind}"
+
+
+def child(source: str, *arguments: object) -> list[float]:
+    """The numbers that a process of its own prints."""
     command = [sys.executable, "-c", PEAK + source, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [float(number) for number in done.stdout.split()]
 
 
-def memory(folder: Path, shard: Path) -> None:
-    """Print the peak memory, each figure of a process of its own."""
-    print(f"\n{child(LOADING, shard, 2)}; promised: 600 MB")
+def memory(folder: Path, shard: Path) -> Iterator[Table]:
+    """The peak memory, each figure of a process of its own, beside what the project promises."""
+    title = "peak memory, 4 threads, batches of 256, random-resized crops"
+    yield promised(title, child(LOADING, shard, 2)[0], 600)
     records = catalog.IMAGENET21K.train
     full = folder / "full.rec"
     offsets = np.arange(records) * 113_248
@@ -184,25 +230,35 @@ def memory(folder: Path, shard: Path) -> None:
     with full.open("wb") as file:
         # A sparse file takes no disk space.
         file.truncate(int(offsets[-1]) + 113_248)
-    print(f"{child(FULL_INDEX, full)}; promised: 1,000 MB")
+    peak, *seconds = child(FULL_INDEX, full)
+    yield promised(f"peak memory, an index of {records:,} records", peak, 1000)
+    steps = [Way(name, (of,)) for name, of in zip(("open", "shuffle"), seconds, strict=True)]
+    yield Table(f"an index of {records:,} records", "s", tuple(steps))
+
+
+def promised(title: str, megabytes: float, most: float) -> Table:
+    """What a process took at most, and what it may take."""
+    return Table(title, "MB", (Way("promised", (most,)), Way("imnetlib", (megabytes,))))
 
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", records=(24 * BATCH, 8 * BATCH), rounds=(5, 2))
+    chosen = options(__doc__ or "", records=(12 * BATCH, 6 * BATCH), rounds=(3, 2))
+    move_there()
     report = Report("loader")
     with tempfile.TemporaryDirectory() as name:
-        make = functools.partial(make_records, records=chosen.records)
-        shards = {
-            kind: make(Path(name) / kind, quality=quality) for kind, quality in QUALITIES.items()
-        }
-        for title, kind, transform, readers in TABLES:
-            shard = shards[kind]
+        for photos, transform, readers in QUICK if chosen.quick else TABLES:
+            folder = Path(name) / f"{photos.edges[1]}-{photos.quality}"
+            shard = folder / "set.rec"
+            if not shard.exists():
+                make_records(folder, chosen.records, photos.quality, photos.edges)
+            task = Task(shard, folder, transform, BATCH, resize=photos is ORIGINAL)
             size = shard.stat().st_size / chosen.records / 1e3
-            found = measure(readers, Task(shard, shard.parent, transform, BATCH), chosen.rounds)
-            for table in tables(f"{title}, {size:.0f} KB an image", found):
+            found = measure(readers, task, chosen.rounds)
+            for table in tables(title_of(photos, transform, size), found):
                 report.add(table)
-        memory(Path(name), shards["large"])
+        for table in memory(Path(name), shard):
+            report.add(table)
     report.save(chosen.to)
 
 

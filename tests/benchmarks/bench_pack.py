@@ -1,12 +1,15 @@
-"""imnetlib.pack against MXNet's im2rec.py: whole processes, the same files, 2 threads each.
+"""imnetlib.pack beside its peers: whole processes, the same files, 2 threads or processes each.
 
-    python tests/benchmarks/bench_pack.py [--images 5000] [--rounds 3]
+    python tests/benchmarks/bench_pack.py [--quick] [--to FOLDER] [--images 3000] [--rounds 3]
 
-Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB. The limit is the codec alone:
-two threads of a process that convert the same data in memory, its start not counted. "PSNR" is
-against a Lanczos-reduced original of the size stored, so that nobody wins by a worse picture.
-im2rec always enlarges to --resize; we do with upscale. Then: from the archive end to end, with the
-disk space taken on the way; and the peak memory of 16 threads.
+Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB, four times as many where they
+go in as they are, so that the start of a process does not count for much. Peers: MXNet's im2rec.py,
+WebDataset, MosaicML Streaming, litdata, FFCV; pack_peers.py says how each is used. The limit is the
+codec alone: two threads of a process that convert the same data in memory, its start not counted;
+where nothing is converted, the bytes of the files in one new file. im2rec always enlarges to
+--resize; we do with upscale. After each table, what is stored of a photo: its bytes, and the PSNR
+against a Lanczos-reduced original of that size, so that nobody wins by a worse picture. Then: from
+the archive end to end, with the disk space taken on the way; and the peak memory of 16 threads.
 """
 
 from __future__ import annotations
@@ -22,31 +25,44 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
+from math import isfinite
 from pathlib import Path
 
 import cv2
 import numpy as np
 from measure import PEAK
+from pack_peers import WRITERS
+from peers_environment import move_there, reason
 from PIL import Image
 from results import Report, Table, Way, options
 
 from imnetlib import pack, recordio
 
 LIMIT = "the codec alone, data in memory"
+# Photos whose pixels are held against their sources.
+CHECKED = 20
+LIMIT_OF_COPIES = "the files' bytes into one file"
+OUR_TOOL = "imnetlib"
+OURS_STARTED = "imnetlib, its start not counted"
+THEIR_TOOL = "im2rec.py"
 IM2REC = (
     "import numpy, runpy, sys; numpy.bool = bool; tool = sys.argv.pop(1); "
     "runpy.run_path(tool, run_name='__main__')"
 )
 OURS = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from imnetlib.image import Settings
 from imnetlib.pack import Folder, pack, read_lst
 lst, root, out, settings, threads = sys.argv[1:]
+began = time.perf_counter()
 pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=int(threads),
      settings=Settings(**json.loads(settings)))
-print(peak())
+print(peak(), time.perf_counter() - began)
 """
 CODEC = """
 import json, sys, time
@@ -55,22 +71,38 @@ from pathlib import Path
 from imnetlib.image import Settings, convert_image
 settings = Settings(**json.loads(sys.argv[2]))
 data = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.JPEG"))]
-def half(start):
-    for image in data[start::2]:
+waiting = iter(data)
+def convert(_):
+    for image in waiting:
         convert_image(image, settings)
 began = time.perf_counter()
 with ThreadPoolExecutor(2) as pool:
-    list(pool.map(half, range(2)))
+    list(pool.map(convert, range(2)))
 print(len(data) / (time.perf_counter() - began))
 """
-CASES: dict[str, tuple[list[str], dict[str, object]]] = {
-    "pass-through": (["--pass-through"], {"pass_through": True}),
-    "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}),
+COPY = """
+import os, sys, time
+from pathlib import Path
+paths = sorted(Path(sys.argv[1]).rglob("*.JPEG"))
+began = time.perf_counter()
+with open(sys.argv[2], "wb") as out:
+    for path in paths:
+        out.write(path.read_bytes())
+    out.flush()
+    os.fsync(out.fileno())
+print(len(paths) / (time.perf_counter() - began))
+"""
+# What im2rec.py is told, what our settings are, and the short edge that the others shrink to, where
+# they can: 0 for none, None where they would need more than their documentation shows.
+CASES: dict[str, tuple[list[str], dict[str, object], int | None]] = {
+    "pass-through": (["--pass-through"], {"pass_through": True}, 0),
+    "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}, None),
     "480/95, equal work": (
         ["--resize", "480", "--quality", "95"],
         {"resize": 480, "upscale": True},
+        None,
     ),
-    "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}),
+    "256/90": (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}, 256),
 }
 
 
@@ -103,31 +135,40 @@ def make_input(folder: Path, count: int) -> None:
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
 
-def run(command: list[str]) -> str:
-    """What a whole process prints.
+def run(command: list[str]) -> tuple[str, float]:
+    """What a whole process prints, and its seconds.
 
     What others have written goes to the disk first: ours would wait for it, as it syncs.
     """
     os.sync()
+    began = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout
+    return done.stdout, time.perf_counter() - began
 
 
-def quality(folder: Path, rec: Path) -> tuple[int, float, float]:
-    """Records, mean KB, and PSNR of the first 20 images against their Lanczos-reduced sources."""
+def decibels(source: Path, data: bytes) -> float:
+    """PSNR of what is stored against the Lanczos-reduced source."""
+    image = Image.open(io.BytesIO(data))
+    reduced = Image.open(source).resize(image.size, Image.Resampling.LANCZOS)
+    error = np.mean((np.asarray(reduced, float) - np.asarray(image)) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def stored_records(folder: Path, rec: Path, count: int) -> Iterator[tuple[Path, bytes]]:
+    """Source and image of the first ``count`` records."""
     images = pack.read_lst(folder / "set.lst")
     paths = dict(zip(images.ids.tolist(), images.paths.tolist(), strict=True))
-    offsets = recordio.scan(rec)
-    found = []
     with recordio.RecordReader(rec) as reader:
-        for offset in offsets[:20].tolist():
-            header, data = recordio.unpack(reader.read_at(offset))
-            stored = Image.open(io.BytesIO(data))
-            source = Image.open(folder / "in" / paths[header.id].decode())
-            reference = np.asarray(source.resize(stored.size, Image.Resampling.LANCZOS), float)
-            error = np.mean((reference - np.asarray(stored)) ** 2)
-            found.append(10 * np.log10(255**2 / error) if error else np.inf)
-    return len(offsets), rec.stat().st_size / len(offsets) / 1e3, float(np.mean(found))
+        for _, record in itertools.islice(reader, count):
+            header, data = recordio.unpack(bytes(record))
+            yield folder / "in" / paths[header.id].decode(), data
+
+
+def stored_by_peer(folder: Path, name: str, edge: int, count: int) -> Iterator[tuple[Path, bytes]]:
+    """The same of a peer, for the first photos of the list."""
+    for path in pack.read_lst(folder / "set.lst").paths[:count].tolist():
+        source = folder / "in" / path.decode()
+        yield source, WRITERS[name][1](source, edge)
 
 
 def im2rec() -> str:
@@ -138,34 +179,109 @@ def im2rec() -> str:
     return str(Path(package.origin).parent / "tools" / "im2rec.py")
 
 
-def packing(folder: Path, case: str, images: int, rounds: int) -> Table:
-    """Images/s of both tools and of the codec alone, in turns; prints what they have written."""
-    theirs, ours = CASES[case]
+@dataclass(frozen=True)
+class Tool:
+    """A way to pack: its command, where its output lies, and some of what it stores."""
+
+    command: list[str]
+    out: Path
+    stored: Callable[[], Iterator[tuple[Path, bytes]]]
+    # The list that has to lie where the output goes.
+    listed: Path | None = None
+
+    def run(self) -> tuple[str, float]:
+        """What a whole process prints, and its seconds."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        if self.listed:
+            self.out.mkdir()
+            shutil.copy(self.listed, self.out)
+        return run(self.command)
+
+    def size(self) -> int:
+        """The bytes it has written."""
+        return sum(path.stat().st_size for path in self.out.rglob("*") if path.is_file())
+
+
+def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
+    """The ways to do a case, by name."""
+    theirs, ours, edge = CASES[case]
     out = folder / "out"
-    prefix = str(folder / "set")
+    root = str(folder / "in")
     settings = json.dumps(ours)
-    our_arguments = [f"{prefix}.lst", str(folder / "in"), str(out), settings, "2"]
-    their_arguments = [im2rec(), prefix, str(folder / "in"), "--num-thread", "2", *theirs]
-    tools = {
-        "im2rec.py": [sys.executable, "-c", IM2REC, *their_arguments],
-        "imnetlib": [sys.executable, "-c", PEAK + OURS, *our_arguments],
+    moved = folder / "im2rec"
+    their_command = [im2rec(), str(moved / "set"), root, "--num-thread", "2", *theirs]
+    our_command = [str(folder / "set.lst"), root, str(out), settings, "2"]
+    found = {
+        OUR_TOOL: Tool(
+            [sys.executable, "-c", PEAK + OURS, *our_command],
+            out,
+            lambda: stored_records(folder, next(out.glob("*.rec")), CHECKED),
+        ),
+        THEIR_TOOL: Tool(
+            [sys.executable, "-c", IM2REC, *their_command],
+            moved,
+            lambda: stored_records(folder, moved / "set.rec", CHECKED),
+            folder / "set.lst",
+        ),
     }
-    codec = [sys.executable, "-c", CODEC, str(folder / "in"), settings]
-    rates: dict[str, list[float]] = {LIMIT: [], **{tool: [] for tool in tools}}
-    for _ in range(rounds):
-        if not ours.get("pass_through"):
-            rates[LIMIT].append(float(run(codec)))
-        for tool, command in tools.items():
-            shutil.rmtree(out, ignore_errors=True)
-            began = time.perf_counter()
-            run(command)
-            rates[tool].append(images / (time.perf_counter() - began))
-    for tool, rec in (("im2rec.py", folder / "set.rec"), ("imnetlib", next(out.glob("*.rec")))):
-        records, size, psnr = quality(folder, rec)
-        print(f"  {tool}: {records:,} records of {size:.1f} KB, PSNR {psnr:.2f} dB")
-    ways = tuple(Way(name, tuple(values)) for name, values in rates.items() if values)
+    if peers and edge is not None:
+        for name in WRITERS:
+            there = folder / name
+            arguments = [name, str(folder / "set.lst"), root, str(there), str(edge)]
+            found[name] = Tool(
+                [sys.executable, str(Path(__file__).with_name("pack_peers.py")), *arguments],
+                there,
+                partial(stored_by_peer, folder, name, edge, CHECKED),
+            )
+    return found
+
+
+def time_ways(
+    ways: Mapping[str, Tool], limit: str, bare: list[str], images: int, rounds: int
+) -> list[Way]:
+    """Images/s of the limit, of ours with and without its start, and of the others, in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in (limit, OURS_STARTED, *ways)}
+    failures = dict[str, str]()
+    for number in range(rounds):
+        rates[limit].append(float(run(bare)[0]))
+        for name in list(ways)[:: -1 if number % 2 else 1]:
+            if name in failures:
+                continue
+            try:
+                printed, seconds = ways[name].run()
+            except subprocess.CalledProcessError as error:
+                failures[name] = reason(error.stderr)
+                continue
+            rates[name].append(images / seconds)
+            if name == OUR_TOOL:
+                rates[OURS_STARTED].append(images / float(printed.split()[1]))
+    return [
+        Way(name, (), failures[name]) if name in failures else Way(name, tuple(of))
+        for name, of in rates.items()
+    ]
+
+
+def packing(folder: Path, case: str, images: int, rounds: int, peers: bool) -> Iterator[Table]:
+    """Images/s of each way and of the limit, in turns; then what they have written."""
+    settings = CASES[case][1]
+    copies = bool(settings.get("pass_through"))
+    limit = LIMIT_OF_COPIES if copies else LIMIT
+    source = [COPY, str(folder / "in"), str(folder / "copy")]
+    if not copies:
+        source = [CODEC, str(folder / "in"), json.dumps(settings)]
+    ways = tools(folder, case, peers)
+    timed = time_ways(ways, limit, [sys.executable, "-c", *source], images, rounds)
     title = f"pack {images:,} photos of 500 x 375, {case}"
-    return Table(title, "images/s", ways, limit=LIMIT if rates[LIMIT] else "", peer="im2rec.py")
+    yield Table(title, "images/s", tuple(timed), limit=limit, peer=THEIR_TOOL)
+    done = {way.name: ways[way.name] for way in timed if way.values and way.name in ways}
+    sizes = [Way(name, (way.size() / images / 1e3,)) for name, way in done.items()]
+    yield Table(f"{title}: disk taken", "KB an image", tuple(sizes))
+    changed = {name: tuple(starmap(decibels, way.stored())) for name, way in done.items()}
+    kept = [Way(name, found) for name, found in changed.items() if isfinite(max(found))]
+    if kept:
+        yield Table(f"{title}: PSNR of {CHECKED}, where pixels change", "dB", tuple(kept))
+    for way in ways.values():
+        shutil.rmtree(way.out, ignore_errors=True)
 
 
 def from_archive(folder: Path, rounds: int) -> Iterator[Table]:
@@ -217,22 +333,27 @@ def peak(folder: Path) -> Table:
         settings = json.dumps(CASES["480/95, equal work"][1])
         paths = [str(folder / "set.lst"), str(folder / "in"), str(out)]
         command = [sys.executable, "-c", PEAK + OURS, *paths, settings, str(threads)]
-        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)) / 1e6,)))
+        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)[0].split()[0]) / 1e6,)))
     return Table("the most memory that packing takes", "MB", tuple(found))
 
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", images=(5000, 500), rounds=(3, 1))
+    chosen = options(__doc__ or "", images=(3000, 200), rounds=(3, 1))
+    move_there()
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_input(folder, chosen.images)
-        for case in CASES:
-            report.add(packing(folder, case, chosen.images, chosen.rounds))
-        for table in from_archive(folder, chosen.rounds):
+        for case, (*_, edge) in CASES.items():
+            count = chosen.images * 4 if edge == 0 else chosen.images
+            work = folder / str(count)
+            if not work.exists():
+                make_input(work, count)
+            for table in packing(work, case, count, chosen.rounds, not chosen.quick):
+                report.add(table)
+        for table in from_archive(work, chosen.rounds):
             report.add(table)
-        report.add(peak(folder))
+        report.add(peak(work))
     report.save(chosen.to)
 
 

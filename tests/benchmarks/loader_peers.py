@@ -3,17 +3,20 @@
 Every peer takes a Task, writes its records once, and returns a job, which reads one epoch of
 batches and returns how many images came. Batches are (n, size, size, 3) unless the peer says
 otherwise. Each runs in a process of its own (measure.Apart), so it imports its library itself.
-"PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation does;
-"simplejpeg" calls the decoder and crops of our own loader instead, so that only the loaders differ.
+"PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation does; "ours"
+calls the decoder and crops of our own loader instead, so that only the loaders differ.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import itertools
 import random
+import tarfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +28,27 @@ from PIL import Image
 from torchvision_import import use_torchvision
 
 from imnetlib import recordio
-from imnetlib.image import RANDOM_COLUMNS, Transform, decode_into
+from imnetlib.image import (
+    RANDOM_COLUMNS,
+    Transform,
+    crop_box,
+    decode_into,
+    normalization_table,
+    write_layout,
+)
 from imnetlib.loader import Loader
 
 WORKERS = 2
 # WebDataset hands whole shards to its workers.
 SHARDS = 8
-Decode = Callable[[bytes], np.ndarray]
+# The short edge to which the peers shrink a picture before they take an unscaled crop of 224.
+SHORT_EDGE = 256
+# What takes a few milliseconds, and is timed by a clock of ten.
+REPEATED = 16
+# FFCV spends 0.2 s of processor time on the start of an epoch, which is next to nothing in one of
+# ImageNet's: so often each record is in one of its epochs here.
+FFCV_PASSES = 4
+Decode = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,8 @@ class Task:
     folder: Path
     transform: Transform
     batch: int
+    # Whether the pictures are larger than the crop's surroundings, and a peer shrinks them first.
+    resize: bool = False
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
@@ -52,54 +71,83 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
             yield int(header.label), jpeg
 
 
+def count_of_records(shard: Path) -> int:
+    """How many records the index names."""
+    return len(recordio.read_index(shard.with_suffix(".idx"))[0])
+
+
 def count(batches: Iterable[Any], task: Task) -> int:
-    """How many images came, each batch of the shape and type that was asked for."""
+    """How many images came, each batch of the size and type that was asked for."""
     size = task.transform.size
+    shapes = (size, size, 3), (3, size, size)
     images = 0
-    shape = (size, size, 3) if task.transform.layout == "NHWC" else (3, size, size)
-    kind = "uint8" if task.transform.mean is None else "float32"
     for batch in batches:
-        assert tuple(batch.shape[1:]) == shape, f"{batch.shape} came, not {shape}"
-        assert kind in str(batch.dtype), f"{batch.dtype} came, not {kind}"
+        assert tuple(batch.shape[1:]) in shapes, f"{batch.shape} came, not {size} pixels"
+        assert str(task.transform.dtype) in str(batch.dtype), f"{batch.dtype} came"
         images += len(batch)
     return images
 
 
-def bare_decoding(task: Task) -> Job:
-    """No loader: two threads decode each JPEG of the memory whole and drop it, in file order."""
-    jpegs = [jpeg for _, jpeg in records(task.shard)]
-
-    def decode(first: int) -> None:
-        for jpeg in jpegs[first::WORKERS]:
-            simplejpeg.decode_jpeg(jpeg, "RGB")
+def in_threads(jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
+    """Two threads that call ``convert`` for the number of each JPEG, neither ever idle."""
 
     def epoch() -> int:
+        numbers = iter(range(len(jpegs)))
+
+        def work() -> None:
+            for number in numbers:
+                convert(number)
+
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(decode, range(WORKERS)))
+            for done in wait([pool.submit(work) for _ in range(WORKERS)]).done:
+                done.result()
         return len(jpegs)
 
     return epoch
 
 
+def bare_decoding(task: Task) -> Job:
+    """No loader: two threads decode each JPEG of the memory whole and drop it, in file order."""
+    jpegs = [jpeg for _, jpeg in records(task.shard)]
+    return in_threads(jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"))
+
+
 def same_work(task: Task) -> Job:
     """No loader: two threads decode, crop, mirror and normalise the JPEGs of the memory."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
-    size = task.transform.size
-    shape = (size, size, 3) if task.transform.layout == "NHWC" else (3, size, size)
-    kind = np.uint8 if task.transform.mean is None else np.float32
-    random_numbers = np.random.default_rng(0).random((len(jpegs), RANDOM_COLUMNS))
+    decode = our_decoder(task)
+    batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
 
-    def convert(first: int) -> None:
-        batch = np.empty((task.batch, *shape), kind)
-        for number in range(first, len(jpegs), WORKERS):
-            decode_into(
-                jpegs[number], task.transform, random_numbers[number], batch[number % task.batch]
-            )
+    def convert(number: int) -> None:
+        decode(jpegs[number], batch[number % len(batch)])
+
+    return in_threads(jpegs, convert)
+
+
+def plain_file(task: Task) -> Job:
+    """The shard, a megabyte at a time, into the same memory; it lies in the system's cache."""
+    images = count_of_records(task.shard)
+    piece = bytearray(1 << 20)
 
     def epoch() -> int:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(convert, range(WORKERS)))
-        return len(jpegs)
+        for _ in range(REPEATED):
+            with task.shard.open("rb", buffering=0) as file:
+                while file.readinto(piece):
+                    pass
+        return images * REPEATED
+
+    return epoch
+
+
+def copying(task: Task) -> Job:
+    """Each batch once from memory to memory, by one thread."""
+    batch = np.zeros((task.batch, *task.transform.shape), task.transform.dtype)
+    other = np.ones_like(batch)
+
+    def epoch() -> int:
+        for _ in range(8 * REPEATED):
+            np.copyto(other, batch)
+        return 8 * REPEATED * task.batch
 
     return epoch
 
@@ -127,6 +175,8 @@ def mxnet_iterator(task: Task) -> Job:
     if transform.mean is not None:
         names = ("mean_r", "mean_g", "mean_b", "std_r", "std_g", "std_b")
         settings |= dict(zip(names, transform.mean + transform.std, strict=True))
+    if transform.crop != "random_resized" and task.resize:
+        settings["resize"] = SHORT_EDGE
     source = (mx.io.ImageRecordUInt8Iter if transform.mean is None else mx.io.ImageRecordIter)(
         path_imgrec=str(task.shard),
         path_imgidx=str(task.shard.with_suffix(".idx")),
@@ -150,11 +200,10 @@ def mxnet_iterator(task: Task) -> Job:
     return epoch
 
 
-def gluon(task: Task, threads: bool) -> Job:
-    """DataLoader over ImageRecordDataset with Gluon's transforms.
+def gluon(task: Task) -> Job:
+    """DataLoader over ImageRecordDataset with Gluon's transforms, two processes.
 
-    Shuffle: all records, by the .idx. Its threads share one file position: with them, a record may
-    come damaged, or another than was asked for.
+    Shuffle: all records, by the .idx.
     """
     from imnetlib.engines.mxnet import mx
 
@@ -174,7 +223,6 @@ def gluon(task: Task, threads: bool) -> Job:
         task.batch,
         shuffle=True,
         num_workers=WORKERS,
-        thread_pool=threads,
     )
 
     def batches() -> Iterator[Any]:
@@ -185,29 +233,182 @@ def gluon(task: Task, threads: bool) -> Job:
     return lambda: count(batches(), task)
 
 
-def pillow_decoder(task: Task) -> Decode:
-    """Decode with Pillow, crop and mirror with torchvision."""
+def pillow_transform(task: Task) -> Any:
+    """Crop and mirror by torchvision: uint8 (size, size, 3), or normalised float32 CHW."""
     transforms = use_torchvision().transforms
-    size = task.transform.size
+    wanted = task.transform
     crops = {"center": "CenterCrop", "random": "RandomCrop", "random_resized": "RandomResizedCrop"}
-    crop = getattr(transforms, crops[task.transform.crop])(size)
-    mirror = transforms.RandomHorizontalFlip()
-    return lambda jpeg: np.array(mirror(crop(Image.open(io.BytesIO(jpeg)).convert("RGB"))))
+    steps = [
+        getattr(transforms, crops[wanted.crop])(wanted.size),
+        transforms.RandomHorizontalFlip(),
+    ]
+    if wanted.crop != "random_resized" and task.resize:
+        steps.insert(0, transforms.Resize(SHORT_EDGE))
+    if wanted.mean is None:
+        return transforms.Compose([*steps, np.array])
+    scaled = [[value / 255 for value in values] for values in (wanted.mean, wanted.std)]
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(*scaled)])
 
 
-def our_decoder(task: Task) -> Decode:
-    """Decode, crop and mirror as our loader does."""
-    size = task.transform.size
+def pillow_decoder(task: Task) -> Decode:
+    """Decode with Pillow, crop, mirror and normalise with torchvision."""
+    transform = pillow_transform(task)
+    return lambda jpeg: transform(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
-    def decode(jpeg: bytes) -> np.ndarray:
-        out = np.empty((size, size, 3), np.uint8)
-        decode_into(jpeg, task.transform, [random.random() for _ in range(RANDOM_COLUMNS)], out)
+
+def our_decoder(task: Task) -> Callable[..., np.ndarray]:
+    """Decode, crop, mirror and normalise as our loader does; into ``out`` where that is given."""
+    wanted = task.transform
+    table = normalization_table(wanted)
+    direct = table is None and wanted.layout == "NHWC"
+
+    class Canvas(threading.local):
+        def __init__(self) -> None:
+            self.pixels = np.empty((wanted.size, wanted.size, 3), np.uint8)
+
+    own = Canvas()
+
+    def decode(jpeg: bytes, out: np.ndarray | None = None) -> np.ndarray:
+        uniforms = [random.random() for _ in range(RANDOM_COLUMNS)]
+        if out is None:
+            out = np.empty(wanted.shape, wanted.dtype)
+        canvas = out if direct else own.pixels
+        decode_into(jpeg, wanted, uniforms, canvas)
+        if not direct:
+            write_layout(canvas, table, wanted.layout, out)
         return out
 
     return decode
 
 
-DECODERS = {"PIL": pillow_decoder, "simplejpeg": our_decoder}
+DECODERS: dict[str, Callable[[Task], Decode]] = {"PIL": pillow_decoder, "ours": our_decoder}
+
+
+def write_once(path: Path, write: Callable[[Path], object]) -> Path:
+    """``path``, written where it is not there yet."""
+    if not path.exists():
+        write(path)
+    return path
+
+
+def write_folder(folder: Path, shard: Path) -> None:
+    """A file for each record, in the folder of its class."""
+    for number, (label, jpeg) in enumerate(records(shard)):
+        path = folder / str(label) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg)
+
+
+def torchvision_folder(task: Task, decoder: str) -> Job:
+    """ImageFolder in torch's DataLoader, two processes. Shuffle: all files."""
+    torchvision = use_torchvision()
+    from torch.utils.data import DataLoader
+
+    folder = write_once(task.folder / "files", lambda path: write_folder(path, task.shard))
+    # By its own loader, a path is opened by Pillow.
+    own = {"transform": pillow_transform(task)}
+    swapped = {"loader": lambda path: Path(path).read_bytes(), "transform": our_decoder(task)}
+    dataset = torchvision.datasets.ImageFolder(folder, **(own if decoder == "PIL" else swapped))
+    loader = DataLoader(
+        dataset, task.batch, shuffle=True, num_workers=WORKERS, persistent_workers=True
+    )
+    return lambda: count((images for images, _ in loader), task)
+
+
+def ffmpeg_filter(task: Task, height: int, width: int) -> str:
+    """What FFmpeg shall do to a picture: a crop as ours would be, the scale, the mirror."""
+    wanted = task.transform
+    uniforms = [random.random() for _ in range(RANDOM_COLUMNS)]
+    top, left, rows, columns = crop_box(height, width, wanted, uniforms)
+    steps = [f"crop={columns}:{rows}:{left}:{top}", f"scale={wanted.size}:{wanted.size}"]
+    if uniforms[0] < 0.5:
+        steps.append("hflip")
+    return ",".join([*steps, "format=pix_fmts=rgb24"])
+
+
+def spdl(task: Task, decoder: str) -> Job:
+    """SPDL's Pipeline over files, two threads. Shuffle: all files, by the source.
+
+    "FFmpeg" decodes, crops and scales in one filter graph a picture, converts and normalises a
+    batch, as its examples do.
+    """
+    import spdl.io
+    import spdl.pipeline
+    import torch
+
+    spdl.io.demux_config()
+    wanted = task.transform
+    folder = write_once(task.folder / "files", lambda path: write_folder(path, task.shard))
+    paths = [str(path) for path in folder.rglob("*.jpg")]
+    decode = our_decoder(task)
+
+    def frames(path: str) -> Any:
+        packets = spdl.io.demux_image(path)
+        size = packets.codec.height, packets.codec.width
+        return spdl.io.decode_packets(packets, filter_desc=ffmpeg_filter(task, *size))
+
+    def converted(pictures: list[Any]) -> Any:
+        batch = spdl.io.to_torch(spdl.io.convert_frames(pictures))
+        if wanted.mean is None:
+            return batch
+        return batch.permute(0, 3, 1, 2).float().sub_(mean).div_(std)
+
+    mean, std = (torch.tensor(of or (0, 0, 0)).view(3, 1, 1) for of in (wanted.mean, wanted.std))
+    by_us = (lambda path: decode(Path(path).read_bytes())), np.stack
+    picture, collate = (frames, converted) if decoder == "FFmpeg" else by_us
+
+    def batches() -> Iterator[Any]:
+        random.shuffle(paths)
+        builder = spdl.pipeline.PipelineBuilder().add_source(paths)
+        builder = builder.pipe(picture, concurrency=WORKERS).aggregate(task.batch).pipe(collate)
+        pipeline = builder.add_sink(2).build(num_threads=WORKERS)
+        with pipeline.auto_stop():
+            yield from pipeline
+
+    return lambda: count(batches(), task)
+
+
+def write_tar(path: Path, shard: Path) -> None:
+    """A tar of all records."""
+    with tarfile.open(path, "w") as tar:
+        for number, (_, jpeg) in enumerate(records(shard)):
+            member = tarfile.TarInfo(f"{number:08d}.jpg")
+            member.size = len(jpeg)
+            tar.addfile(member, io.BytesIO(jpeg))
+
+
+def turboloader(task: Task) -> Job:
+    """TurboLoader's DataLoader over a tar, its pool of compiled threads. Shuffle: all files.
+
+    It normalises by ImageNet's mean and deviation.
+    """
+    import turboloader
+
+    wanted = task.transform
+    if (wanted.crop, wanted.layout, str(wanted.dtype)) != ("random_resized", "NCHW", "float32"):
+        raise ValueError("TurboLoader crops and mirrors random-resized float32 NCHW only")
+    loader = turboloader.DataLoader(
+        str(write_once(task.folder / "set.tar", lambda path: write_tar(path, task.shard))),
+        batch_size=task.batch,
+        image_size=wanted.size,
+        output_format="pytorch",
+        transform=turboloader.ImageNetNormalize(),
+        shuffle=True,
+        train_aug=True,
+    )
+    epochs = itertools.count()
+
+    def batches() -> Iterator[Any]:
+        loader.set_epoch(next(epochs))
+        for images, _ in loader:
+            yield images
+
+    return lambda: count(batches(), task)
+
+
+def slipstream(task: Task) -> Job:
+    """Not installable by name: no package index has it."""
+    raise ValueError("no package index has harvard-visionlab/slipstream")
 
 
 def webdataset(task: Task, decoder: str) -> Job:
@@ -395,6 +596,7 @@ def ffcv(task: Task) -> Job:
         batch_size=task.batch,
         num_workers=WORKERS,
         os_cache=True,
+        indices=np.tile(np.arange(count_of_records(task.shard)), FFCV_PASSES),
         order=OrderOption.RANDOM,
         drop_last=False,
         pipelines={"image": image, "label": [decoders.IntDecoder(), ToTensor()]},
