@@ -101,6 +101,8 @@ FLOAT_CENTER, FLOAT_RESIZED = (
     for crop in ("center", "random_resized")
 )
 LEADING = SAME | OURS | FFCV | MXNET
+# The first of these in a table is the one that ratios are to.
+PEERS = ("FFCV", "MXNet iterator", "torchvision, PIL")
 TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
     (LARGE, RESIZED, SAME | THREADS | LEADING | FILES | SHARDED | PARTS),
     (LARGE, FLOAT_RESIZED, LEADING | FILES | FLOAT_ONLY),
@@ -196,7 +198,7 @@ def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
             rates.append(Way(name, tuple(images / seconds for images, seconds, _ in of)))
             busy.append(Way(name, tuple(images / work for images, _, work in of)))
     readers = tuple(way for way in rates if way.name not in PARTS)
-    peer = "FFCV" if "FFCV" in found else "MXNet iterator"
+    peer = next(name for name in PEERS if name in found)
     yield Table(title, "images/s", readers, limit=LIMIT, peer=peer)
     readers = tuple(way for way in busy if way.name not in PARTS)
     yield Table(f"{title}, for each busy core", "images/s", readers, limit=LIMIT)

@@ -16,7 +16,7 @@ import random
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,8 @@ from imnetlib.image import (
     normalization_table,
     write_layout,
 )
-from imnetlib.loader import Loader
+from imnetlib.loader import Loader, ProcessLoader
 
-WORKERS = 2
 # WebDataset hands whole shards to its workers.
 SHARDS = 8
 # The short edge to which the peers shrink a picture before they take an unscaled crop of 224.
@@ -61,6 +60,8 @@ class Task:
     batch: int
     # Whether the pictures are larger than the crop's surroundings, and a peer shrinks them first.
     resize: bool = False
+    # Threads or processes of a reader, whichever it has.
+    workers: int = 2
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
@@ -88,8 +89,8 @@ def count(batches: Iterable[Any], task: Task) -> int:
     return images
 
 
-def in_threads(jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
-    """Two threads that call ``convert`` for the number of each JPEG, neither ever idle."""
+def in_threads(task: Task, jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
+    """Threads that call ``convert`` for the number of each JPEG, neither ever idle."""
 
     def epoch() -> int:
         numbers = iter(range(len(jpegs)))
@@ -98,8 +99,8 @@ def in_threads(jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
             for number in numbers:
                 convert(number)
 
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for done in wait([pool.submit(work) for _ in range(WORKERS)]).done:
+        with ThreadPoolExecutor(task.workers) as pool:
+            for done in wait([pool.submit(work) for _ in range(task.workers)]).done:
                 done.result()
         return len(jpegs)
 
@@ -109,11 +110,11 @@ def in_threads(jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
 def bare_decoding(task: Task) -> Job:
     """No loader: two threads decode each JPEG of the memory whole and drop it, in file order."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
-    return in_threads(jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"))
+    return in_threads(task, jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"))
 
 
 def same_work(task: Task) -> Job:
-    """No loader: two threads decode, crop, mirror and normalise the JPEGs of the memory."""
+    """No loader: threads decode, crop, mirror and normalise the JPEGs of the memory."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
     decode = our_decoder(task)
     batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
@@ -121,7 +122,39 @@ def same_work(task: Task) -> Job:
     def convert(number: int) -> None:
         decode(jpegs[number], batch[number % len(batch)])
 
-    return in_threads(jpegs, convert)
+    return in_threads(task, jpegs, convert)
+
+
+@functools.cache
+def converting(task: Task) -> Callable[[int], None]:
+    """Decode, crop, mirror and normalise the n-th of every ``workers`` JPEGs of the memory."""
+    jpegs = [jpeg for _, jpeg in records(task.shard)]
+    decode = our_decoder(task)
+    batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
+
+    def convert(part: int) -> None:
+        for number in range(part, len(jpegs), task.workers):
+            decode(jpegs[number], batch[number % len(batch)])
+
+    return convert
+
+
+def convert_part(task: Task, part: int) -> None:
+    """What one process of ``same_work_apart`` does of an epoch."""
+    converting(task)(part)
+
+
+def same_work_apart(task: Task) -> Job:
+    """As ``same_work``, by processes of one thread each, so that none waits for Python's lock."""
+    images = sum(1 for _ in records(task.shard))
+    pool = ProcessPoolExecutor(task.workers)
+
+    def epoch() -> int:
+        for done in [pool.submit(convert_part, task, part) for part in range(task.workers)]:
+            done.result()
+        return images
+
+    return epoch
 
 
 def plain_file(task: Task) -> Job:
@@ -152,9 +185,21 @@ def copying(task: Task) -> Job:
     return epoch
 
 
-def ours(task: Task, threads: int) -> Job:
+def ours(task: Task, threads: int = 0) -> Job:
     """Shuffle: all records, exactly, a new order every epoch."""
-    loader = Loader([task.shard], task.batch, task.transform, threads=threads)
+    loader = Loader([task.shard], task.batch, task.transform, threads=threads or task.workers)
+    return lambda: sum(len(batch.ids) - batch.padding for batch in loader)
+
+
+def ours_apart(task: Task, processes: int) -> Job:
+    """As ``ours``, its threads in several processes."""
+    loader = ProcessLoader(
+        processes=processes,
+        shards=[task.shard],
+        batch_size=task.batch,
+        transform=task.transform,
+        threads=task.workers,
+    )
     return lambda: sum(len(batch.ids) - batch.padding for batch in loader)
 
 
@@ -185,7 +230,7 @@ def mxnet_iterator(task: Task) -> Job:
         shuffle=True,
         rand_mirror=True,
         rand_crop=transform.crop == "random",
-        preprocess_threads=WORKERS,
+        preprocess_threads=task.workers,
         **settings,
     )
 
@@ -222,7 +267,7 @@ def gluon(task: Task) -> Job:
         dataset.transform_first(lambda image: mirror(crop(image))),
         task.batch,
         shuffle=True,
-        num_workers=WORKERS,
+        num_workers=task.workers,
     )
 
     def batches() -> Iterator[Any]:
@@ -310,7 +355,7 @@ def torchvision_folder(task: Task, decoder: str) -> Job:
     swapped = {"loader": lambda path: Path(path).read_bytes(), "transform": our_decoder(task)}
     dataset = torchvision.datasets.ImageFolder(folder, **(own if decoder == "PIL" else swapped))
     loader = DataLoader(
-        dataset, task.batch, shuffle=True, num_workers=WORKERS, persistent_workers=True
+        dataset, task.batch, shuffle=True, num_workers=task.workers, persistent_workers=True
     )
     return lambda: count((images for images, _ in loader), task)
 
@@ -360,8 +405,10 @@ def spdl(task: Task, decoder: str) -> Job:
     def batches() -> Iterator[Any]:
         random.shuffle(paths)
         builder = spdl.pipeline.PipelineBuilder().add_source(paths)
-        builder = builder.pipe(picture, concurrency=WORKERS).aggregate(task.batch).pipe(collate)
-        pipeline = builder.add_sink(2).build(num_threads=WORKERS)
+        builder = (
+            builder.pipe(picture, concurrency=task.workers).aggregate(task.batch).pipe(collate)
+        )
+        pipeline = builder.add_sink(2).build(num_threads=task.workers)
         with pipeline.auto_stop():
             yield from pipeline
 
@@ -434,7 +481,7 @@ def webdataset(task: Task, decoder: str) -> Job:
         dataset.to_tuple("jpg", "cls").map_tuple(DECODERS[decoder](task), int).batched(task.batch)
     )
     loader = webdataset.WebLoader(
-        dataset, batch_size=None, num_workers=WORKERS, persistent_workers=True
+        dataset, batch_size=None, num_workers=task.workers, persistent_workers=True
     )
     return lambda: count((images for images, _ in loader), task)
 
@@ -464,7 +511,7 @@ def streaming(task: Task, decoder: str) -> Job:
             return decode(sample["image"]), sample["label"]
 
     dataset = Decoded(local=str(folder), shuffle=True, batch_size=task.batch)
-    loader = DataLoader(dataset, task.batch, num_workers=WORKERS, persistent_workers=True)
+    loader = DataLoader(dataset, task.batch, num_workers=task.workers, persistent_workers=True)
     return lambda: count((images for images, _ in loader), task)
 
 
@@ -519,7 +566,7 @@ def litdata(task: Task, decoder: str) -> Job:
     loader = litdata.StreamingDataLoader(
         Decoded(str(folder), shuffle=True),
         batch_size=task.batch,
-        num_workers=WORKERS,
+        num_workers=task.workers,
         persistent_workers=True,
     )
     return lambda: count((images for images, _ in loader), task)
@@ -594,7 +641,7 @@ def ffcv(task: Task) -> Job:
     loader = Loader(
         str(_ffcv_file(task)),
         batch_size=task.batch,
-        num_workers=WORKERS,
+        num_workers=task.workers,
         os_cache=True,
         indices=np.tile(np.arange(count_of_records(task.shard)), FFCV_PASSES),
         order=OrderOption.RANDOM,

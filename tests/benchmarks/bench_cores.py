@@ -1,0 +1,61 @@
+"""How the loader grows with the cores: images/s by as many threads as 1, 2, 4, … of them.
+
+    python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 3072] [--rounds 3]
+
+Random-resized crops of 224 pixels from photos of 256. The limit is the same work, decoding,
+cropping and mirroring, done by as many processes over JPEGs held in memory: threads of one process
+wait for Python's lock between the pieces of it. "In 2 of its own" is the ProcessLoader with the
+same number of threads in all. The peer is torchvision's ImageFolder with torch's DataLoader, as
+many processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+
+import loader_peers as peers
+from bench_loader import LARGE, LIMIT, RESIZED, Readers, make_records, measure, tables, title_of
+from loader_peers import Task
+from peers_environment import move_there
+from results import Report, options
+
+BATCH = 128
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def readers(threads: int) -> Readers:
+    """The ways to read with so many threads."""
+    ways: Readers = {LIMIT: (peers.same_work_apart,), "imnetlib, one process": (peers.ours,)}
+    for processes in itertools.takewhile(lambda count: count <= threads, (1, 2, 4, 8, 16)):
+        if threads // processes <= 4:
+            ways[f"imnetlib, in {processes} of its own"] = (peers.ours_apart, processes)
+    return ways | {"torchvision, PIL": (peers.torchvision_folder, "PIL")}
+
+
+def main() -> None:
+    """A table for each number of threads."""
+    chosen = options(__doc__ or "", records=(24 * BATCH, 6 * BATCH), rounds=(3, 2))
+    move_there()
+    report = Report("cores")
+    counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= cores()]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shard = make_records(folder, chosen.records, LARGE)
+        size = shard.stat().st_size / chosen.records / 1e3
+        for threads in counts:
+            task = Task(shard, folder, RESIZED, BATCH, workers=threads)
+            title = f"{threads} of {cores()} cores: {title_of(LARGE, RESIZED, size)}"
+            rates, *_ = tables(title, measure(readers(threads), task, chosen.rounds))
+            report.add(rates)
+    report.save(chosen.to)
+
+
+if __name__ == "__main__":
+    main()
