@@ -47,7 +47,7 @@ def main() -> None:
     counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= cores()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shard = make_records(folder, chosen.records, LARGE)
+        shard = make_records(folder, chosen.records, LARGE.quality)
         size = shard.stat().st_size / chosen.records / 1e3
         for threads in counts:
             task = Task(shard, folder, RESIZED, BATCH, workers=threads)

@@ -235,6 +235,8 @@ def main() -> None:
     else:
         for table in tables(chosen):
             report.add(table)
+            # Minutes of a GPU are dear: what is measured stays where the next network fails.
+            report.save(chosen.to)
     report.save(chosen.to)
 
 

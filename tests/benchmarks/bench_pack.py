@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
 from math import isfinite
+from operator import itemgetter
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,7 @@ from measure import PEAK
 from pack_peers import WRITERS
 from peers_environment import move_there, reason
 from PIL import Image
-from results import Report, Table, Way, options
+from results import Report, Table, Way, options, take_turns, ways
 
 from imnetlib import pack, recordio
 
@@ -135,14 +136,14 @@ def make_input(folder: Path, count: int) -> None:
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
 
-def run(command: list[str]) -> tuple[str, float]:
-    """What a whole process prints, and its seconds.
+def run(command: list[str], folder: Path | None = None) -> tuple[str, float]:
+    """What a whole process prints, in ``folder`` if it is given, and its seconds.
 
     What others have written goes to the disk first: ours would wait for it, as it syncs.
     """
     os.sync()
     began = time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout, time.perf_counter() - began
 
 
@@ -299,7 +300,7 @@ def from_archive(folder: Path, rounds: int) -> Iterator[Table]:
     (folder / "one.tar").unlink()
     tool = f'{sys.executable} -c "{IM2REC}" {im2rec()}'
     imnet = f"{Path(sys.executable).parent / 'imnet'}"
-    ways = {
+    commands = {
         "tar, im2rec.py": f"mkdir in && cd in && tar -xf {archive} && "
         "for t in *.tar; do mkdir ${t%.tar}; tar -xf $t -C ${t%.tar}; rm $t; done; cd ..; "
         f"{tool} set in --list --recursive; "
@@ -308,20 +309,24 @@ def from_archive(folder: Path, rounds: int) -> Iterator[Table]:
         f"{imnet} list train.tar.npz set.lst --seed 1 && "
         f"{imnet} pack set.lst train.tar.npz . --resize 480 --num-thread 2 && rm train.tar",
     }
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    disk: dict[str, float] = {}
-    for _, (name, way) in itertools.product(range(rounds), ways.items()):
-        work = folder / "work"
-        work.mkdir()
-        began = time.perf_counter()
-        subprocess.run(["bash", "-ec", way], cwd=work, check=True, capture_output=True)
-        spent[name].append(time.perf_counter() - began)
-        disk[name] = sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) / 1e6
-        shutil.rmtree(work)
-    timed = tuple(Way(name, tuple(values)) for name, values in spent.items())
-    yield Table("from a tar of class tars to records", "s", timed, peer="tar, im2rec.py")
-    taken = tuple(Way(name, (size,)) for name, size in disk.items())
-    yield Table("disk that this takes beside the archive", "MB", taken, peer="tar, im2rec.py")
+    jobs = {name: partial(run_in, folder / "work", way) for name, way in commands.items()}
+    found = take_turns(jobs, rounds)
+    for number, (title, unit) in enumerate(
+        [
+            ("from a tar of class tars to records", "s"),
+            ("disk that this takes beside the archive", "MB"),
+        ]
+    ):
+        rows = ways(found, itemgetter(number))
+        yield Table(title, unit, rows, peer="tar, im2rec.py")
+
+
+def run_in(work: Path, script: str) -> tuple[float, float]:
+    """Seconds of a shell's script in a folder of its own, and MB of the files that it leaves."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    _, seconds = run(["bash", "-ec", script], work)
+    return seconds, sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) / 1e6
 
 
 def peak(folder: Path) -> Table:
