@@ -100,11 +100,12 @@ class Filler:
         width = max(header.flag, 1)
         if width != self.label_width:
             raise ValueError(f"it has {_counted(width)}, label_width is {self.label_width}")
-        labels = np.atleast_1d(header.label).tolist()
-        classes = self.classes
-        if classes and not all(0 <= label < classes and label.is_integer() for label in labels):
+        if not self.classes:
+            return
+        labels = [header.label] if not header.flag else header.label.tolist()
+        if not all(0 <= label < self.classes and label.is_integer() for label in labels):
             listed = ", ".join(f"{label:g}" for label in labels)
-            raise ValueError(f"its label is {listed}; classes are 0 to {classes - 1}")
+            raise ValueError(f"its label is {listed}; classes are 0 to {self.classes - 1}")
 
 
 def _counted(labels: int) -> str:
