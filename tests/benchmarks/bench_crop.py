@@ -25,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from bench_pack import photo
+from peers_environment import move_there
 from results import Report, Table, options, take_turns, ways
 
 from imnetlib.image import RANDOM_COLUMNS, Transform, crop_box, decode_into, resize
@@ -54,7 +55,7 @@ def turbojpeg() -> ctypes.CDLL:
     wheels = [str(path) for path in beside.glob("turbojpeg.libs/libturbojpeg*")]
     name = next(iter(wheels), None) or ctypes.util.find_library("turbojpeg")
     if name is None:
-        raise OSError("no libturbojpeg: pip install turbojpeg brings one")
+        raise OSError("no libturbojpeg: make bench-env")
     library = ctypes.CDLL(name)
     if not hasattr(library, "tj3Init"):
         raise OSError(f"{name} is older than TurboJPEG 3")
@@ -144,6 +145,7 @@ def cropping(crop: str, photos: Sequence[bytes], boxes: int) -> Table:
 def main() -> None:
     """Measure both kinds of crop."""
     chosen = options(__doc__ or "", photos=(60, 10), boxes=(4, 2))
+    move_there()
     report = Report("crop")
     photos = [
         cv2.imencode(".jpg", photo(WIDTH, HEIGHT, i), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()

@@ -1,6 +1,6 @@
 """imnetlib.pack beside its peers: whole processes, the same files, 2 threads or processes each.
 
-    python tests/benchmarks/bench_pack.py [--quick] [--to FOLDER] [--images 3000] [--rounds 3]
+    python tests/benchmarks/bench_pack.py [--quick] [--to FOLDER] [--images 2000] [--rounds 3]
 
 Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB, four times as many where they
 go in as they are, so that the start of a process does not count for much. Peers: MXNet's im2rec.py,
@@ -344,7 +344,7 @@ def peak(folder: Path) -> Table:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", images=(3000, 200), rounds=(3, 1))
+    chosen = options(__doc__ or "", images=(2000, 200), rounds=(3, 1))
     move_there()
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
