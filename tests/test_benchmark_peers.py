@@ -8,7 +8,7 @@ from pathlib import Path
 import bench_loader
 import pytest
 from bench_pack import LIMIT, OUR_TOOL, OURS_STARTED, Tool, decibels, time_ways
-from loader_peers import Task, ffmpeg_filter, in_threads, our_decoder, same_work
+from loader_peers import Task, ffmpeg_filter, in_threads, our_decoder, same_work, same_work_apart
 from making import encoded, photo
 from pack_peers import read_list, stored
 from peers_environment import reason
@@ -61,7 +61,7 @@ def test_an_error_in_a_thread_ends_the_epoch():
 def test_the_limit_does_the_work_of_the_loader(tmp_path: Path, transform: Transform):
     shard = bench_loader.make_records(tmp_path, 5, bench_loader.SMALL.quality)
     task = Task(shard, tmp_path, transform, 2)
-    assert same_work(task)() == 5
+    assert same_work(task)() == same_work_apart(task)() == 5
     pixels = our_decoder(task)(encoded(photo(341, 256, 1)))
     assert (pixels.shape, pixels.dtype) == (transform.shape, transform.dtype)
 

@@ -89,7 +89,7 @@ def count(batches: Iterable[Any], task: Task) -> int:
     return images
 
 
-def in_threads(task: Task, jpegs: list[bytes], convert: Callable[[int], object]) -> Job:
+def in_threads(jpegs: list[bytes], convert: Callable[[int], object], workers: int = 2) -> Job:
     """Threads that call ``convert`` for the number of each JPEG, neither ever idle."""
 
     def epoch() -> int:
@@ -99,8 +99,8 @@ def in_threads(task: Task, jpegs: list[bytes], convert: Callable[[int], object])
             for number in numbers:
                 convert(number)
 
-        with ThreadPoolExecutor(task.workers) as pool:
-            for done in wait([pool.submit(work) for _ in range(task.workers)]).done:
+        with ThreadPoolExecutor(workers) as pool:
+            for done in wait([pool.submit(work) for _ in range(workers)]).done:
                 done.result()
         return len(jpegs)
 
@@ -108,9 +108,11 @@ def in_threads(task: Task, jpegs: list[bytes], convert: Callable[[int], object])
 
 
 def bare_decoding(task: Task) -> Job:
-    """No loader: two threads decode each JPEG of the memory whole and drop it, in file order."""
+    """No loader: threads decode each JPEG of the memory whole and drop it, in file order."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
-    return in_threads(task, jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"))
+    return in_threads(
+        jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"), task.workers
+    )
 
 
 def same_work(task: Task) -> Job:
@@ -122,7 +124,7 @@ def same_work(task: Task) -> Job:
     def convert(number: int) -> None:
         decode(jpegs[number], batch[number % len(batch)])
 
-    return in_threads(task, jpegs, convert)
+    return in_threads(jpegs, convert, task.workers)
 
 
 @functools.cache
