@@ -34,11 +34,14 @@ BYPRODUCTS = {
 
 # Hypothesis draws strings of the library too, the names that an index leaves out among them.
 _NOT_A_PART = {".", "..", *files.BYPRODUCTS}
+_OF_A_CLASS_TAR = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|txz|tzst|zip|7z)$")
 _PART = st.text(
     st.characters(codec="utf-8", exclude_characters="\0/\\", exclude_categories=["Cs"]), min_size=1
 ).filter(
     lambda part: (
-        part not in _NOT_A_PART and not re.search(r"\.tar$|^\._|^PaxHeaders|^[A-Za-z]:", part)
+        part not in _NOT_A_PART
+        and not _OF_A_CLASS_TAR.search(part)
+        and not re.search(r"^\._|^PaxHeaders|^[A-Za-z]:", part)
     )
 )
 # Names that a tar may hold: of several folders, in any script.
