@@ -12,7 +12,6 @@ many processes.
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 from pathlib import Path
 
@@ -20,14 +19,9 @@ import loader_peers as peers
 from bench_loader import LARGE, LIMIT, RESIZED, Readers, make_records, measure, tables, title_of
 from loader_peers import Task
 from peers_environment import move_there
-from results import Report, options
+from results import Report, cores, options
 
 BATCH = 128
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def readers(threads: int) -> Readers:

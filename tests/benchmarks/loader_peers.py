@@ -115,40 +115,30 @@ def bare_decoding(task: Task) -> Job:
     )
 
 
+@functools.cache
+def converting(task: Task) -> tuple[list[bytes], Callable[[int], object]]:
+    """The JPEGs in memory, and what decodes, crops, mirrors and normalises the n-th of them."""
+    jpegs = [jpeg for _, jpeg in records(task.shard)]
+    decode = our_decoder(task)
+    batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
+    return jpegs, lambda number: decode(jpegs[number], batch[number % len(batch)])
+
+
 def same_work(task: Task) -> Job:
     """No loader: threads decode, crop, mirror and normalise the JPEGs of the memory."""
-    jpegs = [jpeg for _, jpeg in records(task.shard)]
-    decode = our_decoder(task)
-    batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
-
-    def convert(number: int) -> None:
-        decode(jpegs[number], batch[number % len(batch)])
-
-    return in_threads(jpegs, convert, task.workers)
-
-
-@functools.cache
-def converting(task: Task) -> Callable[[int], None]:
-    """Decode, crop, mirror and normalise the n-th of every ``workers`` JPEGs of the memory."""
-    jpegs = [jpeg for _, jpeg in records(task.shard)]
-    decode = our_decoder(task)
-    batch = np.zeros((2 * task.batch, *task.transform.shape), task.transform.dtype)
-
-    def convert(part: int) -> None:
-        for number in range(part, len(jpegs), task.workers):
-            decode(jpegs[number], batch[number % len(batch)])
-
-    return convert
+    return in_threads(*converting(task), task.workers)
 
 
 def convert_part(task: Task, part: int) -> None:
-    """What one process of ``same_work_apart`` does of an epoch."""
-    converting(task)(part)
+    """What one process of ``same_work_apart`` does of an epoch: the n-th of every ``workers``."""
+    jpegs, convert = converting(task)
+    for number in range(part, len(jpegs), task.workers):
+        convert(number)
 
 
 def same_work_apart(task: Task) -> Job:
     """As ``same_work``, by processes of one thread each, so that none waits for Python's lock."""
-    images = sum(1 for _ in records(task.shard))
+    images = count_of_records(task.shard)
     pool = ProcessPoolExecutor(task.workers)
 
     def epoch() -> int:

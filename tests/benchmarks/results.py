@@ -249,9 +249,7 @@ def describe_machine() -> dict[str, object]:
             versions[package] = ""
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -261,6 +259,11 @@ def describe_machine() -> dict[str, object]:
         "gpu": _gpu(),
         "load": round(psutil.getloadavg()[0], 1),
     }
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

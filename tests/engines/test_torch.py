@@ -284,7 +284,6 @@ def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
 
 PROGRAM = f"""
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from imnetlib.engines import Recipe
 from imnetlib.engines.torch import train
