@@ -1,12 +1,12 @@
 """How the loader grows with the cores: images/s by as many threads as 1, 2, 4, … of them.
 
-    python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 3072] [--rounds 3]
+    python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 768] [--rounds 3]
 
 Random-resized crops of 224 pixels from photos of 256. The limit is the same work, decoding,
 cropping and mirroring, done by as many processes over JPEGs held in memory: threads of one process
 wait for Python's lock between the pieces of it. "In 2 of its own" is the ProcessLoader with the
 same number of threads in all. The peer is torchvision's ImageFolder with torch's DataLoader, as
-many processes.
+many processes. --records: for each thread.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def readers(threads: int) -> Readers:
 
 def main() -> None:
     """A table for each number of threads."""
-    chosen = options(__doc__ or "", records=(24 * BATCH, 6 * BATCH), rounds=(3, 2))
+    chosen = options(__doc__ or "", records=(6 * BATCH, 2 * BATCH), rounds=(3, 2))
     move_there()
     report = Report("cores")
     counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= cores()]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shard = make_records(folder, chosen.records, LARGE.quality)
-        size = shard.stat().st_size / chosen.records / 1e3
         for threads in counts:
+            folder = Path(name) / str(threads)
+            shard = make_records(folder, chosen.records * threads, LARGE.quality)
+            size = shard.stat().st_size / (chosen.records * threads) / 1e3
             task = Task(shard, folder, RESIZED, BATCH, workers=threads)
             title = f"{threads} of {cores()} cores: {title_of(LARGE, RESIZED, size)}"
             rates, *_ = tables(title, measure(readers(threads), task, chosen.rounds))

@@ -20,11 +20,11 @@ project promises. Reading without decoding, every byte checksummed, is in bench_
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,12 +32,14 @@ import loader_peers as peers
 import numpy as np
 from bench_pack import photo
 from loader_peers import Task
-from measure import PEAK, Apart, Job, Timing
+from measure import Apart, Job, Timing
 from peers_environment import move_there, reason
-from results import Report, Table, Way, options
+from results import Report, Table, Way, alone, options, peak
 
 from imnetlib import catalog, recordio
 from imnetlib.image import Transform
+from imnetlib.loader import Loader
+from imnetlib.order import order_of
 
 BATCH = 128
 PICTURES = 200
@@ -119,29 +121,6 @@ QUICK: tuple[tuple[Photos, Transform, Readers], ...] = (
     (LARGE, RESIZED, SAME | OURS | MXNET),
     (ORIGINAL, FLOAT_RESIZED, SAME | OURS | MXNET),
 )
-LOADING = """
-import sys
-from pathlib import Path
-from imnetlib.image import Transform
-from imnetlib.loader import Loader
-loader = Loader([Path(sys.argv[1])], 256, Transform(224, "random_resized", True), threads=4)
-for _ in range(int(sys.argv[2])):
-    for _ in loader:
-        pass
-print(peak() / 1e6)
-"""
-FULL_INDEX = """
-import sys, time
-from pathlib import Path
-from imnetlib.loader import Loader, Transform
-from imnetlib.order import order_of
-began = time.perf_counter()
-# "skip", because the file is empty.
-loader = Loader([Path(sys.argv[1])], 256, Transform(), on_error="skip")
-opened = time.perf_counter()
-order = order_of([loader.state_dict()["records"]], True, 0, 0)
-print(peak() / 1e6, opened - began, time.perf_counter() - opened)
-"""
 
 
 def make_records(
@@ -214,17 +193,29 @@ def title_of(photos: Photos, transform: Transform, size: float) -> str:
     return f"{photos.name}, {size:.0f} KB: {crop[transform.crop]} crop, mirror, {kind}"
 
 
-def child(source: str, *arguments: object) -> list[float]:
-    """The numbers that a process of its own prints."""
-    command = [sys.executable, "-c", PEAK + source, *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return [float(number) for number in done.stdout.split()]
+def memory_of_loading(shard: Path) -> float:
+    """MB that two epochs take at most."""
+    with Loader([shard], 256, RESIZED, threads=4) as loader:
+        for _ in range(2):
+            for _ in loader:
+                pass
+    return peak() / 1e6
+
+
+def cost_of_an_index(shard: Path) -> tuple[float, float, float]:
+    """MB that an epoch's order takes at most, the seconds to open the shard, and to shuffle it."""
+    began = time.perf_counter()
+    # "skip", because the file is empty.
+    with Loader([shard], 256, CENTER, on_error="skip") as loader:
+        opened = time.perf_counter()
+        order_of([loader.state_dict()["records"]], True, 0, 0)
+    return peak() / 1e6, opened - began, time.perf_counter() - opened
 
 
 def memory(folder: Path, shard: Path) -> Iterator[Table]:
     """The peak memory, each figure of a process of its own, beside what the project promises."""
     title = "peak memory, 4 threads, batches of 256, random-resized crops"
-    yield promised(title, child(LOADING, shard, 2)[0], 600)
+    yield promised(title, alone(partial(memory_of_loading, shard)), 600)
     records = catalog.IMAGENET21K.train
     full = folder / "full.rec"
     offsets = np.arange(records) * 113_248
@@ -232,8 +223,8 @@ def memory(folder: Path, shard: Path) -> Iterator[Table]:
     with full.open("wb") as file:
         # A sparse file takes no disk space.
         file.truncate(int(offsets[-1]) + 113_248)
-    peak, *seconds = child(FULL_INDEX, full)
-    yield promised(f"peak memory, an index of {records:,} records", peak, 1000)
+    most, *seconds = alone(partial(cost_of_an_index, full))
+    yield promised(f"peak memory, an index of {records:,} records", most, 1000)
     steps = [Way(name, (of,)) for name, of in zip(("open", "shuffle"), seconds, strict=True)]
     yield Table(f"an index of {records:,} records", "s", tuple(steps))
 

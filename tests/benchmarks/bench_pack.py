@@ -32,16 +32,17 @@ from itertools import starmap
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from measure import PEAK
 from pack_peers import WRITERS
 from peers_environment import move_there, reason
 from PIL import Image
-from results import Report, Table, Way, options, take_turns, ways
+from results import Report, Table, Way, alone, options, peak, take_turns, ways
 
 from imnetlib import pack, recordio
+from imnetlib.image import Settings
 
 LIMIT = "the codec alone, data in memory"
 # Photos whose pixels are held against their sources.
@@ -63,7 +64,7 @@ lst, root, out, settings, threads = sys.argv[1:]
 began = time.perf_counter()
 pack(read_lst(Path(lst)), Folder(Path(root)), Path(out), "set", shards=1, threads=int(threads),
      settings=Settings(**json.loads(settings)))
-print(peak(), time.perf_counter() - began)
+print(time.perf_counter() - began)
 """
 CODEC = """
 import json, sys, time
@@ -95,7 +96,7 @@ print(len(paths) / (time.perf_counter() - began))
 """
 # What im2rec.py is told, what our settings are, and the short edge that the others shrink to, where
 # they can: 0 for none, None where they would need more than their documentation shows.
-CASES: dict[str, tuple[list[str], dict[str, object], int | None]] = {
+CASES: dict[str, tuple[list[str], dict[str, Any], int | None]] = {
     "pass-through": (["--pass-through"], {"pass_through": True}, 0),
     "480/95, each tool's way": (["--resize", "480", "--quality", "95"], {"resize": 480}, None),
     "480/95, equal work": (
@@ -214,7 +215,7 @@ def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
     our_command = [str(folder / "set.lst"), root, str(out), settings, "2"]
     found = {
         OUR_TOOL: Tool(
-            [sys.executable, "-c", PEAK + OURS, *our_command],
+            [sys.executable, "-c", OURS, *our_command],
             out,
             lambda: stored_records(folder, next(out.glob("*.rec")), CHECKED),
         ),
@@ -255,7 +256,7 @@ def time_ways(
                 continue
             rates[name].append(images / seconds)
             if name == OUR_TOOL:
-                rates[OURS_STARTED].append(images / float(printed.split()[1]))
+                rates[OURS_STARTED].append(images / float(printed))
     return [
         Way(name, (), failures[name]) if name in failures else Way(name, tuple(of))
         for name, of in rates.items()
@@ -329,16 +330,24 @@ def run_in(work: Path, script: str) -> tuple[float, float]:
     return seconds, sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) / 1e6
 
 
-def peak(folder: Path) -> Table:
-    """The most memory that packing takes."""
-    out = folder / "out"
-    found = []
-    for threads in (2, 16):
-        shutil.rmtree(out, ignore_errors=True)
-        settings = json.dumps(CASES["480/95, equal work"][1])
-        paths = [str(folder / "set.lst"), str(folder / "in"), str(out)]
-        command = [sys.executable, "-c", PEAK + OURS, *paths, settings, str(threads)]
-        found.append(Way(f"imnetlib, {threads} threads", (int(run(command)[0].split()[0]) / 1e6,)))
+def memory_of_packing(folder: Path, threads: int) -> float:
+    """MB that packing takes at most."""
+    images = pack.read_lst(folder / "set.lst")
+    settings = Settings(**CASES["480/95, equal work"][1])
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        pack.pack(
+            images, pack.Folder(folder / "in"), Path(out), "set", shards=1, threads=threads,
+            settings=settings,
+        )  # fmt: skip
+    return peak() / 1e6
+
+
+def memory(folder: Path) -> Table:
+    """The most memory that packing takes, by threads."""
+    found = [
+        Way(f"imnetlib, {threads} threads", (alone(partial(memory_of_packing, folder, threads)),))
+        for threads in (2, 16)
+    ]
     return Table("the most memory that packing takes", "MB", tuple(found))
 
 
@@ -358,7 +367,7 @@ def main() -> None:
                 report.add(table)
         for table in from_archive(work, chosen.rounds):
             report.add(table)
-        report.add(peak(work))
+        report.add(memory(work))
     report.save(chosen.to)
 
 

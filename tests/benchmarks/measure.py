@@ -1,9 +1,8 @@
-"""What the benchmarks share: peak memory, processor time, and jobs in processes of their own."""
+"""Jobs that take turns, each in a process of its own, and the processor time that they take."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import multiprocessing
 import os
 import signal
@@ -13,10 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
-from results import peak
 
-# For the head of a child's source.
-PEAK = f"import re, resource, sys\nfrom pathlib import Path\n{inspect.getsource(peak)}"
 # Seconds until a job counts as stuck.
 PATIENCE = 300
 # Seconds that a process has to end.
