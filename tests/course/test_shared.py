@@ -6,6 +6,7 @@ import io
 import time
 from pathlib import Path
 
+import making
 import numpy as np
 import pytest
 from making import jpeg
@@ -54,6 +55,14 @@ def test_a_better_jpeg_has_the_higher_psnr():
     assert psnr(original, original) == pytest.approx(10 * np.log10(255**2 / 1e-3))
     better = psnr(encoded("JPEG", quality=95), original)
     assert better > psnr(encoded("JPEG", quality=30), original)
+
+
+def test_a_smaller_image_is_compared_at_the_size_of_the_original():
+    picture = making.detailed_photo(64, 48, seed=0)
+    small = np.asarray(Image.fromarray(picture).resize((32, 24), Image.Resampling.BOX))
+    again = np.asarray(Image.fromarray(small).resize((64, 48), Image.Resampling.BICUBIC))
+    found = psnr(making.encoded(small, "PNG"), making.encoded(picture, "PNG"))
+    assert found == pytest.approx(making.psnr(again, picture))
 
 
 def test_sizes_and_psnr_are_means_over_the_images():

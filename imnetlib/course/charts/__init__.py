@@ -1,19 +1,9 @@
 """Figures whose drawing teaches nothing: a chapter hands in its numbers and gets a figure back."""
 
-from imnetlib.course.charts.data import (
-    disk_steps,
-    download_times,
-    hours_per_epoch,
-    image_sizes,
-    middles,
-    orders,
-    roofline,
-    size_and_quality,
-    strange_files,
-    strange_kinds,
-    until_loaded,
-)
+from imnetlib.course.charts.archives import disk_steps, download_times
+from imnetlib.course.charts.disks import hours_per_epoch, image_sizes, roofline, until_loaded
 from imnetlib.course.charts.hierarchy import compared, icicle, operating_curve, reading, splits
+from imnetlib.course.charts.images import strange_files, strange_kinds
 from imnetlib.course.charts.memory import (
     buffers,
     by_batch,
@@ -25,6 +15,7 @@ from imnetlib.course.charts.memory import (
     timeline,
 )
 from imnetlib.course.charts.networks import calibration, confusions, top_k
+from imnetlib.course.charts.records import middles, orders, size_and_quality
 from imnetlib.course.charts.training import crops, hours, learning_curve, losses, rates
 
 __all__ = [
