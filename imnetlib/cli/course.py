@@ -41,9 +41,10 @@ def run(
 
     A parameter -p is for those of the CHAPTERS that have it. The first chapter that fails is the
     last. Without CHAPTERS those are left out that need what is not installed. Executed notebooks
-    and figures go to the folder --out, else to build/ of the checkout. With --store a cell tagged
-    "measured" keeps its stored output as long as what it comes from is the same; --measure renews
-    it. --store without CHAPTERS begins on a new root, and leaves data/sample alone.
+    and figures go to the folder --out, else to build/ of the checkout. With --store a chapter's
+    cells tagged "measured" keep their stored outputs as long as what all of these come from is the
+    same; --measure renews them. --store without CHAPTERS begins on a new root, and leaves
+    data/sample alone.
     """
     from imnetlib.course import runner, storing
 

@@ -29,8 +29,8 @@ MEASURED = "measured"
 def store_chapter(chapter: PathLike, folder: PathLike, *, measure: bool = False) -> Outcome:
     """Execute one notebook as it is and put its outputs and figures into the course itself.
 
-    A cell tagged ``measured`` keeps the output, and the figures, that are stored, unless
-    ``measure``, or unless what they come from has changed: a second run changes no file.
+    The cells tagged ``measured`` keep the outputs, and the figures, that are stored, unless
+    ``measure``, or unless what one of them comes from has changed: a second run changes no file.
     """
     import nbformat
 
@@ -89,23 +89,27 @@ def clean(notebook: Any, files: Mapping[str, str]) -> Any:
 
 
 def keep_measured(notebook: Any, stored: Any) -> None:
-    """Give the cells tagged ``measured`` their stored outputs where these come from the same.
+    """Give the cells tagged ``measured`` their stored outputs, if all of these come from the same.
 
-    What a stored output came from is noted beside it; the source that now stands over it may be
-    another.
+    All or none: where two cells show one figure and only one were kept, they would show two. What a
+    stored output came from is noted beside it; the source that now stands over it may be another.
     """
     noted = stored.metadata.get("imnetlib", {}).get("measured", {})
     before: dict[str, list[Any]] = {}
     for _, cell in _measured(stored):
         if cell.execution_count is not None:
             before.setdefault(noted.get(cell.id, ""), []).append(cell)
+    kept = []
     for number, cell in _measured(notebook):
         same = before.get(_basis_digest(notebook, number), [])
-        if same and len(_pictures(same[0])) == len(_pictures(cell)):
-            cell.outputs = copy.deepcopy(same.pop(0).outputs)
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output.execution_count = cell.execution_count
+        if not same or len(_pictures(same[0])) != len(_pictures(cell)):
+            return
+        kept.append((cell, same.pop(0)))
+    for cell, old in kept:
+        cell.outputs = copy.deepcopy(old.outputs)
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = cell.execution_count
 
 
 def _basis_digest(notebook: Any, number: int) -> str:

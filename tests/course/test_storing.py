@@ -161,6 +161,24 @@ def test_an_output_under_a_source_that_was_edited_since_is_not_kept():
     assert notebook.cells[1].outputs == [fresh]
 
 
+@pytest.mark.parametrize("edited", ["", "first", "second"])
+def test_measured_outputs_of_a_chapter_are_kept_or_renewed_together(edited: str):
+    """Two cells show one figure, and only one of them comes from something else than before."""
+    sources = {"first": "rate = room.rate()\nrate", "second": "room.record(rate)"}
+    chapters = []
+    for shown, changed in (("1 s", ""), ("2 s", edited)):
+        texts = [text + "  # new" * (name == changed) for name, text in sources.items()]
+        cells = [nbformat.v4.new_code_cell(text, execution_count=1) for text in texts]
+        for cell in cells:
+            cell.metadata.tags = MEASURED
+            cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": shown})]
+        chapters.append(storing.clean(nbformat.v4.new_notebook(cells=cells), {}))
+    stored, notebook = chapters
+    storing.keep_measured(notebook, stored)
+    outputs = [output.data["text/plain"] for cell in notebook.cells for output in cell.outputs]
+    assert outputs == (["2 s", "2 s"] if edited else ["1 s", "1 s"])
+
+
 @pytest.mark.parametrize(("before", "kept"), [([1], True), ([], False), ([1, 2], False)])
 def test_an_output_with_other_pictures_is_not_kept(before: list[int], kept: bool):
     stored = ran(*map(drawn, before), files={})
