@@ -50,7 +50,7 @@ from imnetlib.course.shared import (
     validation_images,
 )
 from imnetlib.course.steps import adopt, predict, predicted, prepare, shard_folder, shards, trained
-from imnetlib.course.stopping import stopped_when
+from imnetlib.course.stopping import killed_when, stopped_when
 from imnetlib.course.ways import (
     Part,
     disk_budgets,
@@ -65,8 +65,8 @@ __all__ = [
     "Cloud", "Compared", "Engine", "Part", "Rate", "Root", "accuracy_row", "adopt", "answer_table",
     "answers_in_words", "binomial_interval", "calibration_table", "check", "class_names",
     "class_titles", "confused_pair", "confusion_square", "copy_as_kaggle", "coverage_table",
-    "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "kind_table",
-    "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
+    "disk_budgets", "engine", "hierarchical_table", "hierarchy_of", "index_training", "killed_when",
+    "kind_table", "lesson_archives", "mean_told", "mxnet", "nouns", "open_cloud", "open_root", "predict",
     "predicted", "prepare", "publication", "quoted_top_k", "ranked_table", "record", "repeat",
     "resident_bytes", "scratch_folder", "several_peaks", "shard_folder", "shards", "shuffle_cost",
     "site", "size_and_psnr", "split_errors", "split_table", "stopped_when", "surveys", "table",

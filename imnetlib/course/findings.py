@@ -172,8 +172,8 @@ def _pack_val(claimed: Claimed) -> Finding:
 def _pack_train(claimed: Claimed) -> Finding:
     rate = _packing_rate(claimed)
     why = (
-        f"It is {rate:.0f} images/s, {rate / 4:.0f} a vCPU."
-        " The progress bars of chapter 4 show yours."
+        f"That would be {rate:.0f} images/s, {rate / 4:.0f} a vCPU."
+        " Chapter 4 measures the rate of your machine."
     )
     return Finding(None, why)
 
@@ -273,8 +273,9 @@ def _gpu_stall(claimed: Claimed) -> Finding:
 
 def _threads(claimed: Claimed) -> Finding:
     why = (
-        "Decoding gains up to the number of cores, waiting for a disk up to what it does at once."
-        " Chapter 4 measures the one, the probe the other."
+        "Decoding gains up to the number of cores: chapter 4 packs with one thread, and with as"
+        " many as you say. Waiting for a disk gains up to what it does at once: see chapter 3's"
+        " probe."
     )
     return Finding(None, why)
 

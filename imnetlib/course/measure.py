@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -39,26 +40,26 @@ def size_and_psnr(originals: Sequence[bytes], settings: image.Settings) -> tuple
 def shuffle_cost(
     records: int, shuffle: bool | order.Blocks, batch_size: int, record_bytes: float
 ) -> dict[str, Any]:
-    """A row of chapter 4's table: what a shuffle costs the note's hard disk, and how well it mixes.
+    """A row of chapter 4's table: what an order costs the note's hard disk, and how well it mixes.
 
-    ``reads`` and the ``hours of seeks`` that they take, the ``mixed, MB`` in memory at one time,
-    and how often neighbours end ``together``, as ``order.neighbours_together`` counts it.
+    ``seeks`` and the ``hours of seeks``, the MB that are ``held to be mixed``, and how often
+    records that are stored side by side share a batch, as ``order.neighbours_together`` counts it.
     """
     if isinstance(shuffle, order.Blocks):
         name = f"blocks of {shuffle.records}, {shuffle.window:,} mixed"
-        reads = records // shuffle.records
-        mixed = shuffle.records_mixed
+        seeks = math.ceil(records / shuffle.records)
+        held = shuffle.records_mixed
     else:
         name = "full shuffle" if shuffle else "as stored"
-        reads = records if shuffle else records // batch_size
-        mixed = 0
+        seeks = records if shuffle else 0
+        held = 0
     drawn = order.order_of([records], shuffle, 0, 0)
     return {
-        "shuffle": name,
-        "reads": reads,
-        "hours of seeks": reads / DEVICES[0].iops / HOUR,
-        "mixed, MB": mixed * record_bytes / 1e6,
-        "together": order.neighbours_together(drawn, batch_size),
+        "order": name,
+        "seeks": seeks,
+        "hours of seeks": seeks / DEVICES[0].iops / HOUR,
+        "held to be mixed, MB": held * record_bytes / 1e6,
+        "side by side, same batch": order.neighbours_together(drawn, batch_size),
     }
 
 

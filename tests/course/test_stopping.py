@@ -10,7 +10,7 @@ from typing import Any
 import IPython.display
 import pytest
 
-from imnetlib.course import plots, stopped_when
+from imnetlib.course import killed_when, plots, stopped_when
 
 
 class TestStoppedWhen:
@@ -32,6 +32,23 @@ class TestStoppedWhen:
     def test_what_a_block_raises_comes_through(self):
         with pytest.raises(ValueError, match="its own"), stopped_when(lambda: False):
             raise ValueError("its own")
+
+
+class TestKilledWhen:
+    def test_an_action_is_killed_when_it_happens(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ):
+        begun = tmp_path / "begun"
+        steps = f"open({str(begun)!r}, 'w'); print('loud', flush=True); import time; time.sleep(60)"
+        killed_when(begun.exists, exec, steps.replace("; ", "\n"))
+        assert capfd.readouterr() == ("killed\n", "")
+
+    @pytest.mark.parametrize("steps", ["", "raise ValueError('its own')"])
+    def test_an_action_that_ends_before_is_told(
+        self, steps: str, capfd: pytest.CaptureFixture[str]
+    ):
+        killed_when(lambda: False, exec, steps)
+        assert capfd.readouterr() == ("came to its end before the kill\n", "")
 
 
 class Output:
