@@ -1,4 +1,4 @@
-"""A kill, or a stop as by a reader's hand, at a moment that a chapter chooses (chapters 4 and 7)."""
+"""A kill, or a stop as by a reader's hand, when a chapter says so (chapters 4 and 7)."""
 
 from __future__ import annotations
 

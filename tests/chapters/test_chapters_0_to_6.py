@@ -58,7 +58,7 @@ def shows_packing(values: dict, figures: set[str]) -> None:
     assert values["train_records"] == 2519
     assert values["validation_records"] == 1800
     assert values["failures"] == 1
-    # of the slice a shard was lost, and one reader stopped
+    # a kill leaves no trace in the slice; and one reader stopped
     assert values["same_again"] is True
     assert values["each_once"] is True
     assert {"04_record", "04_image_record", "04_record_in_parts", "04_epoch_order"} <= figures

@@ -19,7 +19,7 @@ import pytest
 
 from imnetlib import catalog, course, throughput
 from imnetlib.course import runner
-from imnetlib.course.exercises import EXERCISES, kinds
+from imnetlib.course.exercises import EXERCISES, kinds, throughput_and_packing
 from imnetlib.course.exercises.kinds import Case, Choice, Function, Number, Slip
 
 KINDS = ("Predict, then run", "Write", "Find the bug", "Decide")
@@ -212,6 +212,13 @@ class TestNumbers:
             line = said(capsys, name, given, computed)
             assert any(one in line for one in (hint, *own))
             assert not tells(line.partition("is not it yet")[2], right)
+
+
+def test_a_quality_that_is_not_the_best_is_told_on_which_side_it_is(capsys: pytest.CaptureFixture):
+    for quality in (60, 75, 90, 95):
+        is_above = throughput_and_packing.kilobytes(quality) > 17.6
+        side = "above 17.6 KB" if is_above else "below 17.6 KB with it, and with a higher one"
+        assert f"The mean is {side}" in said(capsys, "4.4", quality)
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from imnetlib.course.exercises import slips
 from imnetlib.course.exercises.limits import NoResultError, Nowhere, run_for
 from imnetlib.course.exercises.reading import NoNumberError, as_text, read_number, same, shorten
-from imnetlib.course.exercises.remarks import described, remark
+from imnetlib.course.exercises.remarks import described, remark, wrong_kind
 
 # For all hidden cases of a function together.
 SECONDS = 10.0
@@ -153,9 +153,9 @@ class Outcome(NamedTuple):
             return cls(error=error)
 
     def is_like(self, other: Outcome) -> bool:
-        """Whether both give the same, or raise the same kind of error."""
+        """Whether both give the same, or raise the same error."""
         if self.error or other.error:
-            return type(self.error) is type(other.error)
+            return repr(self.error) == repr(other.error)
         return same(self.found, other.found)
 
 
@@ -199,7 +199,7 @@ class Function:
             outcome = Outcome.of(function, case)
             if outcome.error:
                 raised = described(outcome.error, function)
-                return f"it raises {raised}. {self._hint(outcome, case, passed)}"
+                return f"it raises {raised}. {self._hint(outcome, case, passed)}".rstrip()
             if outcome.found is None and expected is not None:
                 unwritten = _A_WAY_WITHOUT_RETURN if passed else _UNWRITTEN
                 return f"it returns nothing: {_PRINTED if prints.is_used else unwritten}"
@@ -219,7 +219,9 @@ class Function:
     def _hint(self, outcome: Outcome, case: Case, passed: Sequence[Case]) -> str:
         """What is said of a slip of this exercise; else what can be seen, and the general hint.
 
-        It is no slip that has failed in one of the cases that the reader's function ``passed``.
+        It is no slip that has failed in one of the cases that the reader's function ``passed``. The
+        general hint is about what to compute: it would mislead where the fault is an error, or that
+        the result is no list.
         """
         for slip in self.slips:
             passes = (
@@ -227,7 +229,13 @@ class Function:
             )
             if outcome.is_like(Outcome.of(slip.wrong, case)) and all(passes):
                 return _ended(slip.says)
-        seen = "" if outcome.error else remark(outcome.found, self._right(case), self.unit)
+        if outcome.error:
+            return ""
+        expected = self._right(case)
+        other_kind = wrong_kind(outcome.found, expected)
+        if other_kind:
+            return _ended(other_kind)
+        seen = remark(outcome.found, expected, self.unit)
         return " ".join(_ended(part) for part in (seen, f"Hint: {self.hint}") if part)
 
 

@@ -44,14 +44,28 @@ def described(error: BaseException, function: object) -> str:
     return f"{text} in line {line}" + (f', "{shorten(source)}"' if source else "")
 
 
+def wrong_kind(found: Any, expected: Any) -> str:
+    """What kind of thing a result, or each item of a list, has to be; "" where it is that."""
+    asked = _kind(expected)
+    if not _is(found, asked):
+        return f"The result has to be {asked}"
+    if asked == "a list":
+        kinds = {_kind(item) for item in expected}
+        of_items = kinds.pop() if len(kinds) == 1 else ""
+        if of_items and not all(_is(item, of_items) for item in found):
+            return f"Each of its items has to be {of_items}"
+    return ""
+
+
 def remark(found: Any, expected: Any, unit: str = "") -> str:
     """A sentence on how ``found`` differs from ``expected``; "" where it is in no common way.
 
     ``unit``: that of a number, for ``slips.by_factor``.
     """
+    other_kind = wrong_kind(found, expected)
+    if other_kind:
+        return other_kind
     asked = _kind(expected)
-    if not _is(found, asked):
-        return f"The result has to be {asked}"
     if asked == "a number":
         return _of_numbers(found, expected, unit)
     if asked == "a dict":
@@ -128,9 +142,6 @@ def _of_lists(found: Sequence[Any], expected: Sequence[Any]) -> str:
     with contextlib.suppress(TypeError, ValueError):
         if same(sorted(found), sorted(expected)):
             return "All are there, but in another order"
-    for item, right in zip(found, expected, strict=True):
-        if not _is(item, _kind(right)):
-            return f"Each of its items has to be {_kind(right)}"
     return _of_each(zip(found, expected, strict=True))
 
 

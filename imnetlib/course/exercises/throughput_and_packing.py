@@ -83,6 +83,20 @@ def _damaged_files() -> Iterator[Case]:
     yield Case((inside + first,), "zeros with the magic at no multiple of four, and a record")
 
 
+def _to_the_last_byte(data: bytes) -> list[bytes]:
+    found = []
+    at = 0
+    while at < len(data):
+        magic, length = struct.unpack_from("<II", data, at)
+        behind = at + 8 + length + -length % 4
+        if magic == recordio.MAGIC and behind <= len(data):
+            found.append(data[at + 8 : at + 8 + length])
+            at = behind
+        else:
+            at += 4
+    return found
+
+
 def _with_headers(data: bytes) -> list[bytes]:
     return [recordio.frame(payload)[: 8 + len(payload)] for payload in salvage(data)]
 
@@ -104,10 +118,23 @@ def decode_colours(jpeg: bytes) -> Pixels:
 
 
 def _jpegs() -> Iterator[Case]:
-    # Of one colour, so that every decoder gives the same.
-    for name, colour in {"gray": (99, 99, 99), "red": (200, 0, 0), "sky": (90, 160, 230)}.items():
-        pixels = np.full((16, 24, 3), colour, np.uint8)
-        yield Case((image.encode(pixels, quality=100),), f"a JPEG that is all {name}")
+    # Every decoder gives the same: the first is gray, block by block; each other one is all alike.
+    shades = np.kron([[40, 90], [160, 220]], np.ones((16, 24))).astype(np.uint8)
+    pictures = {"a gray JPEG, each quarter another shade": np.stack([shades] * 3, axis=-1)}
+    for name, colour in {"sky": (90, 160, 230), "sand": (210, 180, 140)}.items():
+        pictures[f"a JPEG of nothing but {name}"] = np.full((16, 24, 3), colour, np.uint8)
+    for name, pixels in pictures.items():
+        yield Case((image.encode(pixels, quality=100),), name)
+
+
+def _turned(*axes: int) -> Slip:
+    """The picture with these of its axes the other way round, its colours as OpenCV gives them."""
+
+    def wrong(jpeg: bytes) -> Pixels:
+        return np.flip(decode_colours(jpeg)[..., ::-1], axes)
+
+    says = "That turns the picture: its axes are height, width and colour. Which one is meant?"
+    return Slip(wrong, says)
 
 
 @functools.cache
@@ -129,7 +156,8 @@ def _best_quality() -> int:
 
 
 _TOO_SLOW = "It delivers fewer bytes a second than the two GPUs take"
-_NOT_THE_BEST = "Either its mean is above 17.6 KB, or that of a higher quality is below it, too"
+_ABOVE = "The mean is above 17.6 KB with it"
+_A_HIGHER_ONE = "The mean is below 17.6 KB with it, and with a higher one, too"
 _MORE_THAN_NEEDED = "It would do, but a slower one of these would do as well"
 
 EXERCISES: dict[str, Exercise] = {
@@ -176,6 +204,9 @@ EXERCISES: dict[str, Exercise] = {
             Slip(lambda: 8 + 32, "That is one part; the magic in the data splits it in two"),
             Slip(lambda: 16 + 30 + 2, "That still has the magic in the data; the writer drops it"),
             Slip(lambda: 16 + 26, "The zeros at the end are missing"),
+            Slip(lambda: 30, "Those are the data alone; what stands in front of each part?"),
+            Slip(lambda: 8 + 30, "That is one part without its zeros; the magic makes it two"),
+            Slip(lambda: 8 + 26, "The magic makes two parts of it, and each has a header"),
         ),
     ),
     "4.2": Function(
@@ -185,6 +216,7 @@ EXERCISES: dict[str, Exercise] = {
         "bytes further on",
         (
             Slip(_until_the_damage, "It stops at the damage; look for the next magic after it"),
+            Slip(_to_the_last_byte, "Does the loop end where fewer than 8 bytes are left?"),
             Slip(_with_headers, "A payload begins behind the magic and the length"),
             Slip(
                 _whatever_the_length, "A length may be damaged, too: does it lie within the data?"
@@ -195,6 +227,7 @@ EXERCISES: dict[str, Exercise] = {
         decode_colours,
         _jpegs,
         "look at one pixel of a picture whose colour you know",
+        (_turned(0), _turned(1), _turned(0, 1), _turned(0, 1, 2)),
         why="OpenCV gives blue first. A network learns from such pictures as well, only it does "
         "not fit those of anyone else.",
     ),
@@ -202,7 +235,12 @@ EXERCISES: dict[str, Exercise] = {
         "convert the scenes with each quality, and hold the mean against 17.6 KB",
         answer=_best_quality,
         count=True,
-        slips=(Slip(lambda: 90, _NOT_THE_BEST), Slip(lambda: 75, _NOT_THE_BEST)),
+        slips=(
+            Slip(lambda: 60, _A_HIGHER_ONE),
+            Slip(lambda: 75, _A_HIGHER_ONE),
+            Slip(lambda: 90, _ABOVE),
+            Slip(lambda: 95, _ABOVE),
+        ),
         why="It is the highest quality whose mean stays below the note's size.",
     ),
 }
