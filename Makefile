@@ -57,7 +57,7 @@ test: lint
 test-torch:
 	@$(MAKE) --no-print-directory env-dev ENGINE=torch
 	@$(BIN)/python -m pytest $(PROCESSES) -m "not slow" tests/engines tests/course/test_published.py \
-	  tests/cli/test_explaining.py $(wildcard tests/chapters/test_chapter_10.py)
+	  tests/cli/test_explaining.py tests/test_guides.py $(wildcard tests/chapters/test_chapter_10.py)
 
 test-browser: env-dev site
 	@$(BIN)/python -m pytest $(PROCESSES) tests/browser/check_*.py

@@ -57,6 +57,17 @@ def test_links_to_the_docs_lead_to_the_pages_made_of_them(tmp_path: Path):
     assert text["source"] == "See [claims](../claims.md)\nand [one](01_two.ipynb)."
 
 
+def test_a_link_to_a_section_of_the_readme_becomes_that_section(checkout: Path):
+    page = checkout / "docs" / "practice.md"
+    shown = build_site.with_sections(page)
+    assert build_site.README_LINK.search(page.read_text(encoding="utf-8"))
+    assert "README.md" not in shown
+    assert "## On the real ImageNet\n\nRegister at [image-net.org]" in shown
+    assert "## What runs where\n\n| platform | library |" in shown
+    assert "](docs/" not in shown
+    assert "## Map of the code" not in shown
+
+
 def test_every_claim_stands_under_a_chapter_that_is_there():
     text = "\n".join(build_site.claims_by_chapter())
     assert [claim.id for claim in claims.claims().values() if text.count(claim.claim) != 1] == []

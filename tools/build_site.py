@@ -30,6 +30,8 @@ from imnetlib.course.root import CHECKOUT
 
 SOURCE = CHECKOUT / "build" / "site-source"
 SITE = CHECKOUT / "build" / "site"
+# A line that is a link to a section of the README.
+README_LINK = re.compile(r"^\[[^]]+\]\(\.\./README\.md#([\w-]+)\)$", re.MULTILINE)
 PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)">')
 # What is documented behind a face: a chapter takes from it, or an engine's modules are its face.
 OPEN_MODULES = {
@@ -43,7 +45,7 @@ def sources() -> dict[str, bytes]:
     """Every page and picture by its path below the site's root."""
     # They lie beside the folder of the chapters there.
     pages = {
-        path.name: path.read_bytes().replace(b"](../notebooks/", b"](notebooks/")
+        path.name: with_sections(path).replace("](../notebooks/", "](notebooks/").encode()
         for path in sorted((CHECKOUT / "docs").glob("*.md"))
     }
     pages["README.md"] = (CHECKOUT / "README.md").read_bytes()
@@ -59,6 +61,23 @@ def sources() -> dict[str, bytes]:
         pages[f"api/{room}.rst"] = "\n".join(map(module_entry, modules(room))).encode()
     pages["api/index.md"] = pages.pop("api.md") + map_of_rooms().encode()
     return pages
+
+
+def with_sections(page: Path) -> str:
+    """A page of ``docs`` with sections of the README in place of links to them.
+
+    The site shows no README. Paragraphs that lead from there to the page itself are left out.
+    """
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    parts = (part.partition("\n\n") for part in readme.split("\n## ")[1:])
+    by_anchor = {title.lower().replace(" ", "-"): text for title, _, text in parts}
+
+    def section(link: re.Match[str]) -> str:
+        paragraphs = by_anchor[link[1]].strip().split("\n\n")
+        kept = [text for text in paragraphs if f"](docs/{page.name})" not in text]
+        return "\n\n".join(kept)
+
+    return README_LINK.sub(section, page.read_text(encoding="utf-8"))
 
 
 def chapters() -> list[Path]:
