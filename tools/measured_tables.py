@@ -36,8 +36,8 @@ FIGURES = CHECKOUT / "docs" / "figures"
 REGION = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 # What a benchmark is about, where all of them are in one table; in the page's order.
 SUBJECTS = {
-    "loader": "load crops, two threads or processes",
-    "cores": "load crops, by cores",
+    "loader": "load crops",
+    "cores": "load crops by cores",
     "gpu": "feed a GPU",
     "pack": "pack",
     "recordio": "read records",
@@ -221,6 +221,10 @@ def page_region(name: str, machines: Sequence[Machine]) -> str:
     if name in PARTS:
         return PARTS[name](machines)
     measured = [machine for machine in machines if name in machine.tables]
+    if not measured:
+        return (
+            f"Not measured yet: `python tests/benchmarks/bench_{name}.py --to data/benchmarks`.\n"
+        )
     return "\n".join(gains(measured) if name == "crop" else jobs(name, measured))
 
 
@@ -275,9 +279,10 @@ def job_table(tables: Sequence[Table]) -> str:
         return f"{escaped(names[0])}: {escaped('; '.join(told))}\n"
     series = all(table.what and table.unit == first.unit for table in tables)
     columns = [] if series else [*columns_of(first)]
-    for table in tables if series else others:
-        head = table.what if series else f"{table.what}, {unit(table)}"
-        columns.append((head, partial(cell, table, spread=series)))
+    if series:
+        columns += [(table.what, partial(cell, table, spread=True)) for table in tables]
+    else:
+        columns += [(f"{table.what}, {unit(table)}", partial(beside, table)) for table in others]
     lines = [[unit(first) if series else "", *(head for head, _ in columns)]]
     for name in names:
         marked = name + " (the limit)" * (name == first.limit)
@@ -294,8 +299,9 @@ def as_markdown(lines: Sequence[Sequence[str]], side: str = "---") -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` as Markdown in a cell."""
-    return re.sub(r"([|*_`<\[])", r"\\\1", " ".join(text.split()))
+    """``text`` as Markdown in a cell, a sign on one line with its number."""
+    one_line = re.sub(r"([|*_`<\[])", r"\\\1", " ".join(text.split()))
+    return re.sub(r" (?=[%↑↓×])|(?<=×) ", "\N{NO-BREAK SPACE}", one_line)
 
 
 def unit(table: Table) -> str:
@@ -344,6 +350,12 @@ def cell(table: Table, name: str, *, spread: bool = False) -> str:
         if spread and len(values[name]) > 1:
             about.append(f"spread {100 * table.way(name).spread:.0f} %")
     return median(table, name) + (f" ({', '.join(about)})" if about else "")
+
+
+def beside(table: Table, name: str) -> str:
+    """A further figure of a way; why there is none stands beside it."""
+    failed = any(way.name == name and not way.values for way in table.ways)
+    return "" if failed else cell(table, name)
 
 
 def gains(machines: Sequence[Machine]) -> Iterator[str]:
@@ -428,23 +440,28 @@ def is_speed(table: Table) -> bool:
 
 def beside_peers(machines: Sequence[Machine]) -> str:
     """How many times as fast ours is as each peer; then every job of the leading one."""
-    speeds: dict[tuple[str, str, str], list[Pair]] = {}
-    busy: dict[tuple[str, str, str], list[Pair]] = {}
-    for pair in pairs(machines):
-        key = (pair.peer, pair.benchmark, pair.machine.label)
-        if not pair.stands_for_us or pair.benchmark in NOT_A_RACE:
-            continue
-        if is_speed(pair.table):
-            speeds.setdefault(key, []).append(pair)
-        elif pair.table.what == BUSY:
-            busy.setdefault(key, []).append(pair)
-    lines = [["peer", "job", "tables", "times as fast", BUSY, "machine"]]
-    for key in sorted(speeds, key=lambda key: key[0] != LEADING):
-        peer, benchmark, machine = key
-        tables = len({pair.job for pair in speeds[key]})
-        ranges = [extent(of.get(key, ())) for of in (speeds, busy)]
-        lines.append([peer, SUBJECTS[benchmark], str(tables), *ranges, machine])
-    return "\n".join([as_markdown(lines), *leading(machines)])
+    return "\n".join([*ranges(machines), *leading(machines)])
+
+
+def ranges(machines: Sequence[Machine]) -> Iterator[str]:
+    """A table for each machine: how many times as fast ours is as each peer, in each subject."""
+    for machine in machines:
+        speeds: dict[tuple[str, str], list[Pair]] = {}
+        busy: dict[tuple[str, str], list[Pair]] = {}
+        for pair in pairs([machine]):
+            if not pair.stands_for_us or pair.benchmark in NOT_A_RACE:
+                continue
+            if is_speed(pair.table):
+                speeds.setdefault((pair.peer, pair.benchmark), []).append(pair)
+            elif pair.table.what == BUSY:
+                busy.setdefault((pair.peer, pair.benchmark), []).append(pair)
+        lines = [["peer", "what", "jobs", "times as fast", BUSY]]
+        for key in sorted(speeds, key=lambda key: key[0] != LEADING):
+            count = str(len({pair.job for pair in speeds[key]}))
+            ends = [extent(of.get(key, ())) for of in (speeds, busy)]
+            lines.append([key[0], SUBJECTS[key[1]], count, *ends])
+        if speeds:
+            yield f"**Each peer** ({escaped(machine.label)})\n\n{as_markdown(lines)}"
 
 
 def extent(pairs: Iterable[Pair]) -> str:
@@ -462,20 +479,23 @@ def leading(machines: Sequence[Machine]) -> Iterator[str]:
         lines = [["", "this library", LEADING, "better by", BUSY]]
         for pair in shown:
             if pair.table.what != BUSY:
-                sides = [f"{number(way.median)} {pair.table.unit}" for way in pair[3:]]
+                sides = [number(way.median) for way in (pair.ours, pair.theirs)]
                 core = "" if pair.table.what else busy.get(pair.table.title, "")
-                lines.append([pair.job, *sides, pair.told, core])
+                lines.append([f"{pair.job}, {pair.table.unit}", *sides, pair.told, core])
         if shown:
-            yield f"**Beside {LEADING}** ({escaped(machine.label)})\n\n{as_markdown(lines, '---:')}"
+            head = f"**Each figure beside {LEADING}** ({escaped(machine.label)})"
+            yield f"{head}\n\n{as_markdown(lines, '---:')}"
+        else:
+            yield f"{LEADING} was not measured on {machine.label}.\n"
 
 
-def behind(machines: Sequence[Machine]) -> dict[tuple[str, str, str], list[Pair]]:
-    """The rows of ours that are behind peers, by machine, benchmark and "title, what: way"."""
-    found: dict[tuple[str, str, str], list[Pair]] = {}
+def behind(machines: Sequence[Machine]) -> dict[tuple[str, str], list[Pair]]:
+    """The rows of ours that are behind peers, by benchmark and "title, what: way"."""
+    found: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs(machines):
         if pair.is_behind:
             row = f"{pair.job}: {pair.ours.name}"
-            found.setdefault((pair.machine.label, pair.benchmark, row), []).append(pair)
+            found.setdefault((pair.benchmark, row), []).append(pair)
     return found
 
 
@@ -485,18 +505,25 @@ def reasons_for(benchmark: str, row: str) -> list[Reason]:
 
 
 def where_behind(machines: Sequence[Machine]) -> str:
-    """A row for each of ours that is behind, with the peers and the reason."""
-    lines = [["row", "beside", "why", "machine"]]
-    for (machine, benchmark, row), of in behind(machines).items():
-        beside = ", ".join(f"{pair.told} {pair.theirs.name}" for pair in of)
-        why = " ".join(reason.why for reason in reasons_for(benchmark, row)) or "not known"
-        lines.append([row, beside, why, machine])
-    return as_markdown(lines) if len(lines) > 1 else "None.\n"
+    """A list for each machine: each reason, and below it what of ours is behind which peers."""
+    lines = []
+    for machine in machines:
+        found: dict[str, list[str]] = {}
+        for (benchmark, row), of in behind([machine]).items():
+            peers = "; ".join(f"{pair.told} {pair.theirs.name}" for pair in of)
+            why = " ".join(reason.why for reason in reasons_for(benchmark, row)) or "Not known."
+            found.setdefault(why, []).append(f"  - {escaped(f'{row}: {peers}')}")
+        if found:
+            lines.append(f"On {escaped(machine.label)}:\n")
+            for why, rows in found.items():
+                lines += [f"- {escaped(why)}", *rows]
+            lines.append("")
+    return "\n".join(lines) or "Nothing is.\n"
 
 
 def reasons_to_mend(machines: Sequence[Machine]) -> list[str]:
     """Rows that are behind without a reason, and reasons without such a row."""
-    rows = [(benchmark, row) for _, benchmark, row in behind(machines)]
+    rows = [*behind(machines)]
     used = {reason for row in rows for reason in reasons_for(*row)}
     lacking = [
         f"behind without a reason: {': '.join(row)}" for row in rows if not reasons_for(*row)

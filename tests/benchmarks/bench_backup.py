@@ -38,7 +38,7 @@ IMNET = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
 BUCKET = "bench"
 # Seconds, the processor's seconds, MB of memory.
 Cost = tuple[float, float, float]
-STEPS = ("backup", "second backup", "restoration")
+STEPS = ("first backup", "second backup", "restoration")
 Ways = dict[str, Callable[[Path, str, str], list[str]]]
 PLACE = f"s3://{BUCKET}"
 SEND: Ways = {
@@ -221,9 +221,11 @@ def tables(chosen: argparse.Namespace) -> Iterator[Table]:
         mixed = write_files(work / "mixed", kinds)
         client(url, read_timeout=60).create_bucket(Bucket=BUCKET)
         with delayed(url) as far:
-            yield from measure(far, small, chosen.rounds, f"{count} files of 5 kB, 30 ms away")
+            yield from measure(
+                far, small, chosen.rounds, f"back up {count} files of 5 kB, 30 ms away"
+            )
         size = chosen.photos / 10 + 10 * chosen.shards
-        what = f"{size:.0f} MB in {chosen.photos + chosen.shards:,} files"
+        what = f"back up {size:.0f} MB in {chosen.photos + chosen.shards:,} files"
         yield from measure(url, mixed, chosen.rounds, what)
 
 

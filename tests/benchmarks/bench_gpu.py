@@ -201,12 +201,14 @@ def benchmark(
     if on_gpu:
         idle = ways(found, lambda pair: 100 * pair[1])
         yield Table(title, "% idle", idle, what="the GPU")
-        memory = Way("all three", (torch.cuda.max_memory_allocated(device) / 1e6,))
-        yield Table(title, "MB", (memory,), what="peak memory of the GPU")
+        memory = Way(STAYS, (torch.cuda.max_memory_allocated(device) / 1e6,))
+        yield Table(title, "MB", (memory,), what="peak memory of all")
     of_an_image = operations(name, classes, chosen.size) / 1e12
-    product = Way("a product of large matrices", (limit(device, chosen.side) / 1e12,))
-    steps = (Way(way.name, (of_an_image * way.median,)) for way in rates if way.values)
-    yield Table(title, "TFLOP/s", (*steps, product), limit=product.name, what="computed")
+    steps = [Way(way.name, (of_an_image * way.median,)) for way in rates if way.values]
+    yield Table(title, "TFLOP/s", tuple(steps), what="computed")
+    product = limit(device, chosen.side) / 1e12
+    shares = (Way(way.name, (100 * way.median / product,)) for way in steps)
+    yield Table(title, "%", tuple(shares), what="of a large matrix product")
 
 
 def unable(device: str) -> str:

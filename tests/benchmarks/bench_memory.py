@@ -100,12 +100,13 @@ def beside_all_kept(title: str, found: dict[str, list[float] | str]) -> Iterator
     """Processor seconds of the steps, and how much longer they take than the one that keeps all."""
     seconds = Table(title, "processor s", ways(found))
     yield seconds
-    more = (
+    more = tuple(
         Way(way.name, tuple(100 / ratio - 100 for ratio in seconds.ratios(way.name, ALL_KEPT)))
         for way in seconds.ways
         if way.values and way.name != ALL_KEPT
     )
-    yield Table(title, "% more", tuple(more), what="than with all kept")
+    if more:
+        yield Table(title, "% more", more, what="than with all kept")
 
 
 def steps_of_torch(name: str, layers: list[Layer], batch: int, rounds: int) -> Iterator[Table]:

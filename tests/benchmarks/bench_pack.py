@@ -99,7 +99,7 @@ ENLARGED = "short edge 480, quality 95, enlarged by both"
 # they can: 0 for none, None where they would need more than their documentation shows.
 CASES: dict[str, tuple[list[str], dict[str, Any], int | None]] = {
     "as they are": (["--pass-through"], {"pass_through": True}, 0),
-    "short edge 480 where it is larger, quality 95 (im2rec.py enlarges)": (
+    "short edge 480, quality 95, enlarged by im2rec.py only": (
         ["--resize", "480", "--quality", "95"],
         {"resize": 480},
         None,

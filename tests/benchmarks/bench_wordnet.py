@@ -136,9 +136,9 @@ def crowded(p: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, float]:
 def notes_case(hierarchy: wordnet.Hierarchy, images: int) -> Iterator[Table]:
     """How many of the invented images are read well for each k.
 
-    The limit, where noise is on few classes, is in how many the bridge is heavier than any of them:
-    no rule that names the heavier of two unrelated classes before the lighter reads more of them
-    well.
+    What is possible, where noise is on few classes, is in how many the bridge is heavier than any
+    of them: no rule that names the heavier of two unrelated classes before the lighter reads more
+    of them well.
     """
     bridge = hierarchy.classes == hierarchy.nodes(BRIDGE)
     invented = wordnet.invented_predictions(hierarchy, images)
@@ -152,11 +152,11 @@ def notes_case(hierarchy: wordnet.Hierarchy, images: int) -> Iterator[Table]:
             possible += float(p[bridge][0]) > largest
             for k in read:
                 read[k] += is_read(hierarchy, wordnet.explain(hierarchy, p, k).nodes)
-        limit = Way("what is possible", (100 * possible / images,))
+        possible_share = Way("what is possible", (100 * possible / images,))
         ways = [Way(f"k = {k}", (100 * count / images,)) for k, count in read.items()]
         title = f"{images:,} images of the note's case, those read well"
         what = f"noise on {classes:,} classes"
-        yield Table(title, "%", (limit, *ways), limit=limit.name, what=what)
+        yield Table(title, "%", (possible_share, *ways), what=what)
 
 
 def take_measures(predictions: Path, labels: Path) -> tuple[dict[str, float], float]:
