@@ -59,6 +59,8 @@ NOT_A_RACE = ("probe",)
 # What a way is behind by, in this share or in dB, at least, and in each of its rounds.
 LEAST_BEHIND = 0.01
 LEAST_DECIBELS = 0.1
+# Columns of figures that fit beside each other; of more, ways become the columns.
+MOST_COLUMNS = 6
 # The peer that each job is told against, and not only the range.
 LEADING = "FFCV"
 
@@ -269,8 +271,9 @@ def job_table(tables: Sequence[Table]) -> str:
     """A row for each way and a column for each of the tables; or a line, of one way.
 
     Tables of one unit that all say ``what`` are a series, as of sizes: each cell has the ratios and
-    the spread in brackets; if there are more of them than ways, they are the rows. Else the ratios
-    and the spread of the first have columns of their own, and the others go without a spread.
+    the spread in brackets. Else the ratios and the spread of the first have columns of their own,
+    and the others go without a spread. Where there are more tables of a series than ways, or more
+    columns than fit, ways are the columns.
     """
     names = list(dict.fromkeys(way.name for table in tables for way in table.ways))
     first, *others = tables
@@ -283,11 +286,12 @@ def job_table(tables: Sequence[Table]) -> str:
         columns += [(table.what, partial(cell, table, spread=True)) for table in tables]
     else:
         columns += [(f"{table.what}, {unit(table)}", partial(beside, table)) for table in others]
-    lines = [[unit(first) if series else "", *(head for head, _ in columns)]]
+    corner = unit(first) + f" (× {first.peer})" * bool(first.peer) if series else ""
+    lines = [[corner, *(head for head, _ in columns)]]
     for name in names:
         marked = name + " (the limit)" * (name == first.limit)
         lines.append([marked, *(content(name) for _, content in columns)])
-    if series and len(tables) > len(names):
+    if len(columns) > (len(names) if series else MOST_COLUMNS):
         lines = [list(line) for line in zip(*lines, strict=True)]
     return as_markdown(lines, "---:")
 
@@ -301,7 +305,7 @@ def as_markdown(lines: Sequence[Sequence[str]], side: str = "---") -> str:
 def escaped(text: str) -> str:
     """``text`` as Markdown in a cell, a sign on one line with its number."""
     one_line = re.sub(r"([|*_`<\[])", r"\\\1", " ".join(text.split()))
-    return re.sub(r" (?=[%↑↓×])|(?<=×) ", "\N{NO-BREAK SPACE}", one_line)
+    return re.sub(r" (?=[%↑↓×]|dB)|(?<=×) |(?<=spread) ", "\N{NO-BREAK SPACE}", one_line)
 
 
 def unit(table: Table) -> str:
@@ -545,8 +549,9 @@ def described(machines: Sequence[Machine]) -> str:
 def runs(machines: Sequence[Machine]) -> str:
     """When and with what each benchmark was run; then the software, letter by letter."""
     letters: dict[str, str] = {}
-    lines = [["machine", "benchmark", "rounds", "software", "commit", "day", "load at the start"]]
+    parts = []
     for machine in machines:
+        lines = [["benchmark", "rounds", "software", "commit", "day", "load at the start"]]
         for benchmark, about in machine.abouts.items():
             software = json.dumps({"Python": about["python"]} | about["versions"])
             letter = letters.setdefault(software, chr(ord("A") + len(letters)))
@@ -556,12 +561,13 @@ def runs(machines: Sequence[Machine]) -> str:
                 shown = number(load)
             rounds = rounds_of(machine.tables[benchmark]).partition(" round")[0]
             run = [benchmark, rounds, letter, about["commit"], about["date"], shown]
-            lines.append([machine.label, *run])
+            lines.append(run)
+        parts.append(f"**{escaped(machine.label)}**\n\n{as_markdown(lines)}")
     stacks = [json.loads(software) for software in letters]
     packages = dict.fromkeys(name for each in stacks for name in each)
     software_lines = [["", *letters.values()]]
     software_lines += [[name, *(each.get(name) or "–" for each in stacks)] for name in packages]
-    return f"{as_markdown(lines)}\n{as_markdown(software_lines)}"
+    return "\n".join([*parts, f"**Software**\n\n{as_markdown(software_lines)}"])
 
 
 PARTS: dict[str, Callable[[Sequence[Machine]], str]] = {
