@@ -123,8 +123,8 @@ ROWS = (
         ("FFCV", "MXNet iterator", "torchvision, PIL"), "imnetlib, 2 threads",
     ),
     Row(
-        r"the same, normalised to float32", "loader",
-        r"^load photos of 341 x 256, 3\d KB, as random-resized crops, float32 NCHW$",
+        r"load random-resized crops of 224 pixels, \1 KB a photo, float32", "loader",
+        r"^load photos of 341 x 256, (3\d) KB, as random-resized crops, float32 NCHW$",
         ("FFCV", "MXNet iterator", "torchvision, PIL"), "imnetlib, 2 threads",
     ),
     Row(
@@ -137,7 +137,8 @@ ROWS = (
         ("tar and im2rec.py",), "imnet",
     ),
     Row(
-        "the disk that this takes", "pack", r"^from a tar.*, disk taken",
+        r"disk taken on the way to records of \1 photos", "pack",
+        r"^from a tar of class tars of ([\d,]+) photos.*, disk taken",
         ("tar and im2rec.py",), "imnet",
     ),
     Row(
@@ -155,7 +156,7 @@ ROWS = (
         ("one batch that stays on the GPU",), "fed by processes",
     ),
     Row(
-        "the same network, compiled by PyTorch", "gpu", FED % ", torch.compile",
+        "feed the same network, compiled by PyTorch", "gpu", FED % ", torch.compile",
         ("one batch that stays on the GPU",), "fed by processes",
     ),
 )  # fmt: skip
@@ -622,7 +623,7 @@ def told_row(row: Row, machine: Machine) -> tuple[str, str, str]:
         ours += f" ({share(table, row.ours)} of it)"
     elif theirs:
         ours += f" ({min(table.ratio(row.ours, way.name) for way in theirs):.2f} ×)"
-    return found.expand(row.job), ", ".join(shown) or "none that runs there", ours
+    return found.expand(row.job), "; ".join(shown) or "none that runs there", ours
 
 
 def figure_name(machine: Machine) -> str:
