@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import run_all
-from results import Report, Table, Way, apart, as_text, in_turns, slug
+from results import Report, Table, Way, apart, as_text, in_turns, plainly, slug
 
 RATES = Table(
     "read",
@@ -49,7 +49,7 @@ def test_a_job_that_fails_has_the_reason_in_its_row_and_the_others_go_on():
         raise ModuleNotFoundError("No module named 'ffcv'")
 
     theirs, ours = in_turns({"theirs": lacking, "ours": int}, 2)
-    assert theirs == Way("theirs", (), "ModuleNotFoundError: No module named 'ffcv'")
+    assert theirs == Way("theirs", (), "ffcv is not installed")
     assert len(ours.values) == 2
     table = Table("read", "s", (theirs, ours), peer="theirs")
     assert math.isnan(table.ratio("ours", "theirs"))
@@ -65,8 +65,34 @@ def test_memory_is_that_of_a_process_of_its_own():
     little, more, none, fails = memory.ways
     assert more.median - little.median == pytest.approx(200, abs=20)
     assert none.median == pytest.approx(little.median, abs=20)
-    assert fails.failure == "ValueError: invalid literal for int() with base 10: 'x'"
+    assert fails.failure == "invalid literal for int() with base 10: 'x'"
     assert [way.name for way in seconds.ways] == ["little", "much", "none", "fails"]
+    assert (seconds.title, seconds.what, memory.title, memory.what) == (
+        *("hold", ""),
+        *("hold", "peak memory"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("Traceback\n  File\nValueError: no such crop", "no such crop"),
+        ("botocore.exceptions.ClientError: denied: no key", "denied: no key"),
+        ("ModuleNotFoundError: No module named 'spdl.io'", "spdl is not installed"),
+        ("AssertionError: ", "AssertionError:"),
+        ("killed", "killed"),
+    ],
+)
+def test_a_row_names_no_class_of_exceptions(failure: str, said: str):
+    assert plainly(failure) == said
+
+
+def test_the_first_of_our_ways_that_has_values_stands_for_us():
+    names = ("plain", "theirs, our decoder", "imnetlib, broken", "our reader", "imnetlib, 1 thread")
+    ways = tuple(Way(name, () if "broken" in name else (1.0,)) for name in names)
+    ours = Table("read", "s", ways).ours
+    assert ours is ways[3]
+    assert Table("read", "s", ways[:3]).ours is None
 
 
 def test_a_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -76,7 +102,8 @@ def test_a_report_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest.Ca
     report.save(tmp_path)
     (file,) = tmp_path.glob("*/recordio.json")
     content = json.loads(file.read_text("utf-8"))
-    assert content["machine"].keys() >= {"processor", "cores", "kernel", "python", "commit", "date"}
+    about = {"processor", "cores", "kernel", "python", "commit", "date", "load_at_start"}
+    assert content["machine"].keys() >= about
     assert content["tables"][0]["ways"][1] == {
         "name": "ours",
         "values": [2, 1.8, 1.5],

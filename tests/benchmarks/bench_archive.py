@@ -89,7 +89,8 @@ def indexing(path: Path, kind: str, members: int) -> Table:
         "our TarScanner, all bytes read": lambda: by_scanner(path),
     }
     found = in_turns(ways, ROUNDS, members)
-    return Table(f"index {kind} of {members:,} members", "members/s", found, peer="tarfile")
+    title = f"index a tar of {members:,} members"
+    return Table(title, "members/s", found, peer="tarfile", what=kind)
 
 
 def shuffled_reading(path: Path, folder: Path, outer: tarfile.TarFile) -> Table:
@@ -132,7 +133,7 @@ def shuffled_reading(path: Path, folder: Path, outer: tarfile.TarFile) -> Table:
             for name, read in (("extracted files", read_file), ("our TarReader", reader.read))
         }
         found = in_turns({"tarfile": read_tarfile, **ways}, ROUNDS, len(order))
-    title = "read the members of a tar of tars, shuffled"
+    title = f"read the {len(order):,} members of a tar of class tars, shuffled"
     return Table(title, "files/s", found, peer="extracted files, 1 thread")
 
 
@@ -152,8 +153,8 @@ def main() -> None:
         folder = Path(name)
         write_nested(folder / "nested.tar", data, CLASSES, members)
         (folder / "flat.tar").write_bytes(class_tar("ILSVRC2012_val", data, members))
-        report.add(indexing(folder / "nested.tar", "a tar of tars", members))
-        report.add(indexing(folder / "flat.tar", "a flat tar", members))
+        report.add(indexing(folder / "nested.tar", "in class tars", members))
+        report.add(indexing(folder / "flat.tar", "flat", members))
         with tarfile.open(folder / "nested.tar") as outer:
             report.add(shuffled_reading(folder / "nested.tar", folder, outer))
     if chosen.members:

@@ -38,7 +38,7 @@ IMNET = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
 BUCKET = "bench"
 # Seconds, the processor's seconds, MB of memory.
 Cost = tuple[float, float, float]
-STEPS = ("backup", "second backup", "restoration")
+STEPS = ("first backup", "second backup", "restoration")
 Ways = dict[str, Callable[[Path, str, str], list[str]]]
 PLACE = f"s3://{BUCKET}"
 SEND: Ways = {
@@ -184,18 +184,18 @@ def cycle(tool: str, url: str, source: Path, rounds: Iterator[int]) -> list[Cost
         shutil.rmtree(back, ignore_errors=True)
 
 
-def measure(url: str, source: Path, rounds: int, what: str) -> Iterator[Table]:
+def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
     """Each tool in turns."""
     numbers = itertools.count()
     jobs = {tool: functools.partial(cycle, tool, url, source, numbers) for tool in SEND}
     found = take_turns(jobs, rounds)
     for step, name in enumerate(STEPS):
         seconds = ways(found, lambda costs, step=step: costs[step][0])
-        yield Table(f"{name} of {what}", "s", seconds, peer="aws")
+        yield Table(title, "s", seconds, peer="aws", what=name)
     worked = ways(found, lambda costs: sum(cost[1] for cost in costs))
-    yield Table(f"the three with {what}: the processor's seconds", "s", worked, peer="aws")
+    yield Table(title, "processor s", worked, peer="aws", what="all three")
     memory = ways(found, lambda costs: max(cost[2] for cost in costs))
-    yield Table(f"the three with {what}: peak memory", "MB", memory, peer="aws")
+    yield Table(title, "MB", memory, peer="aws", what="peak memory")
 
 
 def main() -> None:
@@ -221,9 +221,11 @@ def tables(chosen: argparse.Namespace) -> Iterator[Table]:
         mixed = write_files(work / "mixed", kinds)
         client(url, read_timeout=60).create_bucket(Bucket=BUCKET)
         with delayed(url) as far:
-            yield from measure(far, small, chosen.rounds, f"{count} files of 5 kB, 30 ms away")
+            yield from measure(
+                far, small, chosen.rounds, f"back up {count} files of 5 kB, 30 ms away"
+            )
         size = chosen.photos / 10 + 10 * chosen.shards
-        what = f"{size:.0f} MB in {chosen.photos + chosen.shards:,} files"
+        what = f"back up {size:.0f} MB in {chosen.photos + chosen.shards:,} files"
         yield from measure(url, mixed, chosen.rounds, what)
 
 

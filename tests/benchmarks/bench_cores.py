@@ -4,8 +4,8 @@
 
 Random-resized crops of 224 pixels from photos of 256. The limit is the same work, decoding,
 cropping and mirroring, done by as many processes over JPEGs held in memory: threads of one process
-wait for Python's lock between the pieces of it. "In 2 of its own" is the ProcessLoader with the
-same number of threads in all. The peer is torchvision's ImageFolder with torch's DataLoader, as
+wait for Python's lock between the pieces of it. "2 processes of its own" is the ProcessLoader with
+the same number of threads in all. The peer is torchvision's ImageFolder with torch's DataLoader, as
 many processes. --records: for each thread.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import loader_peers as peers
@@ -26,10 +27,11 @@ BATCH = 128
 
 def readers(threads: int) -> Readers:
     """The ways to read with so many threads."""
-    ways: Readers = {LIMIT: (peers.same_work_apart,), "imnetlib, one process": (peers.ours,)}
+    ways: Readers = {LIMIT: (peers.same_work_apart,), "imnetlib, in this process": (peers.ours,)}
     for processes in itertools.takewhile(lambda count: count <= threads, (1, 2, 4, 8, 16)):
         if threads // processes <= 4:
-            ways[f"imnetlib, in {processes} of its own"] = (peers.ours_apart, processes)
+            own = f"{processes} process{'es' * (processes > 1)}"
+            ways[f"imnetlib, {own} of its own"] = (peers.ours_apart, processes)
     return ways | {"torchvision, PIL": (peers.torchvision_folder, "PIL")}
 
 
@@ -45,9 +47,9 @@ def main() -> None:
             shard = make_records(folder, chosen.records * threads, LARGE.quality)
             size = shard.stat().st_size / (chosen.records * threads) / 1e3
             task = Task(shard, folder, RESIZED, BATCH, workers=threads)
-            title = f"{threads} of {cores()} cores: {title_of(LARGE, RESIZED, size)}"
-            rates, *_ = tables(title, measure(readers(threads), task, chosen.rounds))
-            report.add(rates)
+            found = measure(readers(threads), task, chosen.rounds)
+            rates, _ = tables(title_of(LARGE, RESIZED, size), found)
+            report.add(replace(rates, what=f"{threads} of {cores()} cores"))
     report.save(chosen.to)
 
 

@@ -21,13 +21,16 @@ from imnetlib import course, engines, evaluate, pack
 from imnetlib.course.engines import ENGINES
 
 THREADS = 2
-# Title and unit of each table, and what it shows of an engine.
-TABLES = (
-    ("images/s, the validation after each epoch included", "images/s", "rate"),
-    ("the processor's seconds", "s", "worked"),
-    ("the time spent waiting for the loader", "%", "waiting"),
+# What is measured of an engine, its unit and its key.
+MEASURES = (
+    ("", "images/s", "rate"),
+    ("top-1", "%", "top1"),
+    ("its 95 % interval from", "%", "low"),
+    ("to", "%", "high"),
+    ("worked", "processor s", "worked"),
+    ("for the loader", "% waiting", "waiting"),
     ("from a stop to the next step", "s", "resumed"),
-    ("other programs", "processors", "others"),
+    ("busy with other programs", "processors", "others"),
 )
 
 
@@ -82,15 +85,10 @@ def main() -> None:
     }
     found = take_turns(jobs, 1)
     report = Report("engines")
-    what = f"chapter 7's network, epochs: {chosen.epochs}"
-    for title, unit, key in TABLES:
+    title = f"chapter 7's network, epochs: {chosen.epochs}"
+    for what, unit, key in MEASURES:
         shown = ways(found, lambda row, key=key: row[key])
-        report.add(Table(f"{what}: {title}", unit, shown))
-    intervals = {
-        name: of if isinstance(of, str) else [of[0][end] for end in ("low", "top1", "high")]
-        for name, of in found.items()
-    }
-    report.add(Table(f"{what}: top-1, its 95 % interval as the spread", "%", ways(intervals)))
+        report.add(Table(title, unit, shown, what=what))
     report.save(chosen.to)
 
 

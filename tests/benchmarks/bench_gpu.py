@@ -125,6 +125,12 @@ def loading(loader: Loader | ProcessLoader, seconds: float) -> float:
         return images / (time.perf_counter() - began)
 
 
+def counted(number: int, noun: str) -> str:
+    """So many: "1 thread", "2 threads", "4 processes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{plural * (number > 1)}"
+
+
 def loaders(shard: Path, chosen: argparse.Namespace) -> Table:
     """Images/s of the loader by threads and processes."""
     transform = Transform(chosen.size, "random_resized", mirror=True)
@@ -133,12 +139,14 @@ def loaders(shard: Path, chosen: argparse.Namespace) -> Table:
     jobs: dict[str, Callable[[], float]] = {}
     for threads in counts:
         loader = Loader(**settings, threads=threads)
-        jobs[f"{threads} threads here"] = functools.partial(loading, loader, chosen.seconds / 6)
+        jobs[f"this process, {counted(threads, 'thread')}"] = functools.partial(
+            loading, loader, chosen.seconds / 6
+        )
     for threads in (1, 2, 4, 8):
         processes = chosen.threads // threads
         if processes and threads in counts:
             apart = ProcessLoader(processes=processes, **settings, threads=chosen.threads)
-            name = f"{processes} processes of {threads} threads"
+            name = f"{counted(processes, 'process')} of its own, {counted(threads, 'thread')} each"
             jobs[name] = functools.partial(loading, apart, chosen.seconds / 6)
     return Table("the loader alone", "images/s", ways(take_turns(jobs, 1)))
 
@@ -189,16 +197,18 @@ def benchmark(
         return
     epochs = 9 * catalog.IMAGENET21K.train / 3600
     hours = tuple(replace(way, values=tuple(epochs / rate for rate in way.values)) for way in rates)
-    yield Table(f"{title}: nine rounds of {catalog.IMAGENET21K.train:,} images", "hours", hours)
+    yield Table(title, "hours", hours, what=f"nine epochs of {catalog.IMAGENET21K.train:,} images")
     if on_gpu:
-        yield Table(f"{title}: the GPU idle", "%", ways(found, lambda pair: 100 * pair[1]))
-        memory = Way("peak", (torch.cuda.max_memory_allocated(device) / 1e6,))
-        yield Table(f"{title}: memory of the GPU", "MB", (memory,))
+        idle = ways(found, lambda pair: 100 * pair[1])
+        yield Table(title, "% idle", idle, what="the GPU")
+        memory = Way(STAYS, (torch.cuda.max_memory_allocated(device) / 1e6,))
+        yield Table(title, "MB", (memory,), what="peak memory of all")
     of_an_image = operations(name, classes, chosen.size) / 1e12
-    product = Way("a product of large matrices", (limit(device, chosen.side) / 1e12,))
-    steps = Way("the steps on one batch", (of_an_image * rates[0].median,))
-    unit = "TFLOP/s"
-    yield Table(f"{title}: operations", unit, (product, steps), limit=product.name)
+    steps = [Way(way.name, (of_an_image * way.median,)) for way in rates if way.values]
+    yield Table(title, "TFLOP/s", tuple(steps), what="computed")
+    product = limit(device, chosen.side) / 1e12
+    shares = (Way(way.name, (100 * way.median / product,)) for way in steps)
+    yield Table(title, "%", tuple(shares), what="of a large matrix product")
 
 
 def unable(device: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from bench_archive import write_nested
 from bench_imagelist import make
-from results import Report, apart, options
+from results import Report, Table, apart, options
 
 from imnetlib import pack, recordio, wordnet
 from imnetlib.archive import index_tar
@@ -130,17 +130,22 @@ def main() -> None:
     report = Report("growth")
     # Not under /tmp, which may be small, or memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        rows = {}
         jobs = {}
         for job, (write, do, usual, what) in JOBS.items():
+            once = usual * chosen.percent // 100
+            rows[job] = f"{job}, {once:,} {what}"
             for times in TIMES:
-                count = times * (usual * chosen.percent // 100)
                 folder = Path(name) / f"{job}-{times}"
                 folder.mkdir()
-                write(folder, count)
-                jobs[f"{job}, {count:,} {what}"] = functools.partial(do, folder)
-        seconds, memory = apart("growth", jobs, chosen.rounds)
-    report.add(replace(seconds, title="time"))
-    report.add(replace(memory, title="memory"))
+                write(folder, times * once)
+                jobs[folder.name] = functools.partial(do, folder)
+        costs = apart("growth", jobs, chosen.rounds)
+    for title, table in zip(("time", "memory"), costs, strict=True):
+        for times in TIMES:
+            found = (replace(table.way(f"{job}-{times}"), name=row) for job, row in rows.items())
+            what = "once" if times == 1 else f"{times} times the work"
+            report.add(Table(title, table.unit, tuple(found), what=what))
     report.save(chosen.to)
 
 

@@ -10,7 +10,7 @@ has all readers, the others the leading ones.
 
 Each reader has a process of its own, and only one is awake at a time. The rounds alternate between
 the readers, every second one in reverse, after one that warms up. The limit is the same work,
-decoding, cropping and normalising, done by two threads over JPEGs held in memory. After each table,
+decoding, cropping and normalising, done by two threads over JPEGs held in memory. Beside it, the
 images/s for each core that a reader keeps busy, its worker processes included (MXNet's iterators
 decode with half of the cores at most), which hold on a machine that does other things too.
 
@@ -34,7 +34,7 @@ from bench_pack import photo
 from loader_peers import Task
 from measure import Apart, Job, Timing
 from peers_environment import move_there, reason
-from results import Report, Table, Way, alone, options, peak
+from results import BUSY, Report, Table, Way, alone, options, peak
 
 from imnetlib import catalog, recordio
 from imnetlib.image import Transform
@@ -49,16 +49,11 @@ STD = (58.395, 57.12, 57.375)
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 LIMIT = "the same work in memory"
 SAME: Readers = {LIMIT: (peers.same_work,)}
-# Parts of the work, which say what it consists of.
-PARTS: Readers = {
-    "decoding alone": (peers.bare_decoding,),
-    "reading the file alone": (peers.plain_file,),
-    "copying the batches alone": (peers.copying,),
-}
 OURS: Readers = {"imnetlib, 2 threads": (peers.ours, 2)}
+# The first of ours is the one that is held against the others, which have two as well.
 THREADS: Readers = {
-    "imnetlib, 1 thread": (peers.ours, 1),
     **OURS,
+    "imnetlib, 1 thread": (peers.ours, 1),
     "imnetlib, 4 threads": (peers.ours, 4),
 }
 FFCV: Readers = {"FFCV": (peers.ffcv,)}
@@ -92,8 +87,8 @@ class Photos:
     quality: int
 
 
-LARGE = Photos("256 px", (341, 256), 90)
-SMALL = Photos("256 px", (341, 256), 73)
+LARGE = Photos("341 x 256", (341, 256), 90)
+SMALL = Photos("341 x 256", (341, 256), 73)
 ORIGINAL = Photos("500 x 375", (500, 375), 95)
 CENTER, RANDOM, RESIZED = (
     Transform(224, crop, True) for crop in ("center", "random", "random_resized")
@@ -106,14 +101,14 @@ LEADING = SAME | OURS | FFCV | MXNET
 # The first of these in a table is the one that ratios are to.
 PEERS = ("FFCV", "MXNet iterator", "torchvision, PIL")
 TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
-    (LARGE, RESIZED, SAME | THREADS | LEADING | FILES | SHARDED | PARTS),
+    (LARGE, RESIZED, SAME | THREADS | LEADING | FILES | SHARDED),
     (LARGE, FLOAT_RESIZED, LEADING | FILES | FLOAT_ONLY),
     (LARGE, CENTER, LEADING),
     (LARGE, RANDOM, SAME | OURS | MXNET),
-    (SMALL, RESIZED, LEADING | PARTS),
+    (SMALL, RESIZED, LEADING),
     (SMALL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
     (SMALL, CENTER, LEADING),
-    (ORIGINAL, RESIZED, LEADING | PARTS),
+    (ORIGINAL, RESIZED, LEADING),
     (ORIGINAL, FLOAT_RESIZED, LEADING | FLOAT_ONLY),
     (ORIGINAL, CENTER, LEADING),
 )
@@ -167,7 +162,7 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
 
 
 def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
-    """Images/s of each reader, the same for each core that it kept busy, and of the parts alone."""
+    """Images/s of each reader, and the same for each core that it kept busy."""
     rates = []
     busy = []
     for name, of in found.items():
@@ -176,21 +171,16 @@ def tables(title: str, found: dict[str, list[Timing] | str]) -> Iterator[Table]:
         else:
             rates.append(Way(name, tuple(images / seconds for images, seconds, _ in of)))
             busy.append(Way(name, tuple(images / work for images, _, work in of)))
-    readers = tuple(way for way in rates if way.name not in PARTS)
     peer = next(name for name in PEERS if name in found)
-    yield Table(title, "images/s", readers, limit=LIMIT, peer=peer)
-    readers = tuple(way for way in busy if way.name not in PARTS)
-    yield Table(f"{title}, for each busy core", "images/s", readers, limit=LIMIT)
-    parts = tuple(way for way in rates if way.name in PARTS)
-    if parts:
-        yield Table(f"{title}: parts of the work", "images/s", parts)
+    yield Table(title, "images/s", tuple(rates), limit=LIMIT, peer=peer)
+    yield Table(title, "images/s", tuple(busy), what=BUSY)
 
 
 def title_of(photos: Photos, transform: Transform, size: float) -> str:
     """What a table is about."""
     crop = {"center": "centre", "random": "random", "random_resized": "random-resized"}
     kind = f"{transform.dtype} {transform.layout}"
-    return f"{photos.name}, {size:.0f} KB: {crop[transform.crop]} crop, mirror, {kind}"
+    return f"load photos of {photos.name}, {size:.0f} KB, as {crop[transform.crop]} crops, {kind}"
 
 
 def memory_of_loading(shard: Path) -> float:
@@ -214,8 +204,7 @@ def cost_of_an_index(shard: Path) -> tuple[float, float, float]:
 
 def memory(folder: Path, shard: Path) -> Iterator[Table]:
     """The peak memory, each figure of a process of its own, beside what the project promises."""
-    title = "peak memory, 4 threads, batches of 256, random-resized crops"
-    yield promised(title, alone(partial(memory_of_loading, shard)), 600)
+    loading = alone(partial(memory_of_loading, shard))
     records = catalog.IMAGENET21K.train
     full = folder / "full.rec"
     offsets = np.arange(records) * 113_248
@@ -223,15 +212,16 @@ def memory(folder: Path, shard: Path) -> Iterator[Table]:
     with full.open("wb") as file:
         # A sparse file takes no disk space.
         file.truncate(int(offsets[-1]) + 113_248)
-    most, *seconds = alone(partial(cost_of_an_index, full))
-    yield promised(f"peak memory, an index of {records:,} records", most, 1000)
+    ordering, *seconds = alone(partial(cost_of_an_index, full))
+    jobs = ("random-resized crops, 4 threads, batches of 256", f"the order of {records:,} records")
+    for what, megabytes in (
+        ("peak memory", (loading, ordering)),
+        ("promised at most", (600, 1000)),
+    ):
+        rows = [Way(job, (of,)) for job, of in zip(jobs, megabytes, strict=True)]
+        yield Table("the memory of a loader", "MB", tuple(rows), what=what)
     steps = [Way(name, (of,)) for name, of in zip(("open", "shuffle"), seconds, strict=True)]
-    yield Table(f"an index of {records:,} records", "s", tuple(steps))
-
-
-def promised(title: str, megabytes: float, most: float) -> Table:
-    """What a process took at most, and what it may take."""
-    return Table(title, "MB", (Way("promised", (most,)), Way("imnetlib", (megabytes,))))
+    yield Table(f"a shard of {records:,} records", "s", tuple(steps))
 
 
 def main() -> None:

@@ -31,36 +31,41 @@ MXNET_PLANS = "MXNet's bind"
 def plans(name: str, layers: list[Layer], batch: int, rounds: int) -> Iterator[Table]:
     """How long planning takes, and the memory that the plans come to."""
     net = symbol(engines.network(name, NETWORKS[name]))
-    steps = engines.training_steps(layers, batch, SIZE)
+
+    def steps() -> list[engines.Step]:
+        return engines.training_steps(layers, batch, SIZE)
+
     jobs = {
         MXNET_PLANS: lambda: memory.planned_bytes(net, batch, SIZE),
-        "the steps": lambda: engines.training_steps(layers, batch, SIZE),
-        "whole buffers": lambda: engines.plan(steps),
-        "offsets": lambda: engines.plan_offsets(steps),
+        "imnetlib, by offsets": lambda: engines.plan_offsets(steps()),
+        "imnetlib, whole buffers": lambda: engines.plan(steps()),
     }
     found = in_turns(jobs, rounds, rate=False)
-    yield Table(f"{name}, batch {batch}: planning", "s", found, peer=MXNET_PLANS)
+    yield Table(f"{name}, batch {batch}: plan a step's memory", "s", found, peer=MXNET_PLANS)
     sizes = engines.compare_plans(layers, batch, SIZE)
     planned = tuple(Way(way, (size / MIB,)) for way, size in sizes.items())
-    yield Table(f"{name}, batch {batch}: what plans come to", "MiB", planned, limit="at least")
+    title = f"{name}, batch {batch}: what the plans come to"
+    yield Table(title, "MiB", planned, limit="at least")
 
 
 def frontier(
-    name: str, layers: list[Layer], made: engines.Recomputation, points: int
+    title: str, layers: list[Layer], made: engines.Recomputation, points: int
 ) -> Iterator[Table]:
     """What to compute again: the time that choosing takes, and what the choices come to."""
     began = time.perf_counter()
     found = made.frontier(points)
     took = Way(f"{points} budgets", (time.perf_counter() - began,))
-    yield Table(f"{name}: choosing what to compute again", "s", (took,))
+    yield Table(f"{title}: choose what to compute again", "s", (took,))
     choices = {f"budget {number} of {points}": each for number, each in enumerate(found, 1)}
     hand = made.evaluate(by_hand(layers), like_mxnet=True)
-    choices |= {"by hand": hand, "best": made.least_time(hand.peak), "√n": made.evenly(5)}
+    choices |= {"segments by hand": hand, "the best of their memory": made.least_time(hand.peak)}
+    choices["segments of equal length, √n"] = made.evenly(5)
     sizes = tuple(Way(each, (choice.peak / MIB,)) for each, choice in choices.items())
-    yield Table(f"{name}: memory of a step that computes again", "MiB", sizes)
+    title = f"{title}: a step that computes again"
+    yield Table(title, "MiB", sizes)
     step = 3 * made.forward_cost
     more = tuple(Way(each, (100 * choice.cost / step,)) for each, choice in choices.items())
-    yield Table(f"{name}: more to compute, counted", "%", more)
+    yield Table(title, "% more", more, what="to compute, counted")
 
 
 def by_hand(layers: Sequence[Layer]) -> list[str]:
@@ -70,33 +75,48 @@ def by_hand(layers: Sequence[Layer]) -> list[str]:
 
 def steps_of_mxnet(
     name: str, layers: list[Layer], made: engines.Recomputation, batch: int, rounds: int
-) -> Table:
+) -> Iterator[Table]:
     """Seconds of a step that computes nothing again, what is cheap, or what was chosen."""
     net = symbol(engines.network(name, NETWORKS[name]))
     hand = made.evaluate(by_hand(layers), like_mxnet=True)
     names = {layer.name for layer in layers}
     again: dict[str, Collection[str]] = {
         ALL_KEPT: (),
-        "mirror": [layer.name for layer in layers if layer.kind in engines.CHEAP],
-        "by hand": by_hand(layers),
-        "best": made.least_time(hand.peak).recomputed,
+        "cheap layers again (MXNet's mirror)": [
+            layer.name for layer in layers if layer.kind in engines.CHEAP
+        ],
+        "segments by hand": by_hand(layers),
+        "the best of their memory": made.least_time(hand.peak).recomputed,
     }
 
     def seconds(recomputed: Collection[str]) -> float:
         return memory.step_seconds(memory.recomputing(net, names - set(recomputed)), batch, SIZE, 1)
 
     jobs = {way: functools.partial(seconds, recomputed) for way, recomputed in again.items()}
-    return Table(f"{name}: a step of MXNet", "s", ways(take_turns(jobs, rounds)), limit=ALL_KEPT)
+    yield from beside_all_kept(f"{name}, batch {batch}: a step of MXNet", take_turns(jobs, rounds))
 
 
-def steps_of_torch(name: str, layers: list[Layer], batch: int, rounds: int) -> Table:
+def beside_all_kept(title: str, found: dict[str, list[float] | str]) -> Iterator[Table]:
+    """Processor seconds of the steps, and how much longer they take than the one that keeps all."""
+    seconds = Table(title, "processor s", ways(found))
+    yield seconds
+    more = tuple(
+        Way(way.name, tuple(100 / ratio - 100 for ratio in seconds.ratios(way.name, ALL_KEPT)))
+        for way in seconds.ways
+        if way.values and way.name != ALL_KEPT
+    )
+    if more:
+        yield Table(title, "% more", more, what="than with all kept")
+
+
+def steps_of_torch(name: str, layers: list[Layer], batch: int, rounds: int) -> Iterator[Table]:
     """Blocks under torch.utils.checkpoint, the bounds between them as in KEPT."""
     jobs = {
         way: functools.partial(torch_step, layers, batch, again)
-        for way, again in ((ALL_KEPT, False), ("checkpoints", True))
+        for way, again in ((ALL_KEPT, False), ("segments by hand", True))
     }
-    found = ways(take_turns(jobs, rounds, warm_up=True))
-    return Table(f"{name}: a step of PyTorch", "s", found, limit=ALL_KEPT)
+    found = take_turns(jobs, rounds, warm_up=True)
+    yield from beside_all_kept(f"{name}, batch {batch}: a step of PyTorch", found)
 
 
 def torch_step(layers: list[Layer], batch: int, again: bool) -> float:
@@ -158,9 +178,9 @@ def main() -> None:
         made = engines.Recomputation(layers, chosen.batch, SIZE)
         for table in (
             *plans(name, layers, chosen.batch, chosen.rounds),
-            *frontier(name, layers, made, chosen.points),
-            steps_of_mxnet(name, layers, made, chosen.measured, chosen.rounds),
-            steps_of_torch(name, layers, chosen.measured, chosen.rounds),
+            *frontier(f"{name}, batch {chosen.batch}", layers, made, chosen.points),
+            *steps_of_mxnet(name, layers, made, chosen.measured, chosen.rounds),
+            *steps_of_torch(name, layers, chosen.measured, chosen.rounds),
         ):
             report.add(table)
     report.save(chosen.to)

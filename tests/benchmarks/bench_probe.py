@@ -93,11 +93,12 @@ def tables(folder: Path, seconds: int, rounds: int) -> Iterator[Table]:
         peer = rates[-1].name
         if depth:
             ours = ways(probed, lambda probe, depth=depth: probe.iops[depth])
-            title = f"random 4K reads past the page cache, {depth} at a time"
-            yield Table(title, "reads/s", (*ours, *rates), peer=peer)
+            title = "random reads of 4 KiB past the page cache"
+            what = f"{depth} at a time"
+            yield Table(title, "reads/s", (*ours, *rates), peer=peer, what=what)
         else:
             ours = ways(probed, lambda probe: probe.sequential / t.MB)
-            yield Table("read in order, 8 MiB at a time", "MB/s", (*ours, *rates), peer=peer)
+            yield Table("reads in order, 8 MiB at a time", "MB/s", (*ours, *rates), peer=peer)
 
 
 def main() -> None:

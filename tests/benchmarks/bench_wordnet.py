@@ -37,7 +37,7 @@ PROCESSES = {
         "from nltk.corpus import wordnet; "
         "wordnet.synset_from_pos_and_offset('n', 13108841).hypernyms()"
     ),
-    "wordnet.load()": "from imnetlib import wordnet; wordnet.load()",
+    "imnetlib, wordnet.load()": "from imnetlib import wordnet; wordnet.load()",
 }
 # Bytes of memory that a dense matrix of nodes and classes asks for.
 DENSE = 5e9
@@ -55,7 +55,7 @@ def processes(rounds: int) -> Table:
     }
     found = in_turns(jobs, rounds, rate=False)
     limit, peer, _ = PROCESSES
-    return Table("a process that loads the hierarchy", "s", found, limit=limit, peer=peer)
+    return Table("start Python and load the hierarchy", "s", found, limit=limit, peer=peer)
 
 
 def readings(hierarchy: wordnet.Hierarchy, kind: str, p: np.ndarray, rounds: int) -> Table:
@@ -69,8 +69,8 @@ def readings(hierarchy: wordnet.Hierarchy, kind: str, p: np.ndarray, rounds: int
         "explain, k = 10": lambda: [wordnet.explain(hierarchy, row, 10) for row in p],
         "sets of 5 nodes": lambda: wordnet.node_sets(hierarchy, p, 0.9, 5),
     }
-    title = f"readings of {len(p)} predictions, {kind}"
-    return Table(title, "images/s", in_turns(jobs, rounds, len(p)))
+    title = f"readings of {len(p)} predictions"
+    return Table(title, "images/s", in_turns(jobs, rounds, len(p)), what=kind)
 
 
 def beside_nltk(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]:
@@ -136,9 +136,9 @@ def crowded(p: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, float]:
 def notes_case(hierarchy: wordnet.Hierarchy, images: int) -> Iterator[Table]:
     """How many of the invented images are read well for each k.
 
-    The limit, where noise is on few classes, is in how many the bridge is heavier than any of them:
-    no rule that names the heavier of two unrelated classes before the lighter reads more of them
-    well.
+    What is possible, where noise is on few classes, is in how many the bridge is heavier than any
+    of them: no rule that names the heavier of two unrelated classes before the lighter reads more
+    of them well.
     """
     bridge = hierarchy.classes == hierarchy.nodes(BRIDGE)
     invented = wordnet.invented_predictions(hierarchy, images)
@@ -152,10 +152,11 @@ def notes_case(hierarchy: wordnet.Hierarchy, images: int) -> Iterator[Table]:
             possible += float(p[bridge][0]) > largest
             for k in read:
                 read[k] += is_read(hierarchy, wordnet.explain(hierarchy, p, k).nodes)
-        limit = Way("what is possible", (100 * possible / images,))
+        possible_share = Way("what is possible", (100 * possible / images,))
         ways = [Way(f"k = {k}", (100 * count / images,)) for k, count in read.items()]
-        title = f"the note's case read well, {images:,} times, noise on {classes:,} classes"
-        yield Table(title, "%", (limit, *ways), limit=limit.name)
+        title = f"{images:,} images of the note's case, those read well"
+        what = f"noise on {classes:,} classes"
+        yield Table(title, "%", (possible_share, *ways), what=what)
 
 
 def take_measures(predictions: Path, labels: Path) -> tuple[dict[str, float], float]:
@@ -194,7 +195,7 @@ def measures(images: int) -> Iterator[Table]:
         seconds, memory = alone(functools.partial(take_measures, predictions, labels))
     title = f"measures of {images:,} predictions in {len(wnids):,} classes"
     yield Table(title, "s", tuple(Way(each, (took,)) for each, took in seconds.items()))
-    yield Table(f"{title}: peak memory", "MB", (Way("all measures", (memory,)),))
+    yield Table(title, "MB", (Way("all measures", (memory,)),), what="peak memory")
 
 
 def main() -> None:
@@ -210,8 +211,10 @@ def main() -> None:
     invented = wordnet.invented_predictions(hierarchy, chosen.batch).astype(np.float32)
     random = np.random.default_rng(0)
     spread = random.dirichlet(np.full(len(hierarchy.classes), 0.1), chosen.batch)
-    report.add(readings(hierarchy, "spread", spread.astype(np.float32), chosen.rounds))
-    report.add(readings(hierarchy, "peaked", invented, chosen.rounds))
+    report.add(
+        readings(hierarchy, "spread over all classes", spread.astype(np.float32), chosen.rounds)
+    )
+    report.add(readings(hierarchy, "on a few classes, with noise", invented, chosen.rounds))
     tables = (
         beside_nltk(hierarchy, invented) if not chosen.quick else (),
         beside_dense(hierarchy, invented),

@@ -42,8 +42,6 @@ from imnetlib.loader import Loader, ProcessLoader
 SHARDS = 8
 # The short edge to which the peers shrink a picture before they take an unscaled crop of 224.
 SHORT_EDGE = 256
-# What takes a few milliseconds, and is timed by a clock of ten.
-REPEATED = 16
 # How often each record is in one epoch of the fastest readers. FFCV spends 0.2 s of processor time
 # on the start of an epoch, and ours ends one with a thread that waits: next to nothing in an epoch
 # of ImageNet's, and too much of half a second.
@@ -123,14 +121,6 @@ def in_threads(jpegs: list[bytes], convert: Callable[[int], object], workers: in
     return epoch
 
 
-def bare_decoding(task: Task) -> Job:
-    """No loader: threads decode each JPEG of the memory whole and drop it, in file order."""
-    jpegs = [jpeg for _, jpeg in records(task.shard)]
-    return in_threads(
-        jpegs, lambda number: simplejpeg.decode_jpeg(jpegs[number], "RGB"), task.workers
-    )
-
-
 @functools.cache
 def converting(task: Task) -> tuple[list[bytes], Callable[[int], object]]:
     """The JPEGs in memory, and what decodes, crops, mirrors and normalises the n-th of them."""
@@ -161,34 +151,6 @@ def same_work_apart(task: Task) -> Job:
         for done in [pool.submit(convert_part, task, part) for part in range(task.workers)]:
             done.result()
         return images
-
-    return epoch
-
-
-def plain_file(task: Task) -> Job:
-    """The shard, a megabyte at a time, into the same memory; it lies in the system's cache."""
-    images = count_of_records(task.shard)
-    piece = bytearray(1 << 20)
-
-    def epoch() -> int:
-        for _ in range(REPEATED):
-            with task.shard.open("rb", buffering=0) as file:
-                while file.readinto(piece):
-                    pass
-        return images * REPEATED
-
-    return epoch
-
-
-def copying(task: Task) -> Job:
-    """Each batch once from memory to memory, by one thread."""
-    batch = np.zeros((task.batch, *task.transform.shape), task.transform.dtype)
-    other = np.ones_like(batch)
-
-    def epoch() -> int:
-        for _ in range(8 * REPEATED):
-            np.copyto(other, batch)
-        return 8 * REPEATED * task.batch
 
     return epoch
 
@@ -465,7 +427,7 @@ def turboloader(task: Task) -> Job:
 
 def slipstream(task: Task) -> Job:
     """Not installable by name: no package index has it."""
-    raise ValueError("no package index has harvard-visionlab/slipstream")
+    raise ValueError("it is on no package index")
 
 
 def webdataset(task: Task, decoder: str) -> Job:

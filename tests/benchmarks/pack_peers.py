@@ -152,12 +152,12 @@ def stored_by_ffcv(path: Path, edge: int) -> bytes:
     return kept.data.tobytes()
 
 
-# The name that a writer's library is imported by, how it writes, and what it stores of a file.
+# A writer's name, how it writes, and what it stores of a file.
 WRITERS: dict[str, tuple[Callable[..., None], Callable[[Path, int], bytes]]] = {
-    "webdataset": (webdataset, stored),
-    "streaming": (streaming, stored),
+    "WebDataset": (webdataset, stored),
+    "Streaming": (streaming, stored),
     "litdata": (litdata, stored),
-    "ffcv": (ffcv, stored_by_ffcv),
+    "FFCV": (ffcv, stored_by_ffcv),
 }
 
 

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from results import plainly
+
 FOLDER = Path(__file__).parents[2] / "build/peers"
 # A line for each peer that could not be installed: the name it is imported by, a tab, why.
 FAILED = FOLDER / "failed.tsv"
@@ -21,11 +23,12 @@ def move_there() -> None:
 
 def reason(failure: str, failed: Path = FAILED) -> str:
     """One line that says why a peer could not run, from the exception's text; "" for ""."""
-    lines = failure.strip().splitlines() or [""]
+    if not failure.strip():
+        return ""
     lacking = re.search(r"No module named '(\w+)", failure)
     if not lacking:
-        return lines[-1]
+        return plainly(failure)
     if not failed.exists():
         return f"{lacking[1]} is not installed: make bench-env"
     told = dict(line.split("\t", 1) for line in failed.read_text("utf-8").splitlines())
-    return told.get(lacking[1], lines[-1])
+    return told.get(lacking[1], plainly(failure))

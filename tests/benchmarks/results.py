@@ -4,7 +4,7 @@ A benchmark makes a ``Report``, times ways with ``in_turns`` and adds a ``Table`
 it has jobs run in processes of their own by ``apart``, which finds their peak memory as well.
 With ``--to FOLDER`` the report lands in FOLDER/MACHINE/NAME.json, together with what the machine,
 the system and the packages were. A share is that of one round by the limit's value in the same
-round, so a machine that slows down in between lifts no way above its limit.
+round, so a machine that slows down between rounds favours no way.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ PACKAGES = (
 T = TypeVar("T")
 Key = TypeVar("Key")
 Size = TypeVar("Size", int, float, str)
-LESS_IS_BETTER = ("s", "MB", "MiB", "hours")
+LESS_IS_BETTER = ("s", "hours", "processor s", "processors", "KB an image", "MB", "MiB")
+# Shares of which less is better say so in their unit.
+LESS_IS_BETTER += ("% idle", "% waiting", "% more")
+# What names of ways begin with that are this library's.
+OURS = ("imnet", "our ")
+BUSY = "for each busy core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,11 @@ class Way:
     name: str
     values: tuple[float, ...] = ()
     failure: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is this library's."""
+        return self.name.startswith(OURS)
 
     @property
     def median(self) -> float:
@@ -69,7 +79,9 @@ class Table:
     """One job done in several ways.
 
     Of a ``unit`` in LESS_IS_BETTER less is better, of "images/s" or any other more. The way named
-    ``limit`` is what nothing can exceed, ``peer`` whom ours is held against.
+    ``limit`` does the work that none can leave out and no more, ``peer`` is whom ours is held
+    against. Tables of one ``title`` are of one job, and shown as one; ``what`` then says what else
+    was measured ("peak memory"), or at which size the job was done ("8 at a time").
     """
 
     title: str
@@ -77,6 +89,7 @@ class Table:
     ways: tuple[Way, ...]
     limit: str = ""
     peer: str = ""
+    what: str = ""
 
     @property
     def less_is_better(self) -> bool:
@@ -87,24 +100,33 @@ class Table:
         """The way of that name; KeyError where there is none."""
         return {way.name: way for way in self.ways}[name]
 
-    def ratio(self, name: str, base: str) -> float:
-        """How much better ``name`` is than ``base``: the median of the rounds' ratios.
+    @property
+    def ours(self) -> Way | None:
+        """The way that stands for this library: the first of its ways that has values."""
+        return next((way for way in self.ways if way.ours and way.values), None)
 
-        NaN where one of them has no values.
-        """
+    def ratios(self, name: str, base: str) -> list[float]:
+        """How many times better ``name`` is than ``base`` in each round; [] without values."""
         if not (self.way(name).values and self.way(base).values):
-            return math.nan
+            return []
         pairs = zip(self.way(name).values, self.way(base).values, strict=True)
-        ratios = [b / a if self.less_is_better else a / b for a, b in pairs]
-        return statistics.median(ratios)
+        return [b / a if self.less_is_better else a / b for a, b in pairs]
+
+    def ratio(self, name: str, base: str) -> float:
+        """The median of the ratios of the rounds; NaN where one of the two has no values."""
+        return statistics.median(self.ratios(name, base) or [math.nan])
 
 
 @dataclass
 class Report:
-    """The tables of one benchmark, printed as they come."""
+    """The tables of one benchmark, printed as they come.
+
+    ``load`` is the system's load average as the benchmark starts.
+    """
 
     name: str
     tables: list[Table] = field(default_factory=list)
+    load: float = field(default_factory=lambda: round(psutil.getloadavg()[0], 1))
 
     def add(self, table: Table) -> None:
         """Print a table and keep it."""
@@ -115,7 +137,7 @@ class Report:
         """Write the tables and what they were measured on below ``folder``, if there is one."""
         if folder is None:
             return
-        machine = describe_machine()
+        machine = describe_machine() | {"load_at_start": self.load}
         path = folder / slug(str(machine["processor"]), int(str(machine["cores"])))
         path.mkdir(parents=True, exist_ok=True)
         content = {"machine": machine, "tables": [asdict(table) for table in self.tables]}
@@ -151,11 +173,18 @@ def ways(
 ) -> tuple[Way, ...]:
     """The ways of a table by what ``take_turns`` found; ``value`` picks one out of several."""
     return tuple(
-        Way(name, failure=of.strip().splitlines()[-1])
+        Way(name, failure=plainly(of))
         if isinstance(of, str)
         else Way(name, tuple(float(value(each) if value else each) for each in of))
         for name, of in found.items()
     )
+
+
+def plainly(failure: str) -> str:
+    """The last line of an exception's text, without the name of its class."""
+    last = failure.strip().splitlines()[-1]
+    said = re.sub(r"^[\w.]*(Error|Exception): (?=.)", "", last)
+    return re.sub(r"^No module named '(\w+).*", r"\1 is not installed", said)
 
 
 def in_turns(
@@ -209,7 +238,8 @@ def apart(
     found = take_turns(costs, rounds)
     seconds = Table(title, "s", ways(found, lambda cost: cost[0]), peer=peer)
     found.pop(peer, None)
-    return seconds, Table(f"{title}: peak memory", "MB", ways(found, lambda cost: cost[1]))
+    memory = ways(found, lambda cost: cost[1])
+    return seconds, Table(title, "MB", memory, what="peak memory")
 
 
 def as_text(table: Table) -> str:
@@ -218,7 +248,7 @@ def as_text(table: Table) -> str:
     head = f"{'':{width}}{table.unit:>14}{'spread':>9}"
     head += f"{'of limit':>10}" if table.limit else ""
     head += f"{'x ' + table.peer:>{_room(table)}}" if table.peer else ""
-    lines = [table.title, head]
+    lines = [", ".join(filter(None, (table.title, table.what))), head]
     for way in table.ways:
         if not way.values:
             lines.append(f"{way.name:{width}}cannot run: {way.failure}")
@@ -257,7 +287,6 @@ def describe_machine() -> dict[str, object]:
         "date": date.today().isoformat(),
         "commit": _commit(),
         "gpu": _gpu(),
-        "load": round(psutil.getloadavg()[0], 1),
     }
 
 

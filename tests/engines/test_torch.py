@@ -389,16 +389,20 @@ def test_the_benchmark_of_a_gpu_runs_on_a_cpu(tmp_path: Path, checkout: Path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (file,) = tmp_path.glob("*/gpu.json")
-    tables = {table["title"]: table for table in json.loads(file.read_text())["tables"]}
-    assert [way["name"] for way in tables.pop("the loader alone")["ways"]] == [
-        *("1 threads here", "2 threads here"),
-        *("2 processes of 1 threads", "1 processes of 2 threads"),
+    alone, *tables = json.loads(file.read_text())["tables"]
+    assert [way["name"] for way in alone["ways"]] == [
+        *("this process, 1 thread", "this process, 2 threads"),
+        "2 processes of its own, 1 thread each",
+        "1 process of its own, 2 threads each",
     ]
-    title = "train inception-64px, 10 classes, batch 8, float32"
-    nine = f"{title}: nine rounds of 14,197,087 images"
-    assert list(tables) == [title, nine, f"{title}: operations"]
-    for name in (title, nine):
-        assert all(way["values"][0] > 0 for way in tables[name]["ways"])
+    assert {each["title"] for each in tables} == {
+        "train inception-64px, 10 classes, batch 8, float32"
+    }
+    assert [(each["what"], each["unit"]) for each in tables] == [
+        *(("", "images/s"), ("nine epochs of 14,197,087 images", "hours")),
+        *(("computed", "TFLOP/s"), ("of a large matrix product", "%")),
+    ]
+    assert all(way["values"][0] > 0 for each in tables for way in each["ways"])
 
 
 def test_the_benchmark_counts_what_the_layers_compute():
