@@ -219,7 +219,7 @@ def tables(chosen: argparse.Namespace) -> Iterator[Table]:
         small = write_files(work / "small", {"file": (count, 5000)})
         kinds = {"photo": (chosen.photos, 100_000), "shard": (chosen.shards, 10_000_000)}
         mixed = write_files(work / "mixed", kinds)
-        client(url, read_timeout=60).create_bucket(Bucket=BUCKET)
+        client(url).create_bucket(Bucket=BUCKET)
         with delayed(url) as far:
             yield from measure(
                 far, small, chosen.rounds, f"back up {count} files of 5 kB, 30 ms away"

@@ -24,9 +24,9 @@ PATIENCE = 60
 
 
 def client(url: str, secret: str = "secret", **settings: object):
-    """A client for a server of this machine that gives up soon."""
+    """A client for a server of this machine, which may be busy; it tries once."""
     settings = {
-        **{"connect_timeout": 2, "read_timeout": 2, "max_pool_connections": 8, "proxies": {}},
+        **{"connect_timeout": 30, "read_timeout": 30, "max_pool_connections": 8, "proxies": {}},
         **{"retries": {"mode": "standard", "total_max_attempts": 1}, **settings},
     }
     session = boto3.session.Session("key", secret, region_name="us-east-1")
@@ -110,7 +110,7 @@ def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[str]:
 
 
 def _answers(url: str) -> bool:
-    s3 = client(url)
+    s3 = client(url, read_timeout=2)
     try:
         s3.create_bucket(Bucket="ready")
         s3.put_object(Bucket="ready", Key="ready")

@@ -531,7 +531,7 @@ class TestRestore:
         put(tmp_path / "sent", {f"{number}.rec": os.urandom(MIB) for number in range(4)})
         cloud.back_up(tmp_path / "sent", s3, bucket, "p")
         url = s3.meta.endpoint_url
-        careful = client(url, read_timeout=30, response_checksum_validation=validation)
+        careful = client(url, response_checksum_validation=validation)
         parts = TransferConfig(
             max_concurrency=2, multipart_threshold=MIB, multipart_chunksize=MIB // 32
         )

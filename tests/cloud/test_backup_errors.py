@@ -249,7 +249,8 @@ def test_a_store_that_falls_silent_ends_it_soon(
     began = time.monotonic()
     with pytest.raises(cloud.BackupError, match=r"no answer for 1 seconds; run this again when"):
         cloud.restore(slow, bucket, "p", tmp_path / "back")
-    assert time.monotonic() - began < 8
+    # All of those would take 75 seconds.
+    assert time.monotonic() - began < 30
 
 
 def test_where_nothing_but_errors_comes_the_first_hundred_end_it(

@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_backup_its_change_and_its_restoration(
     stores: dict[str, str], store: str, folder: Path, tmp_path: Path
 ):
-    s3 = client(stores[store], read_timeout=30)
+    s3 = client(stores[store])
     s3.create_bucket(Bucket="round")
     assert cloud.back_up(folder, s3, "round", "p", IN_PARTS).moved == 5
     assert cloud.back_up(folder, s3, "round", "p", IN_PARTS).moved == 0
@@ -71,7 +71,7 @@ def test_what_a_store_without_checksums_cannot_prove_is_told_from_what_is_wrong(
 ):
     # This server says of each range the checksum of the whole.
     unchecked = {"response_checksum_validation": "when_required"}
-    s3 = client(stores["rclone"], read_timeout=30, **unchecked)
+    s3 = client(stores["rclone"], **unchecked)
     s3.create_bucket(Bucket="unproved")
     cloud.back_up(folder, s3, "unproved", "p", IN_PARTS)
     found = cloud.verify_backup(s3, "unproved", "p")
@@ -94,11 +94,11 @@ def test_what_a_store_without_checksums_cannot_prove_is_told_from_what_is_wrong(
 def test_a_bit_that_flips_on_the_way_is_refused_by_a_whole_store(
     stores: dict[str, str], folder: Path, kind: str, name: str
 ):
-    direct = client(stores["weed"], read_timeout=30)
+    direct = client(stores["weed"])
     direct.create_bucket(Bucket=f"flip-{kind.lower()}")
     with proxy(stores["weed"]) as (url, set_fault, _):
         set_fault(Fault(kind, "flip", f"/{name}"))
-        s3 = client(url, read_timeout=30)
+        s3 = client(url)
         report = cloud.back_up(folder, s3, f"flip-{kind.lower()}", "p", IN_PARTS)
     (failure,) = report.failures
     assert failure.startswith(f"{folder / name}: ")
@@ -123,7 +123,7 @@ def test_a_wrong_secret_is_told_from_a_right_that_is_missing(
 def test_an_object_of_another_tool_with_the_right_checksum_is_not_sent_again(
     stores: dict[str, str], tmp_path: Path
 ):
-    s3: Any = client(stores["weed"], read_timeout=30)
+    s3: Any = client(stores["weed"])
     s3.create_bucket(Bucket="other")
     put(tmp_path / "sent", {"a": b"right", "b": b"wrong"})
     for key, body in {"a": b"right", "b": b"WRONG"}.items():
