@@ -73,7 +73,8 @@ notebooks: env
 	@$(BIN)/imnet run --store $(if $(MEASURE),--measure)
 
 bench: env-dev
-	@$(BIN)/python tests/benchmarks/run_all.py --to data/benchmarks
+	@$(BIN)/python tests/benchmarks/run_all.py --to data/benchmarks; failed=$$?; \
+	  $(BIN)/python tools/measured_tables.py; exit $$failed
 
 bench-quick: env-dev
 	@$(BIN)/python tests/benchmarks/run_all.py --quick --to build/benchmarks

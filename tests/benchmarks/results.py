@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -42,9 +42,11 @@ PACKAGES = (
 T = TypeVar("T")
 Key = TypeVar("Key")
 Size = TypeVar("Size", int, float, str)
-LESS_IS_BETTER = ("s", "hours", "processor s", "processors", "KB an image", "MB", "MiB")
 # Shares of which less is better say so in their unit.
-LESS_IS_BETTER += ("% idle", "% waiting", "% more")
+LESS_IS_BETTER = (
+    *("s", "hours", "processor s", "processors", "KB an image", "MB", "MiB"),
+    *("% idle", "% waiting", "% more"),
+)
 # What names of ways begin with that are this library's.
 OURS = ("imnet", "our ")
 BUSY = "for each busy core"
@@ -169,13 +171,13 @@ def take_turns(
 
 
 def ways(
-    found: Mapping[str, list[T] | str], value: Callable[[T], float] | None = None
+    found: Mapping[str, list[T] | str], value: Callable[[Any], float] = float
 ) -> tuple[Way, ...]:
     """The ways of a table by what ``take_turns`` found; ``value`` picks one out of several."""
     return tuple(
         Way(name, failure=plainly(of))
         if isinstance(of, str)
-        else Way(name, tuple(float(value(each) if value else each) for each in of))
+        else Way(name, tuple(float(value(each)) for each in of))
         for name, of in found.items()
     )
 

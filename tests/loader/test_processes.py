@@ -145,8 +145,7 @@ def test_the_death_of_its_process_is_said(process: ProcessLoader):
     os.kill(process._workers[0].process.pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match=r"a process that loads images died \(status -9\)"):
         # It may have filled the rest of this epoch already, but not the next one.
-        list(batches)
-        list(process)
+        list(itertools.chain(batches, process))
 
 
 def test_it_is_closed_twice_and_leaves_no_process(shards: list[Path]):
