@@ -49,7 +49,6 @@ class Reason(NamedTuple):
 
 
 REASONS = (
-    Reason("loader", r": imnetlib, 1 thread$", "One thread, where the peers have two."),
     Reason(
         "pack", r"256, quality 90, PSNR.*: imnetlib$",
         "Shrunk by area: Pillow's bicubic filter is nearer to the Lanczos filter of the reference, "

@@ -49,7 +49,7 @@ STD = (58.395, 57.12, 57.375)
 Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 LIMIT = "the same work in memory"
 SAME: Readers = {LIMIT: (peers.same_work,)}
-OURS: Readers = {"imnetlib, 2 threads": (peers.ours, 2)}
+OURS: Readers = {"imnetlib, 2 threads": (peers.ours,)}
 # The first of ours is the one that is held against the others, which have two as well.
 THREADS: Readers = {
     **OURS,
@@ -101,7 +101,7 @@ LEADING = SAME | OURS | FFCV | MXNET
 # The first of these in a table is the one that ratios are to.
 PEERS = ("FFCV", "MXNet iterator", "torchvision, PIL")
 TABLES: tuple[tuple[Photos, Transform, Readers], ...] = (
-    (LARGE, RESIZED, SAME | THREADS | LEADING | FILES | SHARDED),
+    (LARGE, RESIZED, LEADING | FILES | SHARDED),
     (LARGE, FLOAT_RESIZED, LEADING | FILES | FLOAT_ONLY),
     (LARGE, CENTER, LEADING),
     (LARGE, RANDOM, SAME | OURS | MXNET),

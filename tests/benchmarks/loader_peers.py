@@ -155,10 +155,9 @@ def same_work_apart(task: Task) -> Job:
     return epoch
 
 
-def ours(task: Task, threads: int = 0) -> Job:
+def ours(task: Task) -> Job:
     """Shuffle: all records, exactly, a new order every epoch."""
-    shards = [in_passes(task)]
-    loader = Loader(shards, task.batch, task.transform, threads=threads or task.workers)
+    loader = Loader([in_passes(task)], task.batch, task.transform, threads=task.workers)
     return lambda: sum(len(batch.ids) - batch.padding for batch in loader)
 
 
