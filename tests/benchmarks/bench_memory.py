@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from peers_environment import move_there
 from results import Report, Table, Way, in_turns, options, take_turns, ways
 
 from imnetlib import engines
@@ -172,6 +173,8 @@ def torch_module(layer: Layer, shapes: dict[str, tuple[int, ...]]) -> Any:
 def main() -> None:
     """Measure all tables."""
     chosen = options(__doc__ or "", batch=(32, 32), measured=(8, 1), rounds=(3, 1), points=(13, 2))
+    # PyTorch is in no lock.
+    move_there()
     report = Report("memory")
     for name, classes in list(NETWORKS.items())[: 1 if chosen.quick else None]:
         layers = engines.layers(engines.network(name, classes))
