@@ -173,8 +173,14 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
         (["UPPER.NPY"], "UPPER.NPY: give --classes, the wnid of each column"),
         (["kept", "--logits"], "kept is a folder: --classes and --logits are for a .npy"),
         (["kept", "--classes", "synset.txt"], "kept is a folder: --classes and --logits are"),
-        (["a.jpg", "--network", ".", "--logits"], "--classes and --logits are for predictions"),
-        (["p.npy", "--classes", "synset.txt", "--network", "."], "p.npy: --network is for images"),
+        *(
+            (["a.jpg", "--network", ".", *own], "a.jpg: --classes, --logits and --first are for")
+            for own in (["--logits"], ["--classes", "synset.txt"], ["--first", "10"])
+        ),
+        *(
+            (["p.npy", "--classes", "synset.txt", *own], "p.npy: --network and --engine are for")
+            for own in (["--network", "."], ["--engine", "torch"])
+        ),
         (
             ["pictures", "a.jpg", "--network", "."],
             "pictures holds no predictions of chapter 8: give images as files, pictures/*.jpg",
