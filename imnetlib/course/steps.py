@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from imnetlib import catalog, engines, evaluate, image, pack, recordio
-from imnetlib.arguments import Integers, PathLike
+from imnetlib.arguments import Floats, Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.engines import engine as engine_of
 from imnetlib.course.root import CHECKOUT, Root, open_root
@@ -312,6 +312,8 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
     """
     require_outputs(outputs, columns, logits=logits)
     found = evaluate.read_outputs(outputs)
+    if logits and found.are_probabilities():
+        raise ValueError(f"{outputs} holds probabilities: leave out logits")
     wnids = catalog.read_classes(columns)
     rows, width = found.scores.shape
     if len(wnids) != width:
@@ -335,11 +337,17 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             f"{folder} holds other outputs, columns or logits of a file of that name: remove it, "
             f"or give {outputs} another name"
         )
-    batches = (
-        (evaluate.softmax(block) if as_logits else block, labels[part], ids[part])
-        for part, block in evaluate.row_blocks(found.scores)
-    )
-    return evaluate.save_predictions(folder, wnids, batches, rows, source)
+
+    def batches() -> Iterator[tuple[Floats, Integers, Integers]]:
+        split = evaluate.row_blocks if as_logits else evaluate.probability_blocks
+        try:
+            for part, block in split(found.scores):
+                scores = evaluate.softmax(block) if as_logits else block
+                yield scores, labels[part], ids[part]
+        except ValueError as error:
+            raise ValueError(f"{outputs}, {error}") from error
+
+    return evaluate.save_predictions(folder, wnids, batches(), rows, source)
 
 
 def _made_by(root: Root, network: str, loaded: Trained) -> str:

@@ -132,7 +132,20 @@ def test_outputs_that_do_not_fit_are_refused(root: Root, given: tuple[Path, Path
     for lacking in ((outputs, ""), ("", columns)):
         with pytest.raises(ValueError, match="outputs and columns go together: a network's outp"):
             course.adopt(root, *lacking)
-    np.save(outputs, np.load(outputs)[:5])
+    logits = np.load(outputs)
+    with pytest.raises(ValueError, match=r"theirs\.npy, row 0: .* in a chapter -p logits True\)"):
+        course.adopt(root, *given)
+    np.save(outputs, evaluate.softmax(logits))
+    np.savez(outputs.with_suffix(".npz"), probabilities=evaluate.softmax(logits))
+    for of_probabilities in (outputs, outputs.with_suffix(".npz")):
+        with pytest.raises(ValueError, match=r"theirs\.np[yz] holds probabilities: leave out log"):
+            course.adopt(root, of_probabilities, columns, logits=True)
+    logits[7, 1] = np.nan
+    np.save(outputs, logits)
+    with pytest.raises(ValueError, match=r"theirs\.npy, row 7 of the scores holds NaN"):
+        course.adopt(root, *given, logits=True)
+    shutil.rmtree(root.predictions)
+    np.save(outputs, logits[:5])
     with pytest.raises(ValueError, match=r"theirs\.npy has 5 rows and .*validation\.lst 12 images"):
         course.adopt(root, *given, logits=True)
     columns.write_text("n02510455\n")
