@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _ARRAYS = (".npy", ".npz")
 ENGINE = click.Choice(["mxnet", "torch"])
 _WIDTH = 30
+_LONGEST = 44
 _FIRST = 10
+# For what a file on Windows, for one, does not hold.
+_PLAIN = str.maketrans("█├└…", "#|`~")
 # Classes under a node that are shown, and the least probability of one.
 _PARTS = 3
 _LEAST = 0.005
@@ -164,12 +167,13 @@ class _Teller:
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from error
         if self.how["as_json"]:
-            click.echo(json.dumps({**known, **told}, ensure_ascii=False))
+            click.echo(json.dumps({**known, **told}))
         else:
             also = [
                 f", {key} {known[key]}" for key in ("id", "label") if known.get(key) is not None
             ]
-            click.echo("\n".join(["".join([what, *also]), *_tree(told)]))
+            click.echo("".join([what, *also]))
+            click.echo(_drawn("\n".join(_tree(told))))
 
     def _told(self, probabilities: Any) -> dict[str, Any]:
         from imnetlib import wordnet
@@ -238,6 +242,18 @@ def _tree(told: dict[str, Any]) -> Iterator[str]:
         yield f"  one answer of mass {answer['theta']}: {answer['name']} ({answer['mass']:.2f})"
 
 
+def _drawn(tree: str) -> str:
+    """The tree, in signs that the terminal or the file has."""
+    try:
+        tree.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return tree.translate(_PLAIN)
+    return tree
+
+
 def _line(name: str, share: float, after: str = "") -> str:
     bar = "█" * round(_WIDTH * share)
-    return f"{name[:44]:44} {share:4.2f} {bar:{_WIDTH}} {after}".rstrip()
+    if len(name) > _LONGEST:
+        # What sets it apart may stand at its end: ", unspecified", the last words of a gloss.
+        name = f"{name[: _LONGEST - 16]}…{name[-15:]}"
+    return f"{name:{_LONGEST}} {share:4.2f} {bar:{_WIDTH}} {after}".rstrip()
