@@ -706,6 +706,17 @@ class TestPrune:
         assert cloud.prune_backup(s3, changed, "p").objects == ()
         assert cloud.verify_backup(s3, changed, "p").wrong == ()
 
+    def test_a_backup_that_only_drops_files_says_that_their_objects_stay(
+        self, s3, stored, folder, operations
+    ):
+        (folder / "a.rec").unlink()
+        (note,) = cloud.back_up(folder, s3, stored, "p").notes
+        assert note.startswith("1 objects of earlier backups and 0 unfinished uploads take 5,242,8")
+        # Told once: without a further request where nothing has changed.
+        operations.clear()
+        assert cloud.back_up(folder, s3, stored, "p").notes == ()
+        assert operations == ["ListObjectsV2", "GetObject", "PutObject"]
+
     def test_nothing_else_is_touched(self, s3, changed, folder):
         """An object of another tool, backups to places below this one, another prefix."""
         s3.put_object(Bucket=changed, Key="p/notes.txt", Body=b"mine")
