@@ -307,8 +307,8 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
 
     ``outputs``: a .npy or .npz as ``imnet evaluate`` takes it, a row for each image of the
     validation list in the order of its ids, or for its ``ids``. ``columns``: the file of the class
-    of each column. ValueError for what does not fit, FileExistsError where others of that file's
-    name are kept.
+    of each column. ValueError for what does not fit, such as ``labels`` that are not those of the
+    list; FileExistsError where others of that file's name are kept.
     """
     require_outputs(outputs, columns, logits=logits)
     found = evaluate.read_outputs(outputs)
@@ -327,6 +327,16 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             "images: give a row for each, in the order of their numbers, or their ids in a .npz"
         )
     labels = _columns_of(images, wnids)[place]
+    if found.labels is not None:
+        named = found.labels.dtype.kind == "U"
+        told = evaluate.align(found.labels.tolist(), wnids) if named else found.labels
+        differing = np.count_nonzero(told != labels)
+        if differing:
+            raise ValueError(
+                f"{outputs} has other labels than {root.lists / 'validation.lst'} for "
+                f"{differing:,} of {rows:,} images: are its rows in another order? Then put their "
+                "ids beside them; else leave its labels out"
+            )
     as_logits = logits or bool(found.logits)
     checksums = " ".join(f"{file_crc32(Path(path)):08x}" for path in (outputs, columns))
     kind = "logits" if as_logits else "probabilities"

@@ -10,7 +10,7 @@ import pytest
 from making import encoded, photo, tree
 from trainings import ENGINES
 
-from imnetlib import course, evaluate
+from imnetlib import course, evaluate, pack
 from imnetlib.course import steps
 from imnetlib.course.root import Root
 from imnetlib.engines.mxnet import mx
@@ -124,6 +124,30 @@ def test_other_outputs_of_the_same_name_are_not_overwritten(
     assert tree(root.predictions) == kept
     shutil.rmtree(root.predictions)
     course.adopt(root, outputs, columns, logits=changed != "logits")
+    shutil.rmtree(root.predictions)
+
+
+@pytest.mark.parametrize("kind", ["columns", "wnids"])
+def test_labels_beside_outputs_say_whether_the_rows_are_in_another_order(
+    root: Root, given: tuple[Path, Path], kind: str
+):
+    outputs, columns = given
+    labels = np.array([2] * 4 + [-1] * 4 + [0] * 4)
+    if kind == "wnids":
+        labels = np.array([*COLUMNS, "n09999999"])[labels]
+    rows = {"logits": np.load(outputs), "labels": labels}
+    beside = outputs.with_suffix(".npz")
+    np.savez(beside, **rows)
+    assert course.adopt(root, beside, columns).labels.tolist() == [2] * 4 + [-1] * 4 + [0] * 4
+    shutil.rmtree(root.predictions)
+    np.savez(beside, **{name: array[::-1] for name, array in rows.items()})
+    with pytest.raises(
+        ValueError, match=r"theirs\.npz has other labels than .* for 8 of 12 images"
+    ):
+        course.adopt(root, beside, columns)
+    ids = np.sort(pack.read_lst(root.lists / "validation.lst").ids)
+    np.savez(beside, **{name: a[::-1] for name, a in {**rows, "ids": ids}.items()})
+    assert course.adopt(root, beside, columns).labels.tolist() == [0] * 4 + [-1] * 4 + [2] * 4
     shutil.rmtree(root.predictions)
 
 
