@@ -126,7 +126,10 @@ def _path_inside(folder: Path, name: str) -> Path:
     # A link in the place of the file itself is not followed but replaced.
     place = path.parent.resolve() / path.name
     if path.name == ".." or folder.resolve() not in place.parents:
+        inner = [parent for parent in path.parents if folder in parent.parents]
+        links = [str(parent) for parent in inner if parent.is_symlink()]
+        way = f" by the link {links[-1]}" if links else ""
         raise BackupError(
-            f"the manifest names {name!r}, which leads out of {folder}: nothing was fetched"
+            f"the manifest names {name!r}, which leads out of {folder}{way}: nothing was fetched"
         )
     return path
