@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imnetlib import catalog, engines, evaluate, image, pack, recordio
 from imnetlib.arguments import Floats, Integers, PathLike
@@ -327,16 +328,13 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             "images: give a row for each, in the order of their numbers, or their ids in a .npz"
         )
     labels = _columns_of(images, wnids)[place]
-    if found.labels is not None:
-        named = found.labels.dtype.kind == "U"
-        told = evaluate.align(found.labels.tolist(), wnids) if named else found.labels
-        differing = np.count_nonzero(told != labels)
-        if differing:
-            raise ValueError(
-                f"{outputs} has other labels than {root.lists / 'validation.lst'} for "
-                f"{differing:,} of {rows:,} images: are its rows in another order? Then put their "
-                "ids beside them; else leave its labels out"
-            )
+    differing = 0 if found.labels is None else _differing(found.labels, labels, wnids)
+    if differing:
+        raise ValueError(
+            f"{outputs} has other labels than {root.lists / 'validation.lst'} for {differing:,} of "
+            f"{rows:,} images: are its rows in another order? Then put their ids beside them; else "
+            "leave its labels out"
+        )
     as_logits = logits or bool(found.logits)
     checksums = " ".join(f"{file_crc32(Path(path)):08x}" for path in (outputs, columns))
     kind = "logits" if as_logits else "probabilities"
@@ -347,17 +345,29 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             f"{folder} holds other outputs, columns or logits of a file of that name: remove it, "
             f"or give {outputs} another name"
         )
+    batches = (
+        (block, labels[part], ids[part])
+        for part, block in _probabilities(outputs, found.scores, as_logits)
+    )
+    return evaluate.save_predictions(folder, wnids, batches, rows, source)
 
-    def batches() -> Iterator[tuple[Floats, Integers, Integers]]:
-        split = evaluate.row_blocks if as_logits else evaluate.probability_blocks
-        try:
-            for part, block in split(found.scores):
-                scores = evaluate.softmax(block) if as_logits else block
-                yield scores, labels[part], ids[part]
-        except ValueError as error:
-            raise ValueError(f"{outputs}, {error}") from error
 
-    return evaluate.save_predictions(folder, wnids, batches(), rows, source)
+def _differing(told: NDArray[Any], labels: Integers, wnids: Sequence[str]) -> int:
+    """How many labels that a file tells, columns or wnids, are not ``labels``, columns."""
+    columns = evaluate.align(told.tolist(), wnids) if told.dtype.kind == "U" else told
+    return int(np.count_nonzero(columns != labels))
+
+
+def _probabilities(
+    outputs: PathLike, scores: NDArray[Any], logits: bool
+) -> Iterator[tuple[slice, Floats]]:
+    """Blocks of rows of the file ``outputs``, which a ValueError names."""
+    blocks = evaluate.row_blocks(scores) if logits else evaluate.probability_blocks(scores)
+    try:
+        for part, block in blocks:
+            yield part, evaluate.softmax(block) if logits else block
+    except ValueError as error:
+        raise ValueError(f"{outputs}, {error}") from error
 
 
 def _made_by(root: Root, network: str, loaded: Trained) -> str:
