@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import math
 import os
 import re
@@ -61,6 +62,9 @@ class OneSentenceErrors(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the verb until it is done or a signal stops it; warnings too become one line each."""
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            # A name that the terminal cannot show, as stderr shows it.
+            sys.stdout.reconfigure(errors="backslashreplace")
         with StopSignals() as stop, _one_sentence():
             return super().invoke(ctx)
         # Such as that of multiprocessing, which removes its semaphores.

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from imnetlib.cli.common import POSITIVE, REAL_POSITIVE
 from imnetlib.cli.spending import what_is_there
-from imnetlib.cli.storage import open_s3
+from imnetlib.cli.storage import client, open_s3
 
 # AWS keeps the newest image of Amazon Linux 2023 under this name, in each region.
 AMAZON_LINUX = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -153,11 +153,15 @@ def ec2_client(region: str | None, endpoint_url: str | None) -> Any:
     """A client of boto3 with the keys of its usual places; an address that is dead ends soon."""
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.exceptions import NoRegionError
 
     retries = {"mode": "standard", "total_max_attempts": 4}
     config = Config(connect_timeout=5, read_timeout=60, retries=retries)
     session = Session(region_name=region)
-    return session.client("ec2", endpoint_url=endpoint_url, config=config)
+    # A variable that is set and empty sets none.
+    if not session.region_name:
+        raise NoRegionError
+    return client(session, "ec2", endpoint_url, config)
 
 
 def backup_bytes(url: str, gb: float | None) -> int:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _ARRAYS = (".npy", ".npz")
 ENGINE = click.Choice(["mxnet", "torch"])
 _WIDTH = 30
+_LONGEST = 44
+_FIRST = 10
+# For what a file on Windows, for one, does not hold.
+_PLAIN = str.maketrans("█├└…", "#|`~")
 # Classes under a node that are shown, and the least probability of one.
 _PARTS = 3
 _LEAST = 0.005
@@ -40,7 +44,7 @@ _LEAST = 0.005
 @click.option("--logits", is_flag=True, help="Take the softmax of the predictions first.")
 @click.option("-k", "--k", type=POSITIVE, default=5, help="Nodes at most for each image.")
 @click.option("--theta", type=FiniteRange(0, 1), help="Give also one answer of this mass.")
-@click.option("--first", type=POSITIVE, default=10, help="Rows of predictions that are told.")
+@click.option("--first", type=POSITIVE, help=f"Rows of predictions to tell ({_FIRST}).")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each image.")
 def explain(files: Sequence[Path], network: Path | None, classes: Path | None, **how: Any) -> None:
     """Tell what is in each image of FILES by WordNet's hierarchy.
@@ -50,7 +54,7 @@ def explain(files: Sequence[Path], network: Path | None, classes: Path | None, *
     """
     predictions = [path for path in files if path.is_dir() or path.suffix.lower() in _ARRAYS]
     images = [path for path in files if path not in predictions]
-    _require_uses(predictions, images, network, classes, logits=how["logits"])
+    _require_uses(predictions, images, network, classes, how)
     tell_image = None
     failed = 0
     for path in files:
@@ -70,16 +74,17 @@ def _require_uses(
     images: Sequence[Path],
     network: Path | None,
     classes: Path | None,
-    *,
-    logits: bool,
+    how: dict[str, Any],
 ) -> None:
     """UsageError where something is missing, and where an option would be of no effect."""
     if images and network is None:
         raise click.UsageError(f"{images[0]}: for images give --network, the folder of a network")
-    if network is not None and not images:
-        raise click.UsageError(f"{predictions[0]}: --network is for images, and this is none")
-    if not predictions and (classes is not None or logits):
-        raise click.UsageError("--classes and --logits are for predictions; a network has its own")
+    if not images and (network is not None or how["engine"] is not None):
+        what = "--network and --engine are for images"
+        raise click.UsageError(f"{predictions[0]}: {what}, and this is none")
+    if not predictions and (classes is not None or how["logits"] or how["first"] is not None):
+        what = "--classes, --logits and --first are for predictions"
+        raise click.UsageError(f"{images[0]}: {what}, and this is none")
 
 
 def _tell_rows(path: Path, classes: Path | None, how: dict[str, Any]) -> None:
@@ -91,7 +96,7 @@ def _tell_rows(path: Path, classes: Path | None, how: dict[str, Any]) -> None:
             f"{path} holds no predictions of chapter 8: give images as files, {path}/*.jpg"
         )
     outputs, wnids, source = read_predictions(path, classes, logits=how["logits"])
-    rows = outputs.scores[: how["first"]]
+    rows = outputs.scores[: how["first"] or _FIRST]
     if how["logits"] or outputs.logits:
         try:
             rows = evaluate.with_temperature(rows, 1, logits=True)
@@ -162,12 +167,13 @@ class _Teller:
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from error
         if self.how["as_json"]:
-            click.echo(json.dumps({**known, **told}, ensure_ascii=False))
+            click.echo(json.dumps({**known, **told}))
         else:
             also = [
                 f", {key} {known[key]}" for key in ("id", "label") if known.get(key) is not None
             ]
-            click.echo("\n".join(["".join([what, *also]), *_tree(told)]))
+            click.echo("".join([what, *also]))
+            click.echo(_drawn("\n".join(_tree(told))))
 
     def _told(self, probabilities: Any) -> dict[str, Any]:
         from imnetlib import wordnet
@@ -236,6 +242,18 @@ def _tree(told: dict[str, Any]) -> Iterator[str]:
         yield f"  one answer of mass {answer['theta']}: {answer['name']} ({answer['mass']:.2f})"
 
 
+def _drawn(tree: str) -> str:
+    """The tree, in signs that the terminal or the file has."""
+    try:
+        tree.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return tree.translate(_PLAIN)
+    return tree
+
+
 def _line(name: str, share: float, after: str = "") -> str:
     bar = "█" * round(_WIDTH * share)
-    return f"{name[:44]:44} {share:4.2f} {bar:{_WIDTH}} {after}".rstrip()
+    if len(name) > _LONGEST:
+        # What sets it apart may stand at its end: ", unspecified", the last words of a gloss.
+        name = f"{name[: _LONGEST - 16]}…{name[-15:]}"
+    return f"{name:{_LONGEST}} {share:4.2f} {bar:{_WIDTH}} {after}".rstrip()

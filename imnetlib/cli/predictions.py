@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from imnetlib.wordnet import Hierarchy
 
 KS = (1, 5, 20)
-_ROWS_TRIED = 1000
 _NO_CLASS = "no class of the list (label -1)"
 
 
@@ -109,20 +108,12 @@ def _verify_logits(predictions: Path, outputs: Outputs, *, logits: bool) -> None
     """UsageError where probabilities are called logits; a warning where they seem to be."""
     if logits and outputs.logits is False:
         raise click.UsageError(f"{predictions} holds probabilities: leave out --logits")
-    if logits and outputs.logits is None and _are_probabilities(outputs.scores):
+    if logits and outputs.are_probabilities():
         click.echo(
             f"Warning: the rows of {predictions} sum to 1, as probabilities do: leave out "
             "--logits, or the confidence is wrong",
             err=True,
         )
-
-
-def _are_probabilities(scores: Any) -> bool:
-    """Whether the first rows are: of logits not one is."""
-    import numpy as np
-
-    rows = np.asarray(scores[:_ROWS_TRIED], np.float64)
-    return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= 1e-3).all())
 
 
 def _require_wnids(wnids: Sequence[str], classes: Path) -> None:

@@ -142,6 +142,19 @@ def _echo(lines: Iterable[str]) -> None:
         click.echo(line)
 
 
+def client(session: Any, service: str, endpoint_url: str | None, config: Any) -> Any:
+    """A client of a boto3 session; ClickException for an address that is none."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+    except BotoCoreError:
+        # Of a region, for one, which is a ValueError too.
+        raise
+    except ValueError as error:
+        raise click.ClickException(f"{error}: write http://HOST:PORT or https://HOST") from error
+
+
 def open_s3(url: str, endpoint_url: str | None, region: str | None = None) -> tuple[Any, str, str]:
     """A client, the bucket and the prefix of s3://BUCKET/PREFIX."""
     import boto3
@@ -161,7 +174,7 @@ def open_s3(url: str, endpoint_url: str | None, region: str | None = None) -> tu
     )
     try:
         session = boto3.session.Session(region_name=region)
-        s3 = session.client("s3", endpoint_url=endpoint_url, config=config)
+        s3 = client(session, "s3", endpoint_url, config)
     except BotoCoreError as error:
         # A profile that does not exist, for one.
         raise click.ClickException(str(error)) from error

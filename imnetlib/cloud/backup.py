@@ -216,7 +216,8 @@ class _Sending:
 
     def notes(self, entries: list[ManifestEntry], finished: bool) -> list[str]:
         """What can be restored if this backup is not finished, else what earlier ones have left."""
-        if finished and not self.moved:
+        before = {entry.key for entry in self._before.values()}
+        if finished and not self.moved and before == {entry.key for entry in entries}:
             return []
         if finished:
             return describe_leftovers(self._store, self._listed, entries, self._before.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import Any
 
 NO_S3 = "what answers is no S3: is there a proxy in between?"
@@ -111,7 +112,8 @@ def reason(error: BaseException, place: str) -> str:
         return str(error)
     name = type(error).__name__
     known = _KINDS.get(name)
-    text = " ".join(str(error).split())[:_LONGEST]
+    # Without the number that Python puts before the system's words.
+    text = re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split()))[:_LONGEST]
     if known:
         return f"{known} ({name})"
     from botocore.exceptions import BotoCoreError

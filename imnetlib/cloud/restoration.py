@@ -96,11 +96,19 @@ def _crc32(path: Path) -> str:
 
 
 def _require_room(folder: Path, paths: Mapping[ManifestEntry, Path]) -> None:
-    absent = [e for e, path in paths.items() if not path.exists() or path.stat().st_size != e.size]
+    absent = [entry for entry, path in paths.items() if _size(path) != entry.size]
     require_space(folder, sum(entry.size for entry in absent))
     if absent and not os.access(folder, os.W_OK):
         way_out = "choose another folder, or change its rights"
         raise PermissionError(errno.EACCES, f"{folder} cannot be written to: {way_out}")
+
+
+def _size(path: Path) -> int | None:
+    """A file's bytes; None where there is none, or its folder may not be looked into."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _require_place(path: Path) -> None:
@@ -115,8 +123,13 @@ def _require_place(path: Path) -> None:
 
 def _path_inside(folder: Path, name: str) -> Path:
     path = folder / name
-    if folder.resolve() not in path.resolve().parents:
+    # A link in the place of the file itself is not followed but replaced.
+    place = path.parent.resolve() / path.name
+    if path.name == ".." or folder.resolve() not in place.parents:
+        inner = [parent for parent in path.parents if folder in parent.parents]
+        links = [str(parent) for parent in inner if parent.is_symlink()]
+        way = f" by the link {links[-1]}" if links else ""
         raise BackupError(
-            f"the manifest names {name!r}, which leads out of {folder}: nothing was fetched"
+            f"the manifest names {name!r}, which leads out of {folder}{way}: nothing was fetched"
         )
     return path

@@ -28,12 +28,13 @@ def find_files(folder: Path, prefix: str, hidden: bool) -> tuple[dict[str, Path]
     paths: dict[str, Path] = {}
     refused: list[str] = []
     left_out = 0
-    for path in _walk(folder, refused):
+    for path, unreadable in _walk(folder):
         name = path.relative_to(folder).as_posix()
         if not hidden and "/." in f"/{name}":
+            # A folder that cannot be read counts as one.
             left_out += 1
             continue
-        why = _refusal(path) or unsafe_name(name, prefix)
+        why = unreadable or _refusal(path) or unsafe_name(name, prefix)
         if why:
             refused.append(f"{str(path)!r} {why}")
         else:
@@ -50,21 +51,23 @@ def find_files(folder: Path, prefix: str, hidden: bool) -> tuple[dict[str, Path]
     return dict(sorted(paths.items())), left_out
 
 
-def _walk(folder: Path, refused: list[str]) -> Iterator[Path]:
-    """All below a folder but folders; a folder that cannot be read is refused."""
+def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """All below a folder but folders that can be read; and why one cannot, else ""."""
+    unreadable: list[tuple[Path, str]] = []
 
-    def refuse(error: OSError) -> None:
+    def note(error: OSError) -> None:
         path = Path(str(error.filename))
         if path == folder:
             raise error
         # The system's own folder on each ext4 disk is root's alone.
         if path.name != "lost+found":
-            refused.append(f"{str(path)!r} cannot be read: {error.strerror}")
+            unreadable.append((path, f"cannot be read: {error.strerror}"))
 
-    for parent, folders, files in os.walk(folder, onerror=refuse):
+    for parent, folders, files in os.walk(folder, onerror=note):
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
         for name in [*files, *links]:
-            yield Path(parent) / name
+            yield Path(parent) / name, ""
+    yield from unreadable
 
 
 def _refusal(path: Path) -> str:

@@ -141,6 +141,9 @@ python3.11 -m venv "${{python%/bin}}"
 "$python/pip" install -q "$package" boto3
 
 step="restore the backup"
+# What a machine that was killed has left would stay: it had another name.
+find "$folder" -regextype posix-extended -type f -regex '.*/\\.[^/]*~[0-9]+~[0-9a-f]{{8}}\\.tmp' \\
+    -delete
 "$python/imnet" restore "$url" "$folder"
 # Once more from the disk, not from memory: each file is read and compared.
 step="verify what was written"

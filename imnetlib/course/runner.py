@@ -163,7 +163,8 @@ def _as_type(name: str, text: str, declared: str) -> Any:
     if declared == "float" and type(value) is int:
         value = float(value)
     if type(value).__name__ != declared.partition("[")[0]:
-        raise ValueError(f"Parameter {name} is of type {declared}; {text!r} is not")
+        wanted = "True or False" if declared == "bool" else f"of type {declared}"
+        raise ValueError(f"Parameter {name} is {wanted}; {text!r} is not")
     return value
 
 

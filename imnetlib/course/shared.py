@@ -62,7 +62,7 @@ def nouns(root: Root, meanings: str = "", network: str = "", outputs: str = "") 
 
     ``meanings``: a file that says so of names of your own, in lines such as ``n02121620 cats``.
     ``network``, ``outputs``: whose predictions, as in ``prepare``. ValueError names classes that
-    stay without a wnid, and those of one noun; KeyError a wnid that is no noun of WordNet 3.0.
+    stay without a wnid, those of one noun, and those whose wnid is no noun of WordNet 3.0.
     """
     predicted = prediction_folder(root, network, outputs) / pack.CLASSES
     classes = catalog.read_classes(predicted) if predicted.exists() else root.wnids
@@ -78,8 +78,12 @@ def nouns(root: Root, meanings: str = "", network: str = "", outputs: str = "") 
     shared = [wnid for wnid, count in Counter(found).items() if count > 1]
     if shared:
         raise ValueError(f"{meanings}: several classes are {listed_names(shared)}: give each one")
-    for wnid in found:
-        wordnet.name(wnid)
+    for name, wnid in zip(classes, found, strict=True):
+        try:
+            wordnet.name(wnid)
+        except KeyError as error:
+            where = f"{meanings}, {name}" if name in meant else f"class {name}"
+            raise ValueError(f"{where}: {error.args[0]}") from None
     return tuple(found)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imnetlib import catalog, engines, evaluate, image, pack, recordio
-from imnetlib.arguments import Integers, PathLike
+from imnetlib.arguments import Floats, Integers, PathLike
 from imnetlib.course import sample
 from imnetlib.course.engines import engine as engine_of
 from imnetlib.course.root import CHECKOUT, Root, open_root
@@ -307,11 +308,13 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
 
     ``outputs``: a .npy or .npz as ``imnet evaluate`` takes it, a row for each image of the
     validation list in the order of its ids, or for its ``ids``. ``columns``: the file of the class
-    of each column. ValueError for what does not fit, FileExistsError where others of that file's
-    name are kept.
+    of each column. ValueError for what does not fit, such as ``labels`` that are not those of the
+    list; FileExistsError where others of that file's name are kept.
     """
     require_outputs(outputs, columns, logits=logits)
     found = evaluate.read_outputs(outputs)
+    if logits and found.are_probabilities():
+        raise ValueError(f"{outputs} holds probabilities: leave out logits")
     wnids = catalog.read_classes(columns)
     rows, width = found.scores.shape
     if len(wnids) != width:
@@ -325,6 +328,13 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             "images: give a row for each, in the order of their numbers, or their ids in a .npz"
         )
     labels = _columns_of(images, wnids)[place]
+    differing = 0 if found.labels is None else _differing(found.labels, labels, wnids)
+    if differing:
+        raise ValueError(
+            f"{outputs} has other labels than {root.lists / 'validation.lst'} for {differing:,} of "
+            f"{rows:,} images: are its rows in another order? Then put their ids beside them; else "
+            "leave its labels out"
+        )
     as_logits = logits or bool(found.logits)
     checksums = " ".join(f"{file_crc32(Path(path)):08x}" for path in (outputs, columns))
     kind = "logits" if as_logits else "probabilities"
@@ -336,10 +346,28 @@ def adopt(root: Root, outputs: PathLike, columns: PathLike, *, logits: bool = Fa
             f"or give {outputs} another name"
         )
     batches = (
-        (evaluate.softmax(block) if as_logits else block, labels[part], ids[part])
-        for part, block in evaluate.row_blocks(found.scores)
+        (block, labels[part], ids[part])
+        for part, block in _probabilities(outputs, found.scores, as_logits)
     )
     return evaluate.save_predictions(folder, wnids, batches, rows, source)
+
+
+def _differing(told: NDArray[Any], labels: Integers, wnids: Sequence[str]) -> int:
+    """How many labels that a file tells, columns or wnids, are not ``labels``, columns."""
+    columns = evaluate.align(told.tolist(), wnids) if told.dtype.kind == "U" else told
+    return int(np.count_nonzero(columns != labels))
+
+
+def _probabilities(
+    outputs: PathLike, scores: NDArray[Any], logits: bool
+) -> Iterator[tuple[slice, Floats]]:
+    """Blocks of rows of the file ``outputs``, which a ValueError names."""
+    blocks = evaluate.row_blocks(scores) if logits else evaluate.probability_blocks(scores)
+    try:
+        for part, block in blocks:
+            yield part, evaluate.softmax(block) if logits else block
+    except ValueError as error:
+        raise ValueError(f"{outputs}, {error}") from error
 
 
 def _made_by(root: Root, network: str, loaded: Trained) -> str:

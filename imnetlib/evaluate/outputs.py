@@ -16,6 +16,7 @@ from imnetlib.evaluate.scores import as_matrix
 
 # How a .npz calls its scores.
 _SCORES = ("probabilities", "logits")
+_ROWS_TRIED = 1000
 # The array of a .npy, which has no name.
 _SCORES_ALONE = ""
 # What NumPy raises for a file that is no array, or a damaged one.
@@ -33,6 +34,13 @@ class Outputs(NamedTuple):
     logits: bool | None = None
     labels: NDArray[Any] | None = None
     ids: Integers | None = None
+
+    def are_probabilities(self) -> bool:
+        """Whether the file says so or, where it says nothing, the first rows: of logits none is."""
+        if self.logits is not None:
+            return not self.logits
+        rows = np.asarray(self.scores[:_ROWS_TRIED], np.float64)
+        return bool((rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= 1e-3).all())
 
 
 def read_outputs(path: PathLike) -> Outputs:

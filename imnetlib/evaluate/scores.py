@@ -112,7 +112,7 @@ def require_probabilities(
         place = "" if names is None and len(matrix) == 1 else f"{where} {name}: "
         raise ValueError(
             f"{place}{fault}: has the training diverged, or is the softmax missing "
-            "(evaluate.softmax; --logits)?"
+            "(evaluate.softmax; --logits, in a chapter -p logits True)?"
         )
 
 

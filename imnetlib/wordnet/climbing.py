@@ -121,7 +121,7 @@ def conformal_quantile(scores: ArrayLike, error: float) -> float:
     require(given.ndim == 1 and not np.isnan(given).any(), "scores are numbers, (n,)", given)
     ascending = np.sort(given)
     # Without the digits that a computed 1 - error has too many.
-    rank = math.ceil(round((len(ascending) + 1) * (1 - error), 9))
+    rank = max(1, math.ceil(round((len(ascending) + 1) * (1 - error), 9)))
     return float(ascending[rank - 1]) if rank <= len(ascending) else math.inf
 
 

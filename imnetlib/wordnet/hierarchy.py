@@ -103,7 +103,7 @@ class Hierarchy:
 
         A node counts as its own ancestor. ValueError for no nodes at all.
         """
-        chosen = np.atleast_1d(node_numbers(self, nodes))
+        chosen = node_numbers(self, nodes).ravel()
         if not len(chosen):
             raise ValueError("no nodes have no common ancestor: give at least one")
         times = np.bincount(self.ancestors[chosen].indices, minlength=len(self))

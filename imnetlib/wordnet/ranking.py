@@ -23,11 +23,12 @@ def rerank(
     the image, the sum of weight * (1 - 2 mass) over the ancestors of v: linear in the pairs of
     class and ancestor, where a matrix of all pairs of classes has 21,841 ** 2 entries. 256 images
     of 21,841 classes: 0.1 s. ValueError for no images, for what are no probabilities, and for
-    negative weights.
+    weights that are negative or infinite.
     """
     weight = _information_gained(hierarchy) if weights is None else np.asarray(weights, np.float64)
-    fits = weight.shape == (len(hierarchy),) and bool((weight >= 0).all())
-    require(fits, f"weights are {len(hierarchy):,} numbers of 0 or more", weights)
+    finite = bool(((weight >= 0) & (weight < np.inf)).all())
+    fits = weight.shape == (len(hierarchy),) and finite
+    require(fits, f"weights are {len(hierarchy):,} finite numbers of 0 or more", weights)
     above = hierarchy.ancestors[hierarchy.classes].astype(np.float32)
     columns = []
     costs = []

@@ -370,7 +370,11 @@ class TestFailures:
             ({"AWS_DEFAULT_REGION": None}, "no region is set: give --region"),
             ({"AWS_PROFILE": "nobody"}, "profile (nobody) could not be found"),
             ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect to the endpoint URL"),
-            ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
+            ({"AWS_DEFAULT_REGION": ""}, "no region is set: give --region"),
+            (
+                {"AWS_ENDPOINT_URL": "nonsense"},
+                "Invalid endpoint: nonsense: write http://HOST:PORT",
+            ),
             ({"AWS_DEFAULT_REGION": "-"}, "'-'"),
         ],
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from making import encoded, imnet, photo, write_shard
 from publishing import as_of_2015, publish, random_arrays, tiny
 from trainings import ENGINES
 
-from imnetlib import evaluate
+from imnetlib import catalog, evaluate
 from imnetlib.engines import Recipe, load_published, save_checkpoint, untrained
 from imnetlib.engines.mxnet import checkpoint
 
@@ -122,6 +125,17 @@ def test_a_class_alone_is_told_as_unspecified(folder: Path):
     assert (node["wnid"], node["unspecified"], node["of"]) == (WNIDS[0], True, [])
 
 
+def test_a_long_name_keeps_its_end(tmp_path: Path):
+    (tmp_path / "synset.txt").write_text("".join(f"{wnid}\n" for wnid in catalog.wnids_21k()))
+    # Its name has 121 characters, as another table is a piece of furniture too.
+    certain = np.array([wnid == "n04379243" for wnid in catalog.wnids_21k()], np.float32)
+    np.save(tmp_path / "table.npy", certain[None])
+    shown = told(tmp_path, "table.npy").output.splitlines()[1]
+    assert shown.startswith("  table (a piece of furnitur…s), unspecified 1.00 ███")
+    (node,) = json.loads(told(tmp_path, "table.npy", "--json").stdout)["nodes"]
+    assert node["name"].endswith("one or more vertical legs), unspecified")
+
+
 def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
     network = folder / "published"
     network.mkdir()
@@ -173,8 +187,14 @@ def test_a_published_network_tells_jpegs_as_it_predicts_them(folder: Path):
         (["UPPER.NPY"], "UPPER.NPY: give --classes, the wnid of each column"),
         (["kept", "--logits"], "kept is a folder: --classes and --logits are for a .npy"),
         (["kept", "--classes", "synset.txt"], "kept is a folder: --classes and --logits are"),
-        (["a.jpg", "--network", ".", "--logits"], "--classes and --logits are for predictions"),
-        (["p.npy", "--classes", "synset.txt", "--network", "."], "p.npy: --network is for images"),
+        *(
+            (["a.jpg", "--network", ".", *own], "a.jpg: --classes, --logits and --first are for")
+            for own in (["--logits"], ["--classes", "synset.txt"], ["--first", "10"])
+        ),
+        *(
+            (["p.npy", "--classes", "synset.txt", *own], "p.npy: --network and --engine are for")
+            for own in (["--network", "."], ["--engine", "torch"])
+        ),
         (
             ["pictures", "a.jpg", "--network", "."],
             "pictures holds no predictions of chapter 8: give images as files, pictures/*.jpg",
@@ -227,6 +247,27 @@ def test_files_are_told_in_their_order(folder: Path):
     )
     found = [json.loads(line)["file"] for line in done.stdout.splitlines()]
     assert found == [str(folder / name) for name in files]
+
+
+@pytest.mark.parametrize(("encoding", "bar"), [("utf-8:strict", "█"), ("cp1252:strict", "#")])
+def test_where_signs_or_names_cannot_be_shown_others_are(folder: Path, encoding: str, bar: str):
+    name = os.fsdecode(b"latin-\xe9.npy")
+    (folder / "p.npy").rename(folder / name)
+    command = ["explain", name, "--classes", "synset.txt", "--first", "1"]
+    main = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
+    environment = os.environ | {
+        "PYTHONIOENCODING": encoding,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [*main, *command], cwd=folder, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, second, *_ = done.stdout.decode(encoding.partition(":")[0]).splitlines()
+    assert first == r"latin-\udce9.npy row 0"
+    assert second.split() == ["fir", "0.40", bar * 12, "2.6", "bits"]
+    done = imnet("explain", folder / name, "--classes", folder / "synset.txt", "--json")
+    assert json.loads(done.stdout.splitlines()[0])["file"] == str(folder / name)
 
 
 def test_an_engine_that_is_not_installed_is_said_in_a_sentence(

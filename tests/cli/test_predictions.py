@@ -93,7 +93,7 @@ def test_logits_and_probabilities_give_the_same(folder: Path, dtype):
     refused = judged(folder, "l.npy", *labels)
     assert refused.exit_code == 1
     assert "l.npy, row 0: the outputs sum to" in refused.output
-    assert "(evaluate.softmax; --logits)" in refused.output
+    assert "(evaluate.softmax; --logits, in a chapter -p logits True)" in refused.output
 
 
 def test_labels_in_the_npz_are_columns_or_wnids(folder: Path):

@@ -167,9 +167,10 @@ def test_a_store_that_does_not_answer_is_one_sentence(
 def test_backup_to_nowhere_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").touch()
     assert "write s3://BUCKET/PREFIX" in imnet("backup", tmp_path, "bucket/prefix").output
-    for url in ("nonsense", "http://", "127.0.0.1:9000"):
+    for url in ("nonsense", "http://", "127.0.0.1:9000", ""):
         done = imnet("backup", tmp_path, "s3://bucket/prefix", "--endpoint-url", url)
-        assert done.exit_code in (1, 2)
+        assert done.exit_code == 1
+        assert f"Invalid endpoint: {url}: write http://HOST:PORT or https://HOST" in done.output
         assert isinstance(done.exception, SystemExit)
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     done = imnet("backup", tmp_path, "s3://bucket/prefix")

@@ -98,6 +98,18 @@ def one_later(s3: Any, bucket: str) -> None:
     time.sleep(1.05 - time.time() % 1)
 
 
+def forbid(monkeypatch: pytest.MonkeyPatch, operation: str, *names: str) -> None:
+    """Let the system refuse files and folders of these names, as it does not to root."""
+    real = getattr(os, operation)
+
+    def refused(path: Any = ".", *arguments: Any, **options: Any) -> Any:
+        if isinstance(path, str | os.PathLike) and Path(path).name in names:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, operation, refused)
+
+
 class TestBackup:
     @pytest.mark.parametrize("transfer", [None, IN_PARTS])
     def test_round_trip(self, s3, bucket, folder, tmp_path, operations, transfer):
@@ -288,6 +300,18 @@ class TestBackup:
         assert names == {"a.rec", "link", "more/b c.idx", "z"}
         report = cloud.back_up(folder, s3, bucket, "p", hidden=True)
         assert (report.files, report.moved, report.notes) == (6, 2, ())
+
+    def test_a_hidden_folder_that_cannot_be_read_is_left_out_with_the_others(
+        self, s3, bucket, folder, monkeypatch
+    ):
+        put(folder, {".Trash-0/x": b"x", "more/.cache/y": b"y", ".seen/z": b"z"})
+        forbid(monkeypatch, "scandir", ".Trash-0", ".cache")
+        report = cloud.back_up(folder, s3, bucket, "p")
+        assert (report.files, report.failures) == (3, ())
+        assert report.notes == ("3 hidden files are left out: hidden=True, --hidden, takes them",)
+        message = r"(?s)these 2 away:.*Trash-0' cannot be read: Permission denied\n"
+        with pytest.raises(ValueError, match=message):
+            cloud.back_up(folder, s3, bucket, "p", hidden=True)
 
     def test_what_cannot_be_backed_up_is_named_all_at_once_and_nothing_sent(
         self, s3, bucket, folder, tmp_path, operations
@@ -564,8 +588,22 @@ class TestRestore:
         assert operations.count("HeadObject") == 0
         assert tree(back) == tree(folder)
 
+    def test_a_link_in_the_place_of_a_file_stays_where_it_is_right_and_is_else_replaced(
+        self, s3, bucket, folder, tmp_path
+    ):
+        put(tmp_path / "elsewhere", {"right": b"right", "changed": b"before"})
+        for name in ("right", "changed"):
+            (folder / name).symlink_to(tmp_path / "elsewhere" / name)
+        cloud.back_up(folder, s3, bucket, "p")
+        put(tmp_path / "elsewhere", {"changed": b"after!"})
+        report = cloud.restore(s3, bucket, "p", folder)
+        assert (report.files, report.moved, report.failures) == (5, 1, ())
+        assert (folder / "right").is_symlink()
+        assert (folder / "changed").read_bytes() == b"before"
+        assert (tmp_path / "elsewhere" / "changed").read_bytes() == b"after!"
+
     @pytest.mark.parametrize(
-        "name", ["../evil", "/tmp/evil", "a/../../evil", "..", "", "link/evil"]
+        "name", ["../evil", "/tmp/evil", "a/../../evil", "..", "a/..", "", "link/evil"]
     )
     def test_a_manifest_cannot_lead_out_of_the_folder(self, s3, bucket, tmp_path, name):
         back = tmp_path / "in" / "back"
@@ -574,7 +612,9 @@ class TestRestore:
         s3.put_object(Bucket=bucket, Key=f"p/{name}", Body=b"evil")
         manifest = f"crc32\tbytes\tname\n{zlib.crc32(b'evil'):08x}\t4\t{name}\n"
         s3.put_object(Bucket=bucket, Key=f"p/{cloud.MANIFEST}", Body=manifest.encode())
-        with pytest.raises(cloud.BackupError, match=r"leads out of .*: nothing was fetched"):
+        way = f" by the link {back}/link" if name == "link/evil" else ""
+        message = rf"leads out of {back}{way}: nothing was fetched"
+        with pytest.raises(cloud.BackupError, match=message):
             cloud.restore(s3, bucket, "p", back)
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["back", "in", "link"]
 
@@ -630,6 +670,17 @@ class TestRestore:
             cloud.restore(s3, stored, "p", tmp_path / "back")
         assert operations.count("GetObject") == 1
 
+    def test_what_may_not_be_looked_at_leaves_the_others(
+        self, s3, stored, folder, tmp_path, monkeypatch
+    ):
+        back = tmp_path / "back"
+        put(back, {"more/b c.idx": IDX})
+        forbid(monkeypatch, "stat", "b c.idx")
+        report = cloud.restore(s3, stored, "p", back)
+        # From Python 3.14 on what may not be looked at is no file, and replaced.
+        assert {*report.failures} <= {f"more/b c.idx: Permission denied: '{back}/more/b c.idx'"}
+        assert (back / "a.rec").read_bytes() == (folder / "a.rec").read_bytes()
+
     def test_what_is_in_the_way_of_one_file_leaves_the_others(self, s3, stored, folder, tmp_path):
         back = tmp_path / "back"
         (back / "z").mkdir(parents=True)
@@ -656,6 +707,17 @@ class TestPrune:
         assert cloud.prune_backup(s3, changed, "p", delete=True).objects == ("z",)
         assert cloud.prune_backup(s3, changed, "p").objects == ()
         assert cloud.verify_backup(s3, changed, "p").wrong == ()
+
+    def test_a_backup_that_only_drops_files_says_that_their_objects_stay(
+        self, s3, stored, folder, operations
+    ):
+        (folder / "a.rec").unlink()
+        (note,) = cloud.back_up(folder, s3, stored, "p").notes
+        assert note.startswith("1 objects of earlier backups and 0 unfinished uploads take 5,242,8")
+        # Told once: without a further request where nothing has changed.
+        operations.clear()
+        assert cloud.back_up(folder, s3, stored, "p").notes == ()
+        assert operations == ["ListObjectsV2", "GetObject", "PutObject"]
 
     def test_nothing_else_is_touched(self, s3, changed, folder):
         """An object of another tool, backups to places below this one, another prefix."""

@@ -326,6 +326,22 @@ class TestFillScript:
         subprocess.run(["mount", "-o", "ro", str(disk), str(machine / "mounted")], check=True)
         assert tree(machine / "mounted") == FILES
 
+    def test_what_a_killed_machine_has_left_is_neither_kept_nor_counted(
+        self, machine: Path, disk: Path, label: str, backup: str
+    ):
+        subprocess.run(["mkfs.ext4", "-q", "-L", label, str(disk)], check=True)
+        (machine / "killed").mkdir()
+        subprocess.run(["mount", str(disk), str(machine / "killed")], check=True)
+        half = {".a.rec.ip-10-0-0-1~2~0123abcd.tmp": b"rec", "v/.b.rec.x.y~99~fedcba98.tmp": b""}
+        own = {".own~1.tmp": b"1", "notes~1~0123abcd.tmp": b"2"}
+        put(machine / "killed", half | own)
+        subprocess.run(["umount", str(machine / "killed")], check=True)
+        done = self.fill(machine, disk, label, backup)
+        assert done.returncode == 0, done.stderr
+        assert self.mark(machine) == f"i-1 ok {sum(map(len, FILES.values())) + 2}"
+        subprocess.run(["mount", "-o", "ro", str(disk), str(machine / "mounted")], check=True)
+        assert tree(machine / "mounted") == FILES | own
+
     def test_an_object_that_is_wrong_leaves_no_mark_of_success(
         self, machine: Path, disk: Path, label: str, backup: str
     ):

@@ -10,7 +10,7 @@ import pytest
 from making import encoded, photo, tree
 from trainings import ENGINES
 
-from imnetlib import course, evaluate
+from imnetlib import course, evaluate, pack
 from imnetlib.course import steps
 from imnetlib.course.root import Root
 from imnetlib.engines.mxnet import mx
@@ -127,12 +127,49 @@ def test_other_outputs_of_the_same_name_are_not_overwritten(
     shutil.rmtree(root.predictions)
 
 
+@pytest.mark.parametrize("kind", ["columns", "wnids"])
+def test_labels_beside_outputs_say_whether_the_rows_are_in_another_order(
+    root: Root, given: tuple[Path, Path], kind: str
+):
+    outputs, columns = given
+    labels = np.array([2] * 4 + [-1] * 4 + [0] * 4)
+    if kind == "wnids":
+        labels = np.array([*COLUMNS, "n09999999"])[labels]
+    rows = {"logits": np.load(outputs), "labels": labels}
+    beside = outputs.with_suffix(".npz")
+    np.savez(beside, **rows)
+    assert course.adopt(root, beside, columns).labels.tolist() == [2] * 4 + [-1] * 4 + [0] * 4
+    shutil.rmtree(root.predictions)
+    np.savez(beside, **{name: array[::-1] for name, array in rows.items()})
+    with pytest.raises(
+        ValueError, match=r"theirs\.npz has other labels than .* for 8 of 12 images"
+    ):
+        course.adopt(root, beside, columns)
+    ids = np.sort(pack.read_lst(root.lists / "validation.lst").ids)
+    np.savez(beside, **{name: a[::-1] for name, a in {**rows, "ids": ids}.items()})
+    assert course.adopt(root, beside, columns).labels.tolist() == [0] * 4 + [-1] * 4 + [2] * 4
+    shutil.rmtree(root.predictions)
+
+
 def test_outputs_that_do_not_fit_are_refused(root: Root, given: tuple[Path, Path]):
     outputs, columns = given
     for lacking in ((outputs, ""), ("", columns)):
         with pytest.raises(ValueError, match="outputs and columns go together: a network's outp"):
             course.adopt(root, *lacking)
-    np.save(outputs, np.load(outputs)[:5])
+    logits = np.load(outputs)
+    with pytest.raises(ValueError, match=r"theirs\.npy, row 0: .* in a chapter -p logits True\)"):
+        course.adopt(root, *given)
+    np.save(outputs, evaluate.softmax(logits))
+    np.savez(outputs.with_suffix(".npz"), probabilities=evaluate.softmax(logits))
+    for of_probabilities in (outputs, outputs.with_suffix(".npz")):
+        with pytest.raises(ValueError, match=r"theirs\.np[yz] holds probabilities: leave out log"):
+            course.adopt(root, of_probabilities, columns, logits=True)
+    logits[7, 1] = np.nan
+    np.save(outputs, logits)
+    with pytest.raises(ValueError, match=r"theirs\.npy, row 7 of the scores holds NaN"):
+        course.adopt(root, *given, logits=True)
+    shutil.rmtree(root.predictions)
+    np.save(outputs, logits[:5])
     with pytest.raises(ValueError, match=r"theirs\.npy has 5 rows and .*validation\.lst 12 images"):
         course.adopt(root, *given, logits=True)
     columns.write_text("n02510455\n")

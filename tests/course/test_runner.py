@@ -121,7 +121,10 @@ def test_a_relative_path_starts_where_imnet_was_called(
             )
         ),
         (["1", "-p", "workers", "two"], "Parameter workers is of type int; 'two' is not"),
-        (["1", "-p", "full", "1"], "Parameter full is of type bool; '1' is not"),
+        *(
+            (["1", "-p", "full", value], f"Parameter full is True or False; {value!r} is not")
+            for value in ("1", "true")
+        ),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_sentence_before_anything_runs(

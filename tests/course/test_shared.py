@@ -149,9 +149,19 @@ class TestNouns:
         with pytest.raises(ValueError, match=problem):
             self.nouns(tmp_path, classes, lines)
 
-    def test_an_offset_of_another_wordnet_is_refused(self, tmp_path: Path):
-        with pytest.raises(KeyError, match=r"'n00000001' is no noun of WordNet 3\.0"):
-            self.nouns(tmp_path, ["dogs"], "n00000001 dogs")
+    @pytest.mark.parametrize(
+        ("name", "lines", "where"),
+        [
+            ("dogs", "n00000001 dogs", "/meanings, dogs: "),
+            ("n00000001", "", "^class n00000001: "),
+            ("n00000001", "n02121620 cats", "^class n00000001: "),
+        ],
+    )
+    def test_an_offset_of_another_wordnet_is_refused(
+        self, tmp_path: Path, name: str, lines: str, where: str
+    ):
+        with pytest.raises(ValueError, match=rf"{where}'n00000001' is no noun of WordNet 3\.0"):
+            self.nouns(tmp_path, [name], lines)
 
 
 class TestCharts:

@@ -161,6 +161,9 @@ def test_too_few_images_promise_only_the_root():
     right = np.eye(4)[[2] * 30]
     assert wordnet.choose_theta(little(), right, [2] * 30, 0.3) == 0
     assert wordnet.choose_lambda(little(), right, [2] * 30, 0.3) == 0
+    nearly_all = 1 - 1e-12
+    assert wordnet.conformal_quantile([0.5, 0.2], nearly_all) == 0.2
+    assert wordnet.conformal_quantile([], nearly_all) == math.inf
 
 
 def test_a_class_of_no_mass_is_no_safe_answer():

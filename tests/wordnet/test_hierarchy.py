@@ -100,6 +100,7 @@ def test_lowest_common_ancestor_is_the_most_informative_then_the_lowest(drawn, d
     shared = set.intersection(*(ancestors(edges, wnid) for wnid in some))
     best = max(shared, key=lambda w: (-len(under(edges, classes, w)), len(ancestors(edges, w)), w))
     assert tree.wnids[tree.lowest_common_ancestor(tree.nodes(some))] == best
+    assert tree.wnids[tree.lowest_common_ancestor([tree.nodes(some)] * 2)] == best
 
 
 @given(dags())

@@ -54,8 +54,8 @@ def test_a_relative_of_many_likely_classes_comes_first():
     assert (np.diff(costs) >= 0).all()
 
 
-@pytest.mark.parametrize("weights", [[1, 2], np.full(7, -1.0), np.full(7, np.nan)])
+@pytest.mark.parametrize("weights", [[1, 2], *(np.full(7, x) for x in (-1, np.nan, np.inf))])
 def test_weights_are_one_for_each_node(weights):
     tree = wordnet.build(["x", "y", "z", "y1"], LITTLE)
-    with pytest.raises(ValueError, match="weights are 7 numbers of 0 or more, not"):
+    with pytest.raises(ValueError, match="weights are 7 finite numbers of 0 or more, not"):
         wordnet.rerank(tree, np.full((1, 4), 0.25), 1, weights)
