@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from imnetlib.arguments import Integers, require, whole_number
+from imnetlib.arguments import Integers, in_order, require, require_several, whole_number
 from imnetlib.engines.graph import PICTURES, Layer, infer_shapes, multiply_adds, numbers_moved
 from imnetlib.engines.operations import training_steps
 from imnetlib.engines.planner import in_use
@@ -70,6 +70,7 @@ class Recomputation:
     ) -> None:
         per_number = whole_number("per_number", per_number)
         require(per_number >= 0, "per_number is 0 or more", per_number)
+        layers = in_order("layers", layers)
         shapes = infer_shapes(layers, size)
         self._layers = layers
         self._batch = batch
@@ -88,8 +89,10 @@ class Recomputation:
 
     def evaluate(self, recomputed: Collection[str], *, like_mxnet: bool = False) -> Choice:
         """A choice of one's own; ``like_mxnet`` as for ``training_steps``."""
-        names, used = self._run(recomputed, like_mxnet=like_mxnet)
-        return Choice(self._made_again(recomputed, names), int(used.max()), self._cost(names))
+        require_several("recomputed", recomputed)
+        again = frozenset(recomputed)
+        names, used = self._run(again, like_mxnet=like_mxnet)
+        return Choice(self._made_again(again, names), int(used.max()), self._cost(names))
 
     def least_time(self, budget: int) -> Choice:
         """The choice that costs least of those with at most ``budget`` bytes in use.

@@ -148,6 +148,17 @@ def test_a_deep_network_is_cut_where_it_parts_evenly():
     assert made.least_memory().peak < 0.5 * all_kept.peak
 
 
+def test_layers_and_choices_may_come_one_by_one():
+    layers = chain(2, 3)
+    made = Recomputation(iter(layers), 2, 8)
+    names = [layer.name for layer in layers]
+    kept = Recomputation(layers, 2, 8)
+    assert made.evaluate(iter(names)) == kept.evaluate(names)
+    assert kept.evaluate(names).cost > 0
+    with pytest.raises(TypeError, match="recomputed are several, in a list or a tuple, not 'x'"):
+        made.evaluate("x")
+
+
 def test_what_no_choice_keeps_is_refused():
     made = Recomputation(chain(2, 3), np.int64(2), 8)
     least = made.least_memory().peak

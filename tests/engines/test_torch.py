@@ -200,6 +200,8 @@ def test_any_module_trains_and_stops_and_goes_on_to_the_same_bits(
             ValueError,
             r"takes no pictures of 64 pixels \(Input height \(64\) .*\); it takes 96, for instance",
         ),
+        (":x", ValueError, "no module '': a network is timm:NAME or MODULE:FUNCTION"),
+        (".relative:x", ValueError, r"no module '\.relative': a network is timm:NAME or MODULE:"),
         ("no_such_package:x", ImportError, "'no_such_package'; .* in the folders of PYTHONPATH"),
         (3, TypeError, r"name is that of a network, not 3 \(int\)"),
         ("resnet", ValueError, "there is no network 'resnet'"),

@@ -310,6 +310,28 @@ def test_one_string_for_several_is_refused(engine: Engine, shards: list[Path], t
             engine.train.train(SMALL, WNIDS, *sets, tmp_path)
 
 
+def test_what_can_be_read_once_will_do(engine: Engine, shards: list[Path], tmp_path: Path):
+    """Classes and shards are read several times, a glob's shards once."""
+    of_folder = [sorted(shards[0].parent.glob("*.rec")) for _ in range(2)]
+    short = dataclasses.replace(SMALL, epochs=1)
+    done = engine.train.train(short, iter(WNIDS), *map(iter, of_folder), tmp_path)
+    assert bits(done) == bits(run(engine, short, shards, tmp_path / "lists"))
+    assert engine.train.untrained(short, iter(WNIDS)).wnids == WNIDS
+
+
+def test_what_has_no_order_is_refused(engine: Engine, shards: list[Path], tmp_path: Path):
+    """The place of a class is its label."""
+    with pytest.raises(TypeError, match=r"wnids have an order: give a list or a tuple, not {"):
+        engine.train.train(SMALL, set(WNIDS), shards, shards, tmp_path)
+    with pytest.raises(TypeError, match=r"train_shards have an order: give a list or a tuple"):
+        engine.train.train(SMALL, WNIDS, set(shards), shards, tmp_path)
+
+
+def test_a_seed_may_be_any_number(engine: Engine, shards: list[Path], tmp_path: Path):
+    large = dataclasses.replace(SMALL, epochs=1, seed=2**70 + 1)
+    assert run(engine, large, shards, tmp_path).finished
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("decay_all", [False, True])

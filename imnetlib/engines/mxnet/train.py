@@ -205,7 +205,7 @@ def train(
         start: What to start from where the folder has no checkpoint; see ``fine_tuned``.
     """
     job = training.Job(recipe, wnids, train_shards, validation_shards, folder, threads, minutes)
-    current = job.resumed() or job.begun(start or untrained(recipe, wnids))
+    current = job.resumed() or job.begun(start or untrained(recipe, job.wnids))
     if current.finished:
         return current
     checkpoint.write_symbol(current, folder)

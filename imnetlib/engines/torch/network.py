@@ -157,7 +157,12 @@ def module(name: str, classes: int, size: int) -> nn.Module:
 
 
 def imported(package: str) -> ModuleType:
-    """The Python module that networks come from; ImportError with the way out."""
+    """The Python module that networks come from; ImportError with the way out.
+
+    ValueError for what can be no module's name.
+    """
+    if package.startswith(".") or not package:
+        raise ValueError(f"no module {package!r}: a network is timm:NAME or MODULE:FUNCTION")
     if package == "timm":
         return _timm()
     try:

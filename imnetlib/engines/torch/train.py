@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imnetlib.arguments import PathLike, require, require_type
+from imnetlib.arguments import PathLike, in_order, require, require_type
 from imnetlib.engines import Recipe, training, weights
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.params import Arrays
@@ -42,6 +42,8 @@ __all__ = ["DivergedError", "Replicas", "fine_tuned", "train", "untrained"]
 
 # After so long without a word from another process a training ends.
 _PATIENCE = timedelta(minutes=10)
+# PyTorch takes no larger one than the last of these.
+_SEEDS = 2**64
 
 
 def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
@@ -53,9 +55,10 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     require_type(recipe, Recipe, "recipe is an engines.Recipe")
     if ":" not in recipe.network:
         return weights.untrained(recipe, wnids)
+    wnids = in_order("wnids", wnids)
     # Before the seed: to import it may draw numbers.
     imported(recipe.network.partition(":")[0])
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed % _SEEDS)
     net = module(recipe.network, len(wnids), recipe.size)
     return Checkpoint(recipe, tuple(wnids), 0, (), {}, arrays_of(net), {})
 
@@ -152,7 +155,7 @@ class Replicas:
 
     def _set_random_numbers(self) -> None:
         """Go on with those of the checkpoint, where as many processes go on as before."""
-        torch.manual_seed(self.recipe.seed + self.rank)
+        torch.manual_seed((self.recipe.seed + self.rank) % _SEEDS)
         for name, set_state in self._random_states():
             kept = self.start.state.get(name, ())
             if len(kept) == self.world:
@@ -373,7 +376,7 @@ def train(
     """
     with _together():
         job = training.Job(recipe, wnids, train_shards, validation_shards, folder, threads, minutes)
-        current = job.resumed() or job.begun(start or untrained(recipe, wnids))
+        current = job.resumed() or job.begun(start or untrained(recipe, job.wnids))
         if current.finished:
             return current
         return job.run(current, Replicas(current, compiled=compiled))
