@@ -37,10 +37,23 @@ def test_gpus_are_hidden_unless_wanted(
     assert f"GPUs {seen}" in printed.replace("'none'", "none")
 
 
-def test_what_a_failing_process_says_is_raised(tmp_path: Path):
-    path = program(tmp_path, "sys.exit(f\"number {os.environ['RANK']} gives up\")")
-    with pytest.raises(RuntimeError, match=r"(?s)torchrun ended with status 1:.*exitcode"):
-        torchrun(path, processes=1)
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("sys.exit(f\"number {os.environ['RANK']} gives up\")", "number . gives up"),
+        ("raise MemoryError('about 12 fit: lower batch_size')", "MemoryError: about 12 fit: lower"),
+        ("os.kill(os.getpid(), 9)", ""),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_failing_process_says_is_raised(
+    tmp_path: Path, does: str, said: str, processes: int
+):
+    path = program(tmp_path, does)
+    with pytest.raises(
+        RuntimeError, match=rf"(?s)^torchrun ended with status 1:.*{said}.*failed \(exitcode[^\n]*$"
+    ):
+        torchrun(path, processes=processes)
 
 
 def test_no_process_is_refused(tmp_path: Path):
