@@ -207,7 +207,10 @@ def test_only_the_last_layer_gives_way_to_other_classes(engine: Engine):
         engine.train.fine_tuned(trained, with_history)
 
 
-@pytest.mark.parametrize("damage", [b"\0" * 50 + b"\n", b"[1]\n\n", b"{}\n", b"\xff\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 50 + b"\n", b"[1]\n\n", b"{}\n", b"\xff\n", b'{"epoch": null, "step": "x"}\n'],
+)
 def test_a_damaged_log_stops_nothing(
     engine: Engine,
     shards: list[Path],
@@ -253,6 +256,26 @@ def test_a_size_that_the_network_cant_take_is_refused_with_others_that_it_can(
             ValueError, match=f"{network} takes no pictures of {size} pixels; it takes {near}, for"
         ):
             run(engine, recipe, shards, tmp_path)
+
+
+def test_no_second_training_of_a_network_is_at_work_in_its_folder(
+    engine: Engine, shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first one goes on without harm, and another network may be trained there."""
+    step = engine.train.Replicas.step
+    begun = []
+
+    def with_a_second(self: object, *arguments: object) -> object:
+        if not begun:
+            begun.append(True)
+            with pytest.raises(OSError, match=r"another process is at work in .*64px\.log: wait"):
+                run(engine, dataclasses.replace(SMALL, seed=1), shards, tmp_path)
+            run(engine, dataclasses.replace(SMALL, network="inception-bn"), shards, tmp_path)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(engine.train.Replicas, "step", with_a_second)
+    assert run(engine, SMALL, shards, tmp_path).finished
+    assert len(engines.read_log(tmp_path, SMALL.network)) == 8
 
 
 def test_a_network_trained_otherwise_is_not_gone_on_with(
