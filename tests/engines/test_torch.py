@@ -55,6 +55,27 @@ def test_recomputing_keeps_less():
     assert 0.4 < half / kept[0] < 0.7
 
 
+@pytest.mark.parametrize(
+    ("batch", "size", "error", "message"),
+    [
+        (0, 64, ValueError, r"batch and size are 1 or more, not \(0, 64\)"),
+        (-1, 64, ValueError, r"batch and size are 1 or more, not \(-1, 64\)"),
+        (4, 0, ValueError, r"batch and size are 1 or more, not \(4, 0\)"),
+        (4.0, 64, TypeError, r"batch is a whole number, not 4\.0 \(float\)"),
+        (4, "64", TypeError, "size is a whole number, not '64'"),
+    ],
+)
+def test_nothing_is_kept_of_no_pictures(
+    batch: object, size: object, error: type[Exception], message: str
+):
+    with torch.device("meta"):
+        net = network.Inception(engines.network("inception-64px", 3))
+    with pytest.raises(error, match=message):
+        memory.kept_bytes(net, batch, size)
+    with pytest.raises(TypeError, match=r"net is a torch\.nn\.Module, not 'inception-64px'"):
+        memory.kept_bytes("inception-64px", 4, 64)
+
+
 def test_what_is_kept_is_what_a_step_really_keeps():
     """Against the tensors of a pass that computes, each piece of memory once."""
     table = engines.network("inception-64px", 36)

@@ -325,6 +325,20 @@ def test_the_accuracy_on_the_way_is_that_of_the_saved_network(
     assert float(np.concatenate(hits).mean()) == done.history[-1].validation_top1
 
 
+def test_weights_of_another_network_are_refused(engine: Engine, shards: list[Path]):
+    start = begun()
+    other = dataclasses.replace(start, wnids=WNIDS[:2])
+    without = {name: a for name, a in start.parameters.items() if name != "arg:fc1_bias"}
+    lacking = dataclasses.replace(start, parameters=without)
+    for use in (engine.train.Replicas, lambda it: list(engine.checkpoint.predict(it, shards))):
+        with pytest.raises(
+            ValueError, match=r"fc1_weight is of shape \(3, 272\); the network has \(2, 272\)"
+        ):
+            use(other)
+        with pytest.raises(ValueError, match=r"fc1_bias is missing; the network has \(3,\)"):
+            use(lacking)
+
+
 def test_one_string_for_several_is_refused(engine: Engine, shards: list[Path], tmp_path: Path):
     with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000001'"):
         engine.train.untrained(SMALL, "n00000001")
