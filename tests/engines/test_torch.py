@@ -306,6 +306,7 @@ def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
 
 
 PROGRAM = f"""
+import os
 import sys
 from pathlib import Path
 from imnetlib.engines import Recipe
@@ -313,15 +314,21 @@ from imnetlib.engines.torch import train
 
 shards = sorted(Path(sys.argv[1]).glob("*.rec"))
 recipe = {SMALL!r}
-if len(sys.argv) > 3:
-    import os, itertools
+out = sys.argv[2]
+number = int(os.environ["RANK"])
+if sys.argv[3:] == ["own folder"]:
+    out += str(number)
+if sys.argv[3:] == ["own shards"]:
+    shards = shards[number:]
+if sys.argv[3:] == ["die"]:
+    import itertools
     step, count = train.Replicas.step, itertools.count(1)
     def dying(self, *arguments):
         if self.rank == 1 and next(count) == 2:
             os._exit(3)
         return step(self, *arguments)
     train.Replicas.step = dying
-train.train(recipe, {WNIDS!r}, shards, shards, sys.argv[2], threads=1)
+train.train(recipe, {WNIDS!r}, shards, shards, out, threads=1)
 """
 
 
@@ -369,6 +376,24 @@ def test_when_a_process_dies_the_others_end_within_a_minute(shards: list[Path], 
     done = torchrun(tmp_path, shards, "die")
     assert done.returncode != 0
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("own folder", "process 1 would go on after 0 epochs and 0 steps, process 0 after 1 and 0"),
+        ("own shards", "process 1 has other shards than process 0: give all the same"),
+    ],
+)
+def test_processes_that_would_start_from_different_places_are_refused(
+    shards: list[Path], tmp_path: Path, way: str, said: str
+):
+    """Such as those of machines that do not share a folder."""
+    if way == "own folder":
+        train.train(dataclasses.replace(SMALL, epochs=1), WNIDS, shards, shards, tmp_path / "out0")
+    done = torchrun(tmp_path, shards, way)
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 CROP = Transform(28, "random_resized", mirror=True)

@@ -359,8 +359,9 @@ def train(
 
     As ``engines.mxnet.train.train``, with the same files: what one engine began the other goes on
     with. Under torchrun each process takes its share of ``recipe.devices``, over NCCL on GPUs, else
-    over gloo; torchrun ends all of them when one dies. To the bit the same after a stop on one CPU
-    process with the same number of threads.
+    over gloo; torchrun ends all of them when one dies. They need the same shards and one folder,
+    which the first of them writes: ValueError where they would start from different checkpoints. To
+    the bit the same after a stop on one CPU process with the same number of threads.
 
     Args:
         recipe: The network and how it learns.
@@ -377,9 +378,29 @@ def train(
     with _together():
         job = training.Job(recipe, wnids, train_shards, validation_shards, folder, threads, minutes)
         current = job.resumed() or job.begun(start or untrained(recipe, job.wnids))
+        _require_one_start(current)
         if current.finished:
             return current
         return job.run(current, Replicas(current, compiled=compiled))
+
+
+def _require_one_start(current: Checkpoint) -> None:
+    """ValueError where another process, such as one on another machine, would start elsewhere."""
+    if not dist.is_initialized():
+        return
+    place = [len(current.history), current.steps, current.shards_fingerprint]
+    own = torch.tensor(place, device=checkpoint.devices(1)[0])
+    each = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(each, own)
+    first, *others = [found.tolist() for found in each]
+    for number, found in enumerate(others, 1):
+        if found[2] != first[2]:
+            raise ValueError(f"process {number} has other shards than process 0: give all the same")
+        if found != first:
+            raise ValueError(
+                f"process {number} would go on after {found[0]} epochs and {found[1]} steps, "
+                f"process 0 after {first[0]} and {first[1]}: share the folder of checkpoints"
+            )
 
 
 @contextmanager
