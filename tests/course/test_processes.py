@@ -17,7 +17,9 @@ def program(folder: Path, text: str) -> Path:
 
 def test_each_process_has_its_number_and_its_share_of_the_cores(tmp_path: Path):
     names = "'RANK', 'WORLD_SIZE', 'OMP_NUM_THREADS'"
-    path = program(tmp_path, f"print('ran', *map(os.environ.get, ({names})), sys.argv[1])")
+    # In one piece: both write to one pipe, and print may write word by word.
+    words = f"['ran', *map(os.environ.get, ({names})), sys.argv[1]]"
+    path = program(tmp_path, f"sys.stdout.write(' '.join({words}) + '\\n')")
     printed = torchrun(path, tmp_path, processes=2)
     ran = sorted(line.split() for line in printed.splitlines() if line.startswith("ran"))
     assert [(words[1], words[2], words[4]) for words in ran] == [
