@@ -253,7 +253,8 @@ def prediction_folder(root: Root, network: str = "", outputs: PathLike = "") -> 
     if outputs or network:
         return root.predictions / (f"outputs-{Path(outputs).name}" if outputs else network)
     kept = {path.parent.name for path in root.predictions.glob(f"*/{pack.CLASSES}")}
-    own = kept & engines.networks_in(root.checkpoints)
+    trained_here = engines.networks_in(root.checkpoints)
+    own = {name for name in kept if engines.file_name(name) in trained_here}
     if RECIPE.network in own or not kept:
         return root.predictions / RECIPE.network
     left = own or kept

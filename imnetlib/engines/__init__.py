@@ -4,7 +4,7 @@ What both share is here; each has a folder of its own, with the same functions.
 """
 
 from imnetlib.engines.capacity import compare_plans, largest_batch, picture_bytes, standing_bytes
-from imnetlib.engines.checkpoint import Checkpoint, Epoch
+from imnetlib.engines.checkpoint import Checkpoint, Epoch, file_name
 from imnetlib.engines.checkpoint import describe as describe_checkpoint
 from imnetlib.engines.checkpoint import load as load_checkpoint
 from imnetlib.engines.checkpoint import networks as networks_in
@@ -53,7 +53,7 @@ __all__ = [
     "CHEAP", "MATCH_RANGE", "PER_NUMBER", "PICTURES", "Block", "Chain", "Checkpoint", "Choice",
     "Convolution", "DivergedError", "Epoch", "Layer", "Layout", "Network", "Plan", "Published",
     "Recipe", "Recomputation", "Stem", "Step", "Trained", "compare_plans", "convolutions",
-    "describe_checkpoint", "fine_tuned", "in_use", "infer_shapes", "largest_batch",
+    "describe_checkpoint", "file_name", "fine_tuned", "in_use", "infer_shapes", "largest_batch",
     "layer_parameters", "layers", "lifetimes", "load_checkpoint", "load_network",
     "load_published", "multiply_adds", "network", "networks_in", "no_network", "numbers_moved",
     "parameter_count", "parameter_shapes", "picture_bytes", "plan", "plan_offsets", "read_layers",

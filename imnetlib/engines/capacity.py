@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from imnetlib.arguments import require, whole_number
+from imnetlib.arguments import in_order, require, whole_number
 from imnetlib.engines.graph import Layer, infer_shapes, layer_parameters, read_layers
 from imnetlib.engines.offsets import plan_offsets
 from imnetlib.engines.operations import CHEAP, training_steps
@@ -50,6 +50,7 @@ def compare_plans(
 
 def standing_bytes(layers: Sequence[Layer], size: int) -> int:
     """Bytes on a card whatever the batch: parameters and what training keeps for them."""
+    layers = in_order("layers", layers)
     shapes = infer_shapes(layers, size)
     channels = sum(shapes[layer.name][0] for layer in layers if layer.kind == "BatchNorm")
     parameters = sum(layer_parameters(layer, shapes) for layer in layers)

@@ -137,7 +137,13 @@ def save(checkpoint: Checkpoint, folder: PathLike) -> None:
 
 
 def _remove_old(folder: Path, newest: Checkpoint) -> None:
-    kept = _kept(folder, newest.recipe.network)
+    now = (len(newest.history), newest.steps)
+    # One that stands for more than the newest is damaged: the training went back behind it.
+    kept = [
+        found
+        for found in _kept(folder, newest.recipe.network)
+        if (found.epochs, found.steps) <= now
+    ]
     top1 = [epoch.validation_top1 for epoch in newest.history]
     best = 1 + top1.index(max(top1)) if top1 else 0
     for number, (epochs, steps, path) in enumerate(kept):

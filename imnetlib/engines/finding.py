@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from imnetlib.arguments import PathLike
@@ -11,18 +12,24 @@ from imnetlib.files import listed_names
 
 
 def networks(folder: PathLike) -> set[str]:
-    """The names of the networks in ``folder``: in training or trained, and published ones."""
-    graphs = Path(folder).glob("*-symbol.json")
-    return checkpoint.networks(folder) | {path.name.removesuffix("-symbol.json") for path in graphs}
+    """The names of the networks in ``folder``: in training or trained, and published ones.
+
+    A graph without weights is none: MXNet's engine leaves one where it has not saved anything yet.
+    """
+    folder = Path(folder)
+    graphs = {path.name.removesuffix("-symbol.json") for path in folder.glob("*-symbol.json")}
+    weights = {re.sub(r"-\d{4,}\.params$", "", path.name) for path in folder.glob("*.params")}
+    return checkpoint.networks(folder) | (graphs & weights)
 
 
 def require_network(folder: PathLike, name: str) -> None:
     """FileNotFoundError where ``folder`` has no network of that name; it names those there."""
     there = networks(folder)
-    if checkpoint.file_name(name) not in there:
+    if not {name, checkpoint.file_name(name)} & there:
         raise FileNotFoundError(
             f"{folder} has no network {name!r} (there are {listed_names(there) or 'none'}): train "
-            "it by chapter 7, or put the files of a published one there"
+            "it by chapter 7, or put the files of a published one there: its graph, its weights "
+            "and synset.txt"
         )
 
 

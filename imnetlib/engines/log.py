@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from imnetlib.arguments import PathLike
 from imnetlib.engines.checkpoint import Checkpoint, Epoch, file_name
-from imnetlib.files import write_bytes_atomically
+from imnetlib.files import try_lock, write_bytes_atomically
 
 
 class Log:
-    """NAME.log: a line of JSON a step and an epoch, those of a resumed training once each."""
+    """NAME.log: a line of JSON a step and an epoch, those of a resumed training once each.
+
+    It is locked while it is open: OSError where another process trains this network there.
+    """
 
     def __init__(self, folder: PathLike, start: Checkpoint) -> None:
         path = log_path(folder, start.recipe.network)
+        if path.exists():
+            with path.open("rb") as earlier:
+                _lock(earlier, path)
         done = (len(start.history) + 1, start.steps)
         lines = [
             line for line in _log_lines(path) if (line["epoch"], line.get("step", math.inf)) <= done
         ]
         write_bytes_atomically(path, b"".join(map(_encoded, lines)))
         self._file = path.open("ab")
+        _lock(self._file, path)
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +51,12 @@ class Log:
     def _write(self, line: Mapping[str, float]) -> None:
         self._file.write(_encoded(line))
         self._file.flush()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if not try_lock(file.fileno(), path.parent):
+        busy = f"another process is at work in {path}: wait for it, or train in another folder"
+        raise OSError(errno.EBUSY, busy)
 
 
 def _encoded(line: Mapping[str, float]) -> bytes:
@@ -73,5 +87,8 @@ def _log_lines(path: Path) -> Iterator[dict[str, float]]:
                 found = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(found, dict) and "epoch" in found:
+            are_numbers = isinstance(found, dict) and all(
+                isinstance(value, int | float) for value in found.values()
+            )
+            if are_numbers and "epoch" in found:
                 yield found

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from imnetlib.arguments import require, require_several, whole_number
+from imnetlib.arguments import in_order, require, require_several, whole_number
 from imnetlib.engines.graph import PICTURES, Layer, Shape, infer_shapes
 from imnetlib.engines.planner import Step
 
@@ -55,15 +55,17 @@ def training_steps(
     """
     batch = whole_number("batch", batch)
     require(batch >= 1, "batch is 1 or more", batch)
+    layers = in_order("layers", layers)
     require_several("recomputed", recomputed)
+    again = frozenset(recomputed)
     bytes_a_number = whole_number("bytes_a_number", bytes_a_number)
     require(bytes_a_number >= 1, "bytes_a_number is 1 or more", bytes_a_number)
     shapes = infer_shapes(layers, size)
-    unknown = set(recomputed) - {layer.name for layer in layers}
+    unknown = again - {layer.name for layer in layers}
     if unknown:
         raise ValueError(f"the network has no layer {', '.join(sorted(map(str, unknown)))}")
     sizes = _sizes(layers, shapes, batch, bytes_a_number)
-    return _Graph(layers, sizes, frozenset(recomputed), like_mxnet).steps()
+    return _Graph(layers, sizes, again, like_mxnet).steps()
 
 
 def _sizes(

@@ -149,6 +149,7 @@ class Chain(NamedTuple):
 
 def chains(steps: Sequence[Step]) -> list[Chain]:
     """The results of ``steps``, those that ``plan`` writes in place together (chapter 6)."""
+    steps = in_order("steps", steps)
     made = plan(steps, sharing=False)
     members: defaultdict[int, list[Hashable]] = defaultdict(list)
     for result, buffer in made.buffer_of.items():
@@ -171,6 +172,7 @@ def in_use(steps: Sequence[Step]) -> Integers:
     Results are written in place where ``plan`` does so, and given back after their last reader. The
     highest value is a bound: no plan that keeps to these pairs and this order takes less.
     """
+    steps = in_order("steps", steps)
     made = chains(steps)
     used = np.zeros(len(steps), np.int64)
     for chain in made:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imnetlib import catalog, image
-from imnetlib.arguments import require_several
+from imnetlib.arguments import in_order
 from imnetlib.engines.training import PredictedBatch
 from imnetlib.image import Transform
 
@@ -37,8 +37,8 @@ def relabel(
     the shards; ``columns``: those of the network. ValueError where no class has a column, and for a
     label that is none of the classes.
     """
-    require_several("wnids", wnids)
-    require_several("columns", columns)
+    wnids = in_order("wnids", wnids)
+    columns = in_order("columns", columns)
     # The last item is that of label -1.
     table = np.array([*catalog.positions(wnids, among=columns), -1])
     if table.max() < 0:

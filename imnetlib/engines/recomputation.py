@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from imnetlib.arguments import Integers, require, whole_number
+from imnetlib.arguments import Integers, in_order, require, require_several, whole_number
 from imnetlib.engines.graph import PICTURES, Layer, infer_shapes, multiply_adds, numbers_moved
 from imnetlib.engines.operations import training_steps
 from imnetlib.engines.planner import in_use
@@ -70,6 +70,7 @@ class Recomputation:
     ) -> None:
         per_number = whole_number("per_number", per_number)
         require(per_number >= 0, "per_number is 0 or more", per_number)
+        layers = in_order("layers", layers)
         shapes = infer_shapes(layers, size)
         self._layers = layers
         self._batch = batch
@@ -88,8 +89,10 @@ class Recomputation:
 
     def evaluate(self, recomputed: Collection[str], *, like_mxnet: bool = False) -> Choice:
         """A choice of one's own; ``like_mxnet`` as for ``training_steps``."""
-        names, used = self._run(recomputed, like_mxnet=like_mxnet)
-        return Choice(self._made_again(recomputed, names), int(used.max()), self._cost(names))
+        require_several("recomputed", recomputed)
+        again = frozenset(recomputed)
+        names, used = self._run(again, like_mxnet=like_mxnet)
+        return Choice(self._made_again(again, names), int(used.max()), self._cost(names))
 
     def least_time(self, budget: int) -> Choice:
         """The choice that costs least of those with at most ``budget`` bytes in use.
@@ -176,7 +179,8 @@ class Recomputation:
                 # Nobody reads them in the backward pass.
                 continue
             place = np.array([places.get(name, 0) for name in names])
-            peak = int(used[(start <= place) & (place < stop)].max())
+            # Nothing is computed where a network ends with Flatten.
+            peak = int(used[(start <= place) & (place < stop)].max(initial=0))
             saved = int(kept[1][turn] - used[turn])
             stretches.append(_Stretch(start, stop, again, peak, saved, self._cost(names)))
         return stretches
@@ -193,18 +197,23 @@ class Recomputation:
 
 
 def _parts(layers: Sequence[Layer], costs: Mapping[str, int]) -> list[Sequence[Layer]]:
-    """The layers, cut behind those whose result is all that the following ones read."""
+    """The layers, cut behind those whose result is all that the following ones read.
+
+    A flattened result is the one before it under a new name, so Flatten begins what follows.
+    """
     last_read = {name: n for n, layer in enumerate(layers) for name in layer.inputs}
     cuts: list[int] = []
     open_until = last_read[PICTURES]
     for n, layer in enumerate(layers):
-        if n >= open_until:
+        if n >= open_until and (layer.kind != "Flatten" or n + 1 == len(layers)):
             cuts.append(n + 1)
         open_until = max(open_until, last_read.get(layer.name, n))
     if len(cuts) > MOST_CUTS:
         done = np.cumsum([costs[layer.name] for layer in layers])[np.array(cuts) - 1]
         even = np.linspace(0, done[-1], MOST_CUTS + 1)[1:]
-        cuts = sorted({cuts[int(np.abs(done - share).argmin())] for share in even})
+        # Where the last layers cost nothing, the nearest to the end is not the end.
+        nearest = {cuts[int(np.abs(done - share).argmin())] for share in even[:-1]}
+        cuts = sorted({*nearest, cuts[-1]})
     return [layers[start:stop] for start, stop in itertools.pairwise([0, *cuts])]
 
 

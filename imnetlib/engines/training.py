@@ -22,10 +22,10 @@ from imnetlib.arguments import (
     Floats,
     Integers,
     PathLike,
+    in_order,
     list_of_paths,
     real_number,
     require,
-    require_several,
     require_type,
 )
 from imnetlib.engines import checkpoint
@@ -114,6 +114,12 @@ class Job:
     threads: int = 2
     minutes: float = MINUTES
 
+    def __post_init__(self) -> None:
+        # Each is read more than once: a generator, such as that of a glob, would be empty then.
+        object.__setattr__(self, "wnids", tuple(in_order("wnids", self.wnids)))
+        for name in ("train_shards", "validation_shards"):
+            object.__setattr__(self, name, in_order(name, getattr(self, name)))
+
     def resumed(self) -> Checkpoint | None:
         """The newest checkpoint of the folder; None where there is none.
 
@@ -121,7 +127,6 @@ class Job:
         have labels that are none of the classes.
         """
         require_type(self.recipe, Recipe, "recipe is an engines.Recipe")
-        require_several("wnids", self.wnids)
         require(real_number("minutes", self.minutes) >= 0, "minutes are 0 or more", self.minutes)
         self._require_labels()
         try:

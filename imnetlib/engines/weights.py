@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from imnetlib.arguments import Floats, require, require_several, require_type
+from imnetlib.arguments import Floats, in_order, require, require_type
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.graph import Shape
 from imnetlib.engines.inception import network, parameter_shapes, require_size
@@ -21,7 +21,7 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     They are drawn from the recipe's seed. ValueError for a size that the network cannot take.
     """
     require_type(recipe, Recipe, "recipe is an engines.Recipe")
-    require_several("wnids", wnids)
+    wnids = in_order("wnids", wnids)
     net = network(recipe.network, len(wnids))
     require_size(net, recipe.size)
     random = np.random.default_rng(recipe.seed)

@@ -17,7 +17,9 @@ def program(folder: Path, text: str) -> Path:
 
 def test_each_process_has_its_number_and_its_share_of_the_cores(tmp_path: Path):
     names = "'RANK', 'WORLD_SIZE', 'OMP_NUM_THREADS'"
-    path = program(tmp_path, f"print('ran', *map(os.environ.get, ({names})), sys.argv[1])")
+    # In one piece: both write to one pipe, and print may write word by word.
+    words = f"['ran', *map(os.environ.get, ({names})), sys.argv[1]]"
+    path = program(tmp_path, f"sys.stdout.write(' '.join({words}) + '\\n')")
     printed = torchrun(path, tmp_path, processes=2)
     ran = sorted(line.split() for line in printed.splitlines() if line.startswith("ran"))
     assert [(words[1], words[2], words[4]) for words in ran] == [
@@ -37,10 +39,23 @@ def test_gpus_are_hidden_unless_wanted(
     assert f"GPUs {seen}" in printed.replace("'none'", "none")
 
 
-def test_what_a_failing_process_says_is_raised(tmp_path: Path):
-    path = program(tmp_path, "sys.exit(f\"number {os.environ['RANK']} gives up\")")
-    with pytest.raises(RuntimeError, match=r"(?s)torchrun ended with status 1:.*exitcode"):
-        torchrun(path, processes=1)
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("sys.exit(f\"number {os.environ['RANK']} gives up\")", "number . gives up"),
+        ("raise MemoryError('about 12 fit: lower batch_size')", "MemoryError: about 12 fit: lower"),
+        ("os.kill(os.getpid(), 9)", ""),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_failing_process_says_is_raised(
+    tmp_path: Path, does: str, said: str, processes: int
+):
+    path = program(tmp_path, does)
+    with pytest.raises(
+        RuntimeError, match=rf"(?s)^torchrun ended with status 1:.*{said}.*failed \(exitcode[^\n]*$"
+    ):
+        torchrun(path, processes=processes)
 
 
 def test_no_process_is_refused(tmp_path: Path):

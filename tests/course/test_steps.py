@@ -255,6 +255,7 @@ def test_predictions_of_other_classes_are_compared_by_wnid(root: Root):
         ((), (), {}, "inception-64px"),
         (("inception-64px", "a"), ("inception-64px", "a"), {}, "inception-64px"),
         (("a", "outputs-b.npy"), ("a",), {}, "a"),
+        (("timm:a", "outputs-b.npy"), ("timm-a",), {}, "timm:a"),
         (("outputs-b.npy",), ("a",), {}, "outputs-b.npy"),
         (("Inception",), (), {}, "Inception"),
         (("a", "b"), ("a",), {"network": "b"}, "b"),
@@ -272,7 +273,7 @@ def test_whose_predictions_are_chosen(
         put(root.predictions / name, {"synset.txt": b"n01440764\n"})
     for name in own:
         put(root.checkpoints, {f"{name}-0001.json": b"{}"})
-    if ":" in chosen:
+    if " " in chosen:
         with pytest.raises(ValueError, match=chosen):
             steps.prediction_folder(root, **asked)
     else:

@@ -70,6 +70,25 @@ def test_a_damaged_newest_one_gives_way_to_the_one_before(tmp_path: Path, suffix
     assert (loaded.parameters["arg:n"], len(loaded.history)) == (100, 1)
 
 
+@pytest.mark.parametrize(("damaged", "epochs", "further"), [(1, 2, (50, 60)), (2, 1, (10, 20))])
+def test_damaged_newer_ones_take_no_place_of_what_is_saved_after_going_back(
+    tmp_path: Path, damaged: int, epochs: int, further: tuple[int, int]
+):
+    top1 = [0.9, 0.5, 0.5]
+    for done, steps in ((1, 0), (2, 40), (3, 0)):
+        save_checkpoint(after(top1[:done], steps), tmp_path)
+    for path in sorted(tmp_path.glob("*.params"))[-damaged:]:
+        path.write_bytes(b"")
+    for steps in further:
+        save_checkpoint(after(top1[:epochs], steps), tmp_path)
+    # The newest of the sound ones, and where that is damaged too the one before it.
+    for steps in further[::-1]:
+        with pytest.warns(UserWarning, match="is no sound checkpoint"):
+            loaded = load_checkpoint(tmp_path, "inception-64px")
+        assert loaded.parameters["arg:n"] == 100 * epochs + steps
+        (tmp_path / f"inception-64px-{epochs:04}-{steps:06}.params").unlink()
+
+
 def test_where_none_is_sound_each_is_named(tmp_path: Path):
     save_checkpoint(after([0.5]), tmp_path)
     (tmp_path / "inception-64px-0001.params").write_bytes(b"")

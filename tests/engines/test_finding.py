@@ -43,6 +43,25 @@ def test_the_only_one_needs_no_name(folder: Path):
     assert load_network(folder).wnids == WNIDS
 
 
+@pytest.mark.parametrize("name", ["a+b", "my net", "Inception"])
+def test_a_published_one_may_have_any_name(folder: Path, name: str):
+    for path in folder.glob("Inception-*"):
+        path.rename(path.with_name(path.name.replace("Inception", name)))
+    assert isinstance(load_network(folder, name), Published)
+
+
+def test_a_graph_that_a_training_left_before_its_first_checkpoint_is_no_network(tmp_path: Path):
+    (tmp_path / "inception-64px-symbol.json").write_text("not read")
+    for find in (load_network, require_network):
+        with pytest.raises(
+            FileNotFoundError, match=r"no network 'inception-64px' \(there are none\): train it by"
+        ):
+            find(tmp_path, "inception-64px")
+    net = tiny(pooling_convention="full")
+    publish(tmp_path, as_of_2015(net), random_arrays(net, 224))
+    assert isinstance(load_network(tmp_path), Published)
+
+
 def test_one_that_is_not_there_is_named_with_those_that_are(folder: Path):
     for find in (load_network, require_network):
         with pytest.raises(

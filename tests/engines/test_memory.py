@@ -93,6 +93,9 @@ def test_what_cannot_be_planned_is_refused():
     net = built("inception-64px")
     with pytest.raises(ValueError, match="no layer 3b, pool9"):
         memory.recomputing(net, ["3a", "pool9", "3b"])
+    kept = ["fc1", "softmax"]
+    copies = [memory.recomputing(net, given).tojson() for given in (kept, iter(kept))]
+    assert copies[0] == copies[1]
     with pytest.raises(TypeError, match="kept are several, in a list or a tuple, not '3a'"):
         memory.recomputing(net, "3a")
     with pytest.raises(TypeError, match=r"batch is a whole number, not 2\.0 \(float\)"):

@@ -133,6 +133,17 @@ def test_networks_of_a_readers_own(body: Any, with_loss: bool):
         assert sum(engines.plan(steps, sharing=sharing).buffers) >> 20 == theirs >> 20
 
 
+def test_layers_may_come_one_by_one():
+    """A generator can be read once."""
+    layers = engines.layers(engines.network("inception-64px", 36))
+    again = [layer.name for layer in layers if layer.kind in engines.CHEAP]
+    steps = engines.training_steps(layers, 2, 64, recomputed=again)
+    assert engines.training_steps(iter(layers), 2, 64, recomputed=iter(again)) == steps
+    assert engines.standing_bytes(iter(layers), 64) == engines.standing_bytes(layers, 64)
+    assert engines.in_use(iter(steps)).tolist() == engines.in_use(steps).tolist()
+    assert engines.plan_offsets(iter(steps)) == engines.plan_offsets(steps)
+
+
 def test_a_result_has_two_bytes_a_number_where_asked():
     layers = engines.layers(engines.network("inception-64px", 36))
     four = engines.in_use(engines.training_steps(layers, np.int64(8), 64))

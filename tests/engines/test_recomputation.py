@@ -109,6 +109,32 @@ def test_a_network_of_branches_against_every_choice_of_stretches():
     assert_solved(made, best(made.evaluate(again) for again in set(by_stretches(parts))))
 
 
+def flattened(*behind: Layer) -> list[Layer]:
+    """A convolution whose result is flattened, and what follows."""
+    return [*conv("data", "a", 8), Layer("flat", "Flatten", ("a_relu",)), *behind]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        flattened(*ending("flat")),
+        flattened(Layer("again", "Flatten", ("flat",)), *ending("again")),
+        flattened(),
+        flattened(Layer("again", "Flatten", ("flat",))),
+        [Layer("flat", "Flatten", ("data",)), *ending("flat")],
+        [*conv("data", "a", 8), *conv("a_relu", "b", 4), *flattened()[-1:], *ending("flat")],
+    ],
+    ids=["in the middle", "twice", "at the end", "twice at the end", "first", "of an earlier one"],
+)
+def test_a_flattened_result_is_the_one_before_it(layers: list[Layer]):
+    made = Recomputation(layers, 2, 8)
+    names = [layer.name for layer in layers if layer.kind != "SoftmaxOutput"]
+    expected = best(made.evaluate(again) for again in subsets(names))
+    assert made.least_memory()[1:] == expected[0][1:]
+    for choice in expected:
+        assert made.least_time(choice.peak).cost == choice.cost
+
+
 def test_a_frontier_never_rises_and_keeps_its_budgets():
     layers = engines.layers(engines.network("inception-64px", 36))
     made = Recomputation(layers, 8, 64)
@@ -146,6 +172,22 @@ def test_a_deep_network_is_cut_where_it_parts_evenly():
     assert sum(len(part) for part in made._parts) == 38
     all_kept = made.evaluate(())
     assert made.least_memory().peak < 0.5 * all_kept.peak
+    # The last layers cost nothing here.
+    cheap_end = [*chain(*[4] * 12)[:-2], Layer("softmax", "SoftmaxOutput", ("c11_relu",))]
+    for per_number in (0, 41):
+        parts = Recomputation(cheap_end, 1, 8, per_number)._parts
+        assert list(itertools.chain(*parts)) == cheap_end
+
+
+def test_layers_and_choices_may_come_one_by_one():
+    layers = chain(2, 3)
+    made = Recomputation(iter(layers), 2, 8)
+    names = [layer.name for layer in layers]
+    kept = Recomputation(layers, 2, 8)
+    assert made.evaluate(iter(names)) == kept.evaluate(names)
+    assert kept.evaluate(names).cost > 0
+    with pytest.raises(TypeError, match="recomputed are several, in a list or a tuple, not 'x'"):
+        made.evaluate("x")
 
 
 def test_what_no_choice_keeps_is_refused():

@@ -55,6 +55,27 @@ def test_recomputing_keeps_less():
     assert 0.4 < half / kept[0] < 0.7
 
 
+@pytest.mark.parametrize(
+    ("batch", "size", "error", "message"),
+    [
+        (0, 64, ValueError, r"batch and size are 1 or more, not \(0, 64\)"),
+        (-1, 64, ValueError, r"batch and size are 1 or more, not \(-1, 64\)"),
+        (4, 0, ValueError, r"batch and size are 1 or more, not \(4, 0\)"),
+        (4.0, 64, TypeError, r"batch is a whole number, not 4\.0 \(float\)"),
+        (4, "64", TypeError, "size is a whole number, not '64'"),
+    ],
+)
+def test_nothing_is_kept_of_no_pictures(
+    batch: object, size: object, error: type[Exception], message: str
+):
+    with torch.device("meta"):
+        net = network.Inception(engines.network("inception-64px", 3))
+    with pytest.raises(error, match=message):
+        memory.kept_bytes(net, batch, size)
+    with pytest.raises(TypeError, match=r"net is a torch\.nn\.Module, not 'inception-64px'"):
+        memory.kept_bytes("inception-64px", 4, 64)
+
+
 def test_what_is_kept_is_what_a_step_really_keeps():
     """Against the tensors of a pass that computes, each piece of memory once."""
     table = engines.network("inception-64px", 36)
@@ -200,6 +221,8 @@ def test_any_module_trains_and_stops_and_goes_on_to_the_same_bits(
             ValueError,
             r"takes no pictures of 64 pixels \(Input height \(64\) .*\); it takes 96, for instance",
         ),
+        (":x", ValueError, "no module '': a network is timm:NAME or MODULE:FUNCTION"),
+        (".relative:x", ValueError, r"no module '\.relative': a network is timm:NAME or MODULE:"),
         ("no_such_package:x", ImportError, "'no_such_package'; .* in the folders of PYTHONPATH"),
         (3, TypeError, r"name is that of a network, not 3 \(int\)"),
         ("resnet", ValueError, "there is no network 'resnet'"),
@@ -283,6 +306,7 @@ def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
 
 
 PROGRAM = f"""
+import os
 import sys
 from pathlib import Path
 from imnetlib.engines import Recipe
@@ -290,15 +314,21 @@ from imnetlib.engines.torch import train
 
 shards = sorted(Path(sys.argv[1]).glob("*.rec"))
 recipe = {SMALL!r}
-if len(sys.argv) > 3:
-    import os, itertools
+out = sys.argv[2]
+number = int(os.environ["RANK"])
+if sys.argv[3:] == ["own folder"]:
+    out += str(number)
+if sys.argv[3:] == ["own shards"]:
+    shards = shards[number:]
+if sys.argv[3:] == ["die"]:
+    import itertools
     step, count = train.Replicas.step, itertools.count(1)
     def dying(self, *arguments):
         if self.rank == 1 and next(count) == 2:
             os._exit(3)
         return step(self, *arguments)
     train.Replicas.step = dying
-train.train(recipe, {WNIDS!r}, shards, shards, sys.argv[2], threads=1)
+train.train(recipe, {WNIDS!r}, shards, shards, out, threads=1)
 """
 
 
@@ -346,6 +376,24 @@ def test_when_a_process_dies_the_others_end_within_a_minute(shards: list[Path], 
     done = torchrun(tmp_path, shards, "die")
     assert done.returncode != 0
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("own folder", "process 1 would go on after 0 epochs and 0 steps, process 0 after 1 and 0"),
+        ("own shards", "process 1 has other shards than process 0: give all the same"),
+    ],
+)
+def test_processes_that_would_start_from_different_places_are_refused(
+    shards: list[Path], tmp_path: Path, way: str, said: str
+):
+    """Such as those of machines that do not share a folder."""
+    if way == "own folder":
+        train.train(dataclasses.replace(SMALL, epochs=1), WNIDS, shards, shards, tmp_path / "out0")
+    done = torchrun(tmp_path, shards, way)
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 CROP = Transform(28, "random_resized", mirror=True)

@@ -207,7 +207,10 @@ def test_only_the_last_layer_gives_way_to_other_classes(engine: Engine):
         engine.train.fine_tuned(trained, with_history)
 
 
-@pytest.mark.parametrize("damage", [b"\0" * 50 + b"\n", b"[1]\n\n", b"{}\n", b"\xff\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 50 + b"\n", b"[1]\n\n", b"{}\n", b"\xff\n", b'{"epoch": null, "step": "x"}\n'],
+)
 def test_a_damaged_log_stops_nothing(
     engine: Engine,
     shards: list[Path],
@@ -253,6 +256,26 @@ def test_a_size_that_the_network_cant_take_is_refused_with_others_that_it_can(
             ValueError, match=f"{network} takes no pictures of {size} pixels; it takes {near}, for"
         ):
             run(engine, recipe, shards, tmp_path)
+
+
+def test_no_second_training_of_a_network_is_at_work_in_its_folder(
+    engine: Engine, shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first one goes on without harm, and another network may be trained there."""
+    step = engine.train.Replicas.step
+    begun = []
+
+    def with_a_second(self: object, *arguments: object) -> object:
+        if not begun:
+            begun.append(True)
+            with pytest.raises(OSError, match=r"another process is at work in .*64px\.log: wait"):
+                run(engine, dataclasses.replace(SMALL, seed=1), shards, tmp_path)
+            run(engine, dataclasses.replace(SMALL, network="inception-bn"), shards, tmp_path)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(engine.train.Replicas, "step", with_a_second)
+    assert run(engine, SMALL, shards, tmp_path).finished
+    assert len(engines.read_log(tmp_path, SMALL.network)) == 8
 
 
 def test_a_network_trained_otherwise_is_not_gone_on_with(
@@ -302,12 +325,48 @@ def test_the_accuracy_on_the_way_is_that_of_the_saved_network(
     assert float(np.concatenate(hits).mean()) == done.history[-1].validation_top1
 
 
+def test_weights_of_another_network_are_refused(engine: Engine, shards: list[Path]):
+    start = begun()
+    other = dataclasses.replace(start, wnids=WNIDS[:2])
+    without = {name: a for name, a in start.parameters.items() if name != "arg:fc1_bias"}
+    lacking = dataclasses.replace(start, parameters=without)
+    for use in (engine.train.Replicas, lambda it: list(engine.checkpoint.predict(it, shards))):
+        with pytest.raises(
+            ValueError, match=r"fc1_weight is of shape \(3, 272\); the network has \(2, 272\)"
+        ):
+            use(other)
+        with pytest.raises(ValueError, match=r"fc1_bias is missing; the network has \(3,\)"):
+            use(lacking)
+
+
 def test_one_string_for_several_is_refused(engine: Engine, shards: list[Path], tmp_path: Path):
     with pytest.raises(TypeError, match="wnids are several, in a list or a tuple, not 'n00000001'"):
         engine.train.untrained(SMALL, "n00000001")
     for sets in ((str(shards[0]), shards), (shards, shards[0])):
         with pytest.raises(TypeError, match=r"(train|validation)_shards are several"):
             engine.train.train(SMALL, WNIDS, *sets, tmp_path)
+
+
+def test_what_can_be_read_once_will_do(engine: Engine, shards: list[Path], tmp_path: Path):
+    """Classes and shards are read several times, a glob's shards once."""
+    of_folder = [sorted(shards[0].parent.glob("*.rec")) for _ in range(2)]
+    short = dataclasses.replace(SMALL, epochs=1)
+    done = engine.train.train(short, iter(WNIDS), *map(iter, of_folder), tmp_path)
+    assert bits(done) == bits(run(engine, short, shards, tmp_path / "lists"))
+    assert engine.train.untrained(short, iter(WNIDS)).wnids == WNIDS
+
+
+def test_what_has_no_order_is_refused(engine: Engine, shards: list[Path], tmp_path: Path):
+    """The place of a class is its label."""
+    with pytest.raises(TypeError, match=r"wnids have an order: give a list or a tuple, not {"):
+        engine.train.train(SMALL, set(WNIDS), shards, shards, tmp_path)
+    with pytest.raises(TypeError, match=r"train_shards have an order: give a list or a tuple"):
+        engine.train.train(SMALL, WNIDS, set(shards), shards, tmp_path)
+
+
+def test_a_seed_may_be_any_number(engine: Engine, shards: list[Path], tmp_path: Path):
+    large = dataclasses.replace(SMALL, epochs=1, seed=2**70 + 1)
+    assert run(engine, large, shards, tmp_path).finished
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imnetlib.arguments import Floats, PathLike, require, whole_number, whole_numbers
-from imnetlib.engines import Trained
+from imnetlib.engines import PICTURES, Trained
 from imnetlib.engines.checkpoint import Checkpoint, file_name
 from imnetlib.engines.mxnet import mx
 from imnetlib.engines.mxnet.network import Symbol, symbol_of
@@ -41,11 +41,20 @@ def devices(count: int) -> list[Any]:
 
 
 def set_parameters(executor: Any, parameters: Arrays) -> None:
-    """Copy the parameters of a network into a bound one."""
-    for key, array in parameters.items():
-        kind, _, name = key.partition(":")
-        arrays = executor.arg_dict if kind == "arg" else executor.aux_dict
-        arrays[name][:] = array
+    """Copy the parameters of a network into a bound one.
+
+    ValueError where one is missing, or of another shape.
+    """
+    wanted = {f"aux:{name}": array for name, array in executor.aux_dict.items()}
+    for name, array in executor.arg_dict.items():
+        if name != PICTURES and not name.endswith("label"):
+            wanted[f"arg:{name}"] = array
+    for name, array in wanted.items():
+        found = parameters.get(name)
+        if found is None or found.shape != array.shape:
+            there = "missing" if found is None else f"of shape {found.shape}"
+            raise ValueError(f"{name} is {there}; the network has {array.shape}")
+        array[:] = found
 
 
 def predict_batches(symbol: Symbol, parameters: Arrays, batches: Feed) -> Iterator[PredictedBatch]:

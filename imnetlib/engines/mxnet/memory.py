@@ -40,12 +40,13 @@ def recomputing(net: Symbol, kept: Collection[str]) -> Symbol:
     """
     require_type(net, mx.sym.Symbol, "net is an MXNet symbol")
     require_several("kept", kept)
+    kept = frozenset(kept)
     copy = mx.sym.load_json(net.tojson())
     layers = {layer.name: layer for layer in copy.get_internals()}
-    unknown = set(kept) - set(layers)
+    unknown = kept - set(layers)
     if unknown:
         raise ValueError(f"the network has no layer {', '.join(sorted(unknown))}")
-    for name in set(layers) - set(kept):
+    for name in set(layers) - kept:
         layers[name]._set_attr(force_mirroring="True")
     return copy
 

@@ -189,9 +189,10 @@ def train(
 ) -> Checkpoint:
     """Train a network, or resume a training, and give the last checkpoint (chapter 7).
 
-    A stop costs ``minutes`` at most. On CPUs the result has the same bits with and without it, and
-    in every run with the same recipe, shards and kind of processor. A recipe of more epochs than
-    the one before goes on by the longer plan. DivergedError when the loss is not a number any more.
+    A stop costs ``minutes`` and twenty steps at most; a validation begins anew. On CPUs the result
+    has the same bits with and without it, and in every run with the same recipe, shards and kind of
+    processor. A recipe of more epochs than the one before goes on by the longer plan. DivergedError
+    when the loss is not a number any more.
 
     Args:
         recipe: The network and how it learns.
@@ -205,7 +206,7 @@ def train(
         start: What to start from where the folder has no checkpoint; see ``fine_tuned``.
     """
     job = training.Job(recipe, wnids, train_shards, validation_shards, folder, threads, minutes)
-    current = job.resumed() or job.begun(start or untrained(recipe, wnids))
+    current = job.resumed() or job.begun(start or untrained(recipe, job.wnids))
     if current.finished:
         return current
     checkpoint.write_symbol(current, folder)

@@ -20,6 +20,10 @@ def kept_bytes(net: nn.Module, batch: int, size: int) -> int:
     Nothing is computed: the tensors have shapes and no content. ``net``: on the device "meta", in
     bfloat16 for a training in that precision. A tensor that several operations keep counts once.
     """
+    require_type(net, nn.Module, "net is a torch.nn.Module")
+    batch = whole_number("batch", batch)
+    size = whole_number("size", size)
+    require(min(batch, size) >= 1, "batch and size are 1 or more", (batch, size))
     on = next(net.parameters()).device.type
     require(on == "meta", 'net is on the device "meta"', on)
     weights = {weight.untyped_storage()._cdata for weight in net.parameters()}

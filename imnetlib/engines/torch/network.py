@@ -37,7 +37,11 @@ _NAMES = {
 
 
 class Convolved(nn.Module):  # type: ignore[misc]
-    """Convolution, BatchNorm and ReLU as MXNet computes them: gamma is 1 and learns nothing."""
+    """Convolution, BatchNorm and ReLU as MXNet computes them: gamma is 1 and learns nothing.
+
+    PyTorch's running variance is that of a sample, n / (n - 1) of MXNet's: the same but for tiny
+    batches of tiny pictures.
+    """
 
     def __init__(self, layer: Convolution) -> None:
         super().__init__()
@@ -157,7 +161,12 @@ def module(name: str, classes: int, size: int) -> nn.Module:
 
 
 def imported(package: str) -> ModuleType:
-    """The Python module that networks come from; ImportError with the way out."""
+    """The Python module that networks come from; ImportError with the way out.
+
+    ValueError for what can be no module's name.
+    """
+    if package.startswith(".") or not package:
+        raise ValueError(f"no module {package!r}: a network is timm:NAME or MODULE:FUNCTION")
     if package == "timm":
         return _timm()
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imnetlib.arguments import PathLike, require, require_type
+from imnetlib.arguments import PathLike, in_order, require, require_type
 from imnetlib.engines import Recipe, training, weights
 from imnetlib.engines.checkpoint import Checkpoint
 from imnetlib.engines.params import Arrays
@@ -42,6 +42,8 @@ __all__ = ["DivergedError", "Replicas", "fine_tuned", "train", "untrained"]
 
 # After so long without a word from another process a training ends.
 _PATIENCE = timedelta(minutes=10)
+# PyTorch takes no larger one than the last of these.
+_SEEDS = 2**64
 
 
 def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
@@ -53,9 +55,10 @@ def untrained(recipe: Recipe, wnids: Sequence[str]) -> Checkpoint:
     require_type(recipe, Recipe, "recipe is an engines.Recipe")
     if ":" not in recipe.network:
         return weights.untrained(recipe, wnids)
+    wnids = in_order("wnids", wnids)
     # Before the seed: to import it may draw numbers.
     imported(recipe.network.partition(":")[0])
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed % _SEEDS)
     net = module(recipe.network, len(wnids), recipe.size)
     return Checkpoint(recipe, tuple(wnids), 0, (), {}, arrays_of(net), {})
 
@@ -152,7 +155,7 @@ class Replicas:
 
     def _set_random_numbers(self) -> None:
         """Go on with those of the checkpoint, where as many processes go on as before."""
-        torch.manual_seed(self.recipe.seed + self.rank)
+        torch.manual_seed((self.recipe.seed + self.rank) % _SEEDS)
         for name, set_state in self._random_states():
             kept = self.start.state.get(name, ())
             if len(kept) == self.world:
@@ -356,8 +359,9 @@ def train(
 
     As ``engines.mxnet.train.train``, with the same files: what one engine began the other goes on
     with. Under torchrun each process takes its share of ``recipe.devices``, over NCCL on GPUs, else
-    over gloo; torchrun ends all of them when one dies. To the bit the same after a stop on one CPU
-    process with the same number of threads.
+    over gloo; torchrun ends all of them when one dies. They need the same shards and one folder,
+    which the first of them writes: ValueError where they would start from different checkpoints. To
+    the bit the same after a stop on one CPU process with the same number of threads.
 
     Args:
         recipe: The network and how it learns.
@@ -373,10 +377,30 @@ def train(
     """
     with _together():
         job = training.Job(recipe, wnids, train_shards, validation_shards, folder, threads, minutes)
-        current = job.resumed() or job.begun(start or untrained(recipe, wnids))
+        current = job.resumed() or job.begun(start or untrained(recipe, job.wnids))
+        _require_one_start(current)
         if current.finished:
             return current
         return job.run(current, Replicas(current, compiled=compiled))
+
+
+def _require_one_start(current: Checkpoint) -> None:
+    """ValueError where another process, such as one on another machine, would start elsewhere."""
+    if not dist.is_initialized():
+        return
+    place = [len(current.history), current.steps, current.shards_fingerprint]
+    own = torch.tensor(place, device=checkpoint.devices(1)[0])
+    each = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(each, own)
+    first, *others = [found.tolist() for found in each]
+    for number, found in enumerate(others, 1):
+        if found[2] != first[2]:
+            raise ValueError(f"process {number} has other shards than process 0: give all the same")
+        if found != first:
+            raise ValueError(
+                f"process {number} would go on after {found[0]} epochs and {found[1]} steps, "
+                f"process 0 after {first[0]} and {first[1]}: share the folder of checkpoints"
+            )
 
 
 @contextmanager
