@@ -1,6 +1,6 @@
 """Hierarchy and readings beside NLTK's walks and dense matrices; the note's case read 1,000 times.
 
-    python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 400]
+    python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 200]
 
 One core. --images: how many invented ones are read; --measured: over how many predictions each
 measure is taken; --batch: how many are read at once.
@@ -201,7 +201,7 @@ def measures(images: int) -> Iterator[Table]:
 def main() -> None:
     """Measure all tables."""
     chosen = options(
-        __doc__ or "", images=(400, 20), measured=(5000, 100), batch=(256, 32), rounds=(3, 1)
+        __doc__ or "", images=(200, 20), measured=(5000, 100), batch=(256, 32), rounds=(3, 1)
     )
     os.environ.setdefault("NLTK_DATA", str(catalog.data_file("nltk_data")))
     nltk.data.path[:] = [os.environ["NLTK_DATA"]]

@@ -136,8 +136,11 @@ class Report:
         print(f"\n{as_text(table)}", flush=True)
 
     def save(self, folder: Path | None) -> None:
-        """Write the tables and what they were measured on below ``folder``, if there is one."""
-        if folder is None:
+        """Write the tables and what they were measured on below ``folder``, if there is one.
+
+        Nothing where not one way could run, as of a GPU where there is none.
+        """
+        if folder is None or not any(way.values for table in self.tables for way in table.ways):
             return
         machine = describe_machine() | {"load_at_start": self.load}
         path = folder / slug(str(machine["processor"]), int(str(machine["cores"])))

@@ -27,6 +27,24 @@ from imnetlib.engines.torch import checkpoint, feed, memory, network, train
 from imnetlib.image import Transform
 from imnetlib.loader import Loader
 
+WAITS = "import os, imnetlib.engines.torch; print(*map(os.environ.get, {names}))"
+
+
+@pytest.mark.parametrize(
+    ("own", "waits"),
+    [
+        ({}, "passive 10000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "5"}, "passive 5"),
+    ],
+)
+def test_threads_sleep_soon_where_a_reader_says_nothing_else(own: dict[str, str], waits: str):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {key: value for key, value in os.environ.items() if key not in names} | own
+    command = [sys.executable, "-c", WAITS.format(names=names)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == waits
+
 
 def test_recomputing_blocks_changes_no_step_and_no_statistic():
     table = engines.network("inception-64px", 3)
