@@ -59,9 +59,15 @@ REASONS = (
         "simplejpeg encodes with the fast, less exact DCT, OpenCV with the exact one.",
     ),
     Reason(
+        "memory", r"plan a step's memory: imnetlib, by offsets$",
+        "It is Python, and tries several orders of placing to come within 0.2 % of the bound; "
+        "MXNet's planner is compiled, and hands out whole buffers.",
+    ),
+    Reason(
         "backup", r"(?<!peak memory): imnet$",
         "rclone, s5cmd and restic are compiled and start at once; imnet, like aws, starts Python "
-        "first. It takes a checksum of each file, keeps a manifest, and proves by it what it "
+        "first. s5cmd sends 256 requests at a time, imnet 10, and restic puts small files into a "
+        "few large ones. imnet takes a checksum of each file, keeps a manifest, and proves by it what it "
         "restores.",
     ),
     Reason(
@@ -69,8 +75,8 @@ REASONS = (
     ),
     Reason(
         "probe", r"random reads.*: imnet probe$",
-        "A thread of Python for each read in flight, all under one lock: it finds what a reader in "
-        "Python can have of the disk; fio is compiled.",
+        "Python takes some microseconds for each read, under one lock: the probe finds what a "
+        "reader in Python can have of the disk, and fio is compiled.",
     ),
 )  # fmt: skip
 
