@@ -66,9 +66,9 @@ REASONS = (
     Reason(
         "backup", r"(?<!peak memory): imnet$",
         "rclone, s5cmd and restic are compiled and start at once; imnet, like aws, starts Python "
-        "first. s5cmd sends 256 requests at a time, imnet 10, and restic puts small files into a "
-        "few large ones. imnet takes a checksum of each file, keeps a manifest, and proves by it what it "
-        "restores.",
+        "first. s5cmd sends 256 requests at a time, imnet 16, and restic puts small files into a "
+        "few large ones. imnet takes a checksum of each file, keeps a manifest, and proves by it "
+        "what it restores.",
     ),
     Reason(
         "backup", r"peak memory: imnet$", "It is in Python as aws is, and has NumPy in memory too.",
