@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -430,13 +432,16 @@ def test_kills_at_random_moments_change_no_bit(engine: Engine, shards: list[Path
     starting = seconds("nothing", f"from imnetlib.engines.{engine.name} import train")
     training = seconds("whole") - starting
     random = np.random.default_rng(3)
+    endings = []
     # As shares of the training: three kills leave some of it to do.
     for share in random.uniform(0, 0.3, 3).tolist():
         process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL)
-        with pytest.raises(subprocess.TimeoutExpired):
+        # On a machine that has become less busy it may end before.
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=starting + share * training)
         process.kill()
-        process.wait()
+        endings.append(process.wait())
+    assert -signal.SIGKILL in endings
     seconds("killed")
     name = "inception-64px-0012.params"
     assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
