@@ -58,7 +58,7 @@ ROWS = (
     Row(
         r"load random-resized crops of 224 pixels, \1 KB a photo, float32", "loader",
         r"^load photos of 341 x 256, (3\d) KB, as random-resized crops, float32 NCHW$",
-        ("FFCV", "MXNet iterator", "torchvision, PIL"), "imnetlib, 2 threads",
+        ("FFCV", "TurboLoader", "torchvision, PIL"), "imnetlib, 2 threads",
     ),
     Row(
         "pack photos of 500 x 375, short edge 256", "pack", r"short edge 256, quality 90$",
