@@ -200,7 +200,7 @@ def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
 
 def main() -> None:
     """Measure what is installed."""
-    chosen = options(__doc__ or "", rounds=(2, 1), photos=(1000, 100), shards=(20, 2))
+    chosen = options(__doc__ or "", rounds=(2, 1), photos=(1000, 50), shards=(20, 1))
     report = Report("backup")
     if program("weed") is None:
         report.add(Table("backup", "s", (Way("imnet", failure="there is no SeaweedFS"),)))

@@ -226,7 +226,7 @@ def memory(folder: Path, shard: Path) -> Iterator[Table]:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", records=(12 * BATCH, 6 * BATCH), rounds=(3, 2))
+    chosen = options(__doc__ or "", records=(12 * BATCH, 4 * BATCH), rounds=(3, 1))
     move_there()
     report = Report("loader")
     with tempfile.TemporaryDirectory() as name:

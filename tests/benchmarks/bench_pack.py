@@ -354,7 +354,7 @@ def memory(folder: Path) -> Table:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", images=(2000, 200), rounds=(3, 1))
+    chosen = options(__doc__ or "", images=(2000, 100), rounds=(3, 1))
     move_there()
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:

@@ -27,13 +27,13 @@ from imnetlib import throughput as t
 PROBE = "imnet probe"
 
 
-def fio(folder: Path, seconds: int, *options: str, huge_pages: bool = False) -> dict[str, float]:
+def fio(folder: Path, seconds: float, *options: str, huge_pages: bool = False) -> dict[str, float]:
     """What fio reports of one job's reads."""
     if shutil.which("fio") is None:
         raise FileNotFoundError("no fio here: apt install fio, or dnf install fio")
     environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb={huge_pages:d}"}
     file = [f"--directory={folder}", "--filename=fio", f"--size={t.GIB}", "--direct=1"]
-    job = ["--time_based", f"--runtime={seconds}", "--group_reporting", "--output-format=json"]
+    job = ["--time_based", f"--runtime={round(1000 * seconds)}ms", "--group_reporting", "--output-format=json"]
     command = ["fio", "--name=probe", *file, *job, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     report = json.loads(done.stdout[done.stdout.index("{") :])
@@ -50,7 +50,7 @@ def works(folder: Path, engine: str) -> bool:
     return True
 
 
-def jobs_in_order(folder: Path, seconds: int) -> dict[str, Callable[[], float]]:
+def jobs_in_order(folder: Path, seconds: float) -> dict[str, Callable[[], float]]:
     """MB/s of reads in order by fio."""
 
     def rate(huge_pages: bool) -> float:
@@ -64,7 +64,7 @@ def jobs_in_order(folder: Path, seconds: int) -> dict[str, Callable[[], float]]:
 
 
 def random_jobs(
-    folder: Path, seconds: int, depth: int, engine: str
+    folder: Path, seconds: float, depth: int, engine: str
 ) -> dict[str, Callable[[], float]]:
     """Random reads/s of 4 KiB by fio, so many in flight."""
     engines = {
@@ -78,7 +78,7 @@ def random_jobs(
     return {name: functools.partial(rate, chosen) for name, chosen in engines.items()}
 
 
-def tables(folder: Path, seconds: int, rounds: int) -> Iterator[Table]:
+def tables(folder: Path, seconds: float, rounds: int) -> Iterator[Table]:
     """Each tool's rates: in order, then at each depth."""
     engine = "io_uring" if works(folder, "io_uring") else "libaio"
     theirs = {0: jobs_in_order(folder, seconds)}
@@ -103,7 +103,7 @@ def tables(folder: Path, seconds: int, rounds: int) -> Iterator[Table]:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", rounds=(3, 1), seconds=(1, 1))
+    chosen = options(__doc__ or "", rounds=(3, 1), seconds=(1.0, 0.4))
     report = Report("probe")
     # Not /tmp, which may be memory.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
