@@ -359,7 +359,9 @@ def main() -> None:
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for case, (*_, edge) in CASES.items():
+        # A quick run takes the first and the last.
+        for case in [*CASES][:: 3 if chosen.quick else 1]:
+            edge = CASES[case][2]
             count = chosen.images * 4 if edge == 0 else chosen.images
             work = folder / str(count)
             if not work.exists():

@@ -33,7 +33,8 @@ def fio(folder: Path, seconds: float, *options: str, huge_pages: bool = False) -
         raise FileNotFoundError("no fio here: apt install fio, or dnf install fio")
     environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb={huge_pages:d}"}
     file = [f"--directory={folder}", "--filename=fio", f"--size={t.GIB}", "--direct=1"]
-    job = ["--time_based", f"--runtime={round(1000 * seconds)}ms", "--group_reporting", "--output-format=json"]
+    time = ["--time_based", f"--runtime={round(1000 * seconds)}ms"]
+    job = [*time, "--group_reporting", "--output-format=json"]
     command = ["fio", "--name=probe", *file, *job, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     report = json.loads(done.stdout[done.stdout.index("{") :])
