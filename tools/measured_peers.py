@@ -90,11 +90,6 @@ class Pair(NamedTuple):
     theirs: Way
 
     @property
-    def job(self) -> str:
-        """The title, and what was measured."""
-        return ", ".join(filter(None, (self.table.title, self.table.what)))
-
-    @property
     def peer(self) -> str:
         """The peer, whatever it decodes with, or by how many threads."""
         return self.theirs.name.split(", ")[0]
@@ -165,7 +160,7 @@ def ranges(machines: Sequence[Machine]) -> Iterator[str]:
                 busy.setdefault((pair.peer, pair.benchmark), []).append(pair)
         lines = [["peer", "what", "jobs", "times as fast", BUSY]]
         for key in sorted(speeds, key=lambda key: key[0] != LEADING):
-            count = str(len({pair.job for pair in speeds[key]}))
+            count = str(len({pair.table.heading for pair in speeds[key]}))
             ends = [extent(of.get(key, ())) for of in (speeds, busy)]
             lines.append([key[0], SUBJECTS[key[1]], count, *ends])
         if speeds:
@@ -194,7 +189,7 @@ def leading(machines: Sequence[Machine]) -> Iterator[str]:
             if pair.table.what != BUSY:
                 sides = [number(way.median) for way in (pair.ours, pair.theirs)]
                 core = "" if pair.table.what else busy.get(pair.table.title, "")
-                lines.append([f"{pair.job}, {pair.table.unit}", *sides, pair.told, core])
+                lines.append([f"{pair.table.heading}, {pair.table.unit}", *sides, pair.told, core])
         if shown:
             head = f"**Each figure beside {LEADING}** ({escaped(machine.label)})"
             yield f"{head}\n\n{as_markdown(lines, '---:')}"
@@ -207,7 +202,7 @@ def behind(machines: Sequence[Machine]) -> dict[tuple[str, str], list[Pair]]:
     found: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs(machines):
         if pair.is_behind and pair.benchmark not in NOT_A_RACE:
-            row = f"{pair.job}: {pair.ours.name}"
+            row = f"{pair.table.heading}: {pair.ours.name}"
             found.setdefault((pair.benchmark, row), []).append(pair)
     return found
 

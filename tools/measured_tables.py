@@ -187,7 +187,7 @@ def measured_row(row: Row, machines: Sequence[Machine]) -> Iterator[Machine]:
 def table_of(row: Row, machine: Machine) -> tuple[Table, re.Match[str]]:
     """The table of a row, and how its title fits; ValueError where none fits any more."""
     for table in machine.tables[row.benchmark]:
-        found = re.search(row.title, ", ".join(filter(None, (table.title, table.what))))
+        found = re.search(row.title, table.heading)
         if found:
             return table, found
     raise ValueError(f"no table of {machine.name}/{row.benchmark}.json fits {row.title!r}")

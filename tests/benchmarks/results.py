@@ -94,6 +94,11 @@ class Table:
     what: str = ""
 
     @property
+    def heading(self) -> str:
+        """The title, and what was measured."""
+        return f"{self.title}, {self.what}" if self.what else self.title
+
+    @property
     def less_is_better(self) -> bool:
         """Whether the values are seconds or bytes, and no rates or shares."""
         return self.unit in LESS_IS_BETTER
@@ -253,7 +258,7 @@ def as_text(table: Table) -> str:
     head = f"{'':{width}}{table.unit:>14}{'spread':>9}"
     head += f"{'of limit':>10}" if table.limit else ""
     head += f"{'x ' + table.peer:>{_room(table)}}" if table.peer else ""
-    lines = [", ".join(filter(None, (table.title, table.what))), head]
+    lines = [table.heading, head]
     for way in table.ways:
         if not way.values:
             lines.append(f"{way.name:{width}}cannot run: {way.failure}")
