@@ -6,15 +6,17 @@ import numbers
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import SupportsFloat, SupportsIndex, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 PathLike: TypeAlias = str | os.PathLike[str]
-Integers: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float32]
-Names: TypeAlias = NDArray[np.bytes_]
+# As text: a backup, for one, does not need NumPy, and need not wait for it.
+Integers: TypeAlias = "NDArray[np.int64]"
+Floats: TypeAlias = "NDArray[np.float32]"
+Names: TypeAlias = "NDArray[np.bytes_]"
 Item = TypeVar("Item")
 
 # Characters of a wrong value that a message shows: an array may have thousands.
@@ -83,6 +85,8 @@ def real_number(name: str, value: SupportsFloat) -> float:
 
 def whole_numbers(name: str, values: ArrayLike) -> Integers:
     """``values`` as int64; ValueError names the first that is no whole number, or too large."""
+    import numpy as np
+
     given = np.asarray(values)
     if given.dtype == np.int64 or not given.size:
         return given.astype(np.int64, copy=False)

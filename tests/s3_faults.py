@@ -82,6 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._pass_on(kind, spoil, body)
 
+    def handle_expect_100(self) -> bool:
+        """Note a request whose body is sent after one more round trip."""
+        self.server.requests.append(("EXPECT", self.path))
+        return super().handle_expect_100()
+
     def _pass_on(self, kind: str, spoil: str, body: bytes) -> None:
         sends = kind in ("PUT", "PART")
         if spoil == "flip" and sends:

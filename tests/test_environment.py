@@ -115,6 +115,12 @@ def test_no_module_but_the_engines_imports_a_framework():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_backup_does_not_wait_for_numpy():
+    code = "import sys, imnetlib.cloud, imnetlib.cli.storage; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("name", ["recordio", "archive", "throughput", "evaluate"])
 def test_a_module_to_take_alone_needs_numpy_and_the_standard_library(name: str):
     code = (

@@ -30,7 +30,7 @@ from imnetlib.cloud.manifest import (
     require_prefix,
 )
 from imnetlib.cloud.objects import CRC32, DEPTH, Head, Listed, head_of, metadata
-from imnetlib.cloud.watching import Files, Life, RangesFirst, Teller
+from imnetlib.cloud.watching import Files, Life, RangesFirst, Teller, send_at_once
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -273,7 +273,11 @@ def open_store(s3: Any, bucket: str, prefix: str, transfer: Any = None) -> Itera
     system = OSUtils()
     system.open = store.files.open
     store.manager = TransferManager(RangesFirst(s3), transfer, system)
-    events = {"before-send.s3": store.life.asked, "response-received.s3": store.life.answered}
+    events = {
+        "before-send.s3": store.life.asked,
+        "before-send.s3.PutObject": send_at_once,
+        "response-received.s3": store.life.answered,
+    }
     for event, handler in events.items():
         s3.meta.events.register(event, handler)
     try:

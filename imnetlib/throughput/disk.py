@@ -16,10 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from imnetlib.arguments import PathLike
+from imnetlib.arguments import Integers, PathLike
 from imnetlib.throughput.arithmetic import GIB, MIB, PAGE, Device, require_positive
 
 
@@ -130,6 +127,8 @@ def _open_direct(plain: int) -> int | None:
 
 def _fill(descriptor: int, n_bytes: int, deadline: float) -> int:
     """Write up to ``n_bytes`` that no file system can compress; the size written."""
+    import numpy as np
+
     random = np.random.default_rng(0)
     size = 0
     while size + _SEQUENTIAL_READ <= n_bytes and (size == 0 or time.perf_counter() < deadline):
@@ -168,7 +167,9 @@ def _sequential_rate(descriptor: int, size: int, seconds: float) -> float:
 
 def _random_rate(descriptor: int, size: int, depth: int, seconds: float) -> float:
     """Random 4K reads/s with ``depth`` in flight; no block twice, so a cache cannot help."""
-    offsets: NDArray[np.int64] = np.random.default_rng(depth).permutation(size // PAGE) * PAGE
+    import numpy as np
+
+    offsets: Integers = np.random.default_rng(depth).permutation(size // PAGE) * PAGE
     _drop_cache(descriptor)
     with ThreadPoolExecutor(depth) as threads:
         started = time.perf_counter()
@@ -181,7 +182,7 @@ def _random_rate(descriptor: int, size: int, depth: int, seconds: float) -> floa
         return count / (time.perf_counter() - started)
 
 
-def _read(descriptor: int, offsets: NDArray[np.int64] | range, length: int, deadline: float) -> int:
+def _read(descriptor: int, offsets: Integers | range, length: int, deadline: float) -> int:
     """Read ``length`` bytes at each offset until the deadline; the number of reads."""
     count = 0
     with _huge_pages(length) as buffer:

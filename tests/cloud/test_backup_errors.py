@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,15 @@ def test_where_nothing_but_errors_comes_the_first_hundred_end_it(
     with pytest.raises(cloud.BackupError, match=message):
         cloud.back_up(folder, spoiled.s3, bucket, "p", IN_PARTS)
     assert len(fault.seen) < 120
+
+
+def test_no_small_file_waits_for_leave_to_be_sent(upstream: str, folder: Path):
+    with proxy(upstream) as (url, _, requests):
+        client(url).create_bucket(Bucket="at-once")
+        assert cloud.back_up(folder, client(url), "at-once", "p", IN_PARTS).failures == ()
+        kinds = Counter(kind for kind, _ in requests)
+    # The bucket, four files, the manifest. For a part, which is large, the round trip is little.
+    assert (kinds["PUT"], kinds["PART"], kinds["EXPECT"]) == (6, 2, 2)
 
 
 @pytest.mark.parametrize("right", ["DeleteObject", "ListMultipartUploads"])
