@@ -67,11 +67,19 @@ def columns_of(table: Table) -> Iterator[tuple[str, Callable[[str], str]]]:
 
     yield ", ".join(filter(None, (table.what, unit(table)))), partial(median, table)
     if table.peer and table.way(table.peer).values:
-        yield f"× {table.peer}", of_values(lambda way: f"{table.ratio(way.name, table.peer):.2f}")
+        yield (
+            f"× {table.peer}",
+            of_values(lambda way: f"{times(table.ratio(way.name, table.peer))}"),
+        )
     if table.limit and table.way(table.limit).values:
         yield "of the limit", of_values(lambda way: share(table, way.name))
     if any(len(way.values) > 1 for way in table.ways):
         yield "spread", of_values(lambda way: f"{100 * way.spread:.0f} %")
+
+
+def times(ratio: float) -> str:
+    """A ratio in two decimals, from 10 on in three digits."""
+    return f"{ratio:.2f}" if ratio < 10 else number(ratio)
 
 
 def share(table: Table, name: str) -> str:
@@ -93,7 +101,7 @@ def cell(table: Table, name: str, *, spread: bool = False) -> str:
     about = []
     if values.get(name):
         if values.get(table.peer) and name != table.peer:
-            about.append(f"{table.ratio(name, table.peer):.2f} ×")
+            about.append(f"{times(table.ratio(name, table.peer))} ×")
         if values.get(table.limit) and name != table.limit:
             about.append(f"{share(table, name)} of the limit")
         if spread and len(values[name]) > 1:

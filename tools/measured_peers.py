@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from measured_machines import Machine
-from measured_markdown import as_markdown, escaped
+from measured_markdown import as_markdown, escaped, times
 from results import BUSY, Table, Way, number
 
 # What a benchmark is about, where all of them are in one table; in the page's order.
@@ -165,11 +165,6 @@ def ranges(machines: Sequence[Machine]) -> Iterator[str]:
             lines.append([key[0], SUBJECTS[key[1]], count, *ends])
         if speeds:
             yield f"**Each peer** ({escaped(machine.label)})\n\n{as_markdown(lines)}"
-
-
-def times(ratio: float) -> str:
-    """A ratio in two decimals, from 10 on in three digits."""
-    return f"{ratio:.2f}" if ratio < 10 else number(ratio)
 
 
 def extent(pairs: Iterable[Pair]) -> str:

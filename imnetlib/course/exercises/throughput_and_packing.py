@@ -43,9 +43,14 @@ def _slowest_that_feeds() -> str:
 
 def salvage(data: bytes) -> list[bytes]:
     """The payloads of all sound records of one part (4.2)."""
+    return _salvaged(data, 8)
+
+
+def _salvaged(data: bytes, least: int) -> list[bytes]:
+    """The same, of a loop that goes on while ``least`` bytes are left."""
     found = []
     at = 0
-    while at + 8 <= len(data):
+    while at + least <= len(data):
         magic, length = struct.unpack_from("<II", data, at)
         behind = at + 8 + length + -length % 4
         if magic == recordio.MAGIC and behind <= len(data):
@@ -81,20 +86,6 @@ def _damaged_files() -> Iterator[Case]:
     yield Case((recordio.frame(b"") + first,), "a record of no bytes, and another one")
     inside = bytes(9) + third + bytes(3)
     yield Case((inside + first,), "zeros with the magic at no multiple of four, and a record")
-
-
-def _to_the_last_byte(data: bytes) -> list[bytes]:
-    found = []
-    at = 0
-    while at < len(data):
-        magic, length = struct.unpack_from("<II", data, at)
-        behind = at + 8 + length + -length % 4
-        if magic == recordio.MAGIC and behind <= len(data):
-            found.append(data[at + 8 : at + 8 + length])
-            at = behind
-        else:
-            at += 4
-    return found
 
 
 def _with_headers(data: bytes) -> list[bytes]:
@@ -216,7 +207,10 @@ EXERCISES: dict[str, Exercise] = {
         "bytes further on",
         (
             Slip(_until_the_damage, "It stops at the damage; look for the next magic after it"),
-            Slip(_to_the_last_byte, "Does the loop end where fewer than 8 bytes are left?"),
+            Slip(
+                lambda data: _salvaged(data, 1),
+                "Does the loop end where fewer than 8 bytes are left?",
+            ),
             Slip(_with_headers, "A payload begins behind the magic and the length"),
             Slip(
                 _whatever_the_length, "A length may be damaged, too: does it lie within the data?"
