@@ -115,16 +115,18 @@ def typed_parameters(
         if typed[path] and not lacking(path):
             try:
                 _require_fit(defaults | typed[path])
-            except ValueError as error:
+            except (ImportError, ValueError) as error:
                 raise ValueError(f"{path.stem}: {error}") from error
     return typed
 
 
 def _require_fit(values: Mapping[str, Any]) -> None:
-    """ValueError where the parameters of a chapter do not fit one another.
+    """ValueError or ImportError where the parameters of a chapter do not fit, or lack a package.
 
     Its cells would say so, too, but only after what comes before them.
     """
+    if values.get("engine"):
+        engine(values["engine"])
     if {"network", "size", "batch_size"} <= values.keys():
         fields = {field.name for field in dataclasses.fields(Recipe)}
         recipe = Recipe(**{name: value for name, value in values.items() if name in fields})

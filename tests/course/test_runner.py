@@ -192,6 +192,19 @@ def test_values_that_do_not_fit_one_another_are_refused_before_anything_runs(
         runner.typed_parameters([course / "01_first.ipynb", course / "03_third.ipynb"], given)
 
 
+def test_an_engine_that_is_not_installed_is_refused_before_anything_runs(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def engine(name: str) -> None:
+        raise ImportError(f"{name} is not installed: get it")
+
+    monkeypatch.setattr(runner, "engine", engine)
+    write(course / "01_first.ipynb", "print(0)", parameters='engine: str = ""')
+    done = CliRunner().invoke(main, ["run", "1", "-p", "engine", "torch"])
+    assert done.exit_code == 2
+    assert done.output.endswith("Error: 01_first: torch is not installed: get it\n")
+
+
 def test_values_that_fit_one_another_are_taken(course: Path):
     write(course / "03_third.ipynb", "print(0)", parameters=TRAINING + JUDGING)
     given = {"size": "50", "batch_size": "36", "devices": "3", "accumulate": "4", "threads": "1"}
