@@ -112,11 +112,12 @@ class Replicas:
             self.parts = 1
         self.net = module_of(start).to(self.device, memory_format=torch.channels_last).train()
         self.weights = named_weights(self.net)
-        self.statistics = self._each_devices_statistics()
         self.optimizer = _optimizer(self.net, recipe)
         self._set_momentum()
         self._set_random_numbers()
+        # Gives each process the first one's running statistics, before it gets its own.
         self._learner = self._prepared(compiled)
+        self.statistics = self._each_devices_statistics()
         self._ended: Any = None
 
     def _prepared(self, compiled: bool) -> nn.Module:
@@ -130,7 +131,7 @@ class Replicas:
             return net
         ids = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(
-            net, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            net, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
 
     def _each_devices_statistics(self) -> list[dict[str, Tensor]]:
