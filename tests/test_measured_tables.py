@@ -236,25 +236,39 @@ def test_each_peer_has_its_range_and_the_leading_one_each_figure():
     core = Table("small", "images/s", (limit, *jobs[0].ways[1:2], Way("FFCV", (0.5,))), what=BUSY)
     sharp = Table("small", "dB", (Way("imnetlib, 2", (36.2,)), Way("FFCV", (36.8,))), what="PSNR")
     other = Table("other", "s", (Way("imnetlib", (2.0,)), Way("Gluon, PIL", (3.0,))))
-    machine = machine_of(*jobs, core, sharp, other, benchmark="loader")
+    thrice = Table("third", "s", (Way("imnetlib", (2.0,) * 3), Way("Gluon, PIL", (3.0,) * 3)))
+    again = Table("again", "s", (Way("imnetlib", (2.0,) * 3), Way("FFCV", (3.0,) * 3)))
+    machine = machine_of(*jobs, core, sharp, other, thrice, benchmark="loader")
     assert region("peers", machine) == [
         "**Each peer** (Some CPU, 2 cores)",
         "",
-        f"| peer | what | jobs | times as fast | {BUSY} |",
-        "|---|---|---|---|---|",
-        "| FFCV | load crops | 2 | 0.50 to 2.00 | 4.00 |",
-        "| Gluon | load crops | 1 | 1.50 |  |",
+        f"| peer | what | jobs | times as fast | {BUSY} | median of |",
+        "|---|---|---|---|---|---|",
+        "| FFCV | load crops | 2 | 0.50 to 2.00 | 4.00 | 1 round |",
+        "| Gluon | load crops | 2 | 1.50 |  | 1 to 3 rounds |",
         "",
         "**Each figure beside FFCV** (Some CPU, 2 cores)",
         "",
         f"|  | this library | FFCV | better by | {BUSY} |",
         "|---|---:|---:|---:|---:|",
-        "| small, images/s | 2 | 1 | 2.00 × | 4.00 × |",
-        "| large, images/s | 2 | 4 | 0.50 × |  |",
+        "| small, images/s (1 round) | 2 | 1 | 2.00 × | 4.00 × |",
+        "| large, images/s (1 round) | 2 | 4 | 0.50 × |  |",
         "| small, PSNR, dB | 36.2 | 36.8 | −0.6 dB |  |",
     ]
     (line,) = region("peers", machine_of(other, benchmark="loader"))[6:]
     assert line == "FFCV was not measured on Some CPU, 2 cores."
+    # Of three rounds on, the middle is no mean.
+    assert region("peers", machine_of(again, benchmark="loader"))[-1].startswith("| again, s |")
+
+
+def test_a_peer_is_held_against_our_way_of_as_many_threads():
+    ways = {"our A, 1 thread": 2.0, "files, 1 thread": 1.0, "our A, 2 threads": 12.0}
+    ways |= {"files, 2 threads": 3.0, "tarfile": 0.5}
+    table = Table("read", "files/s", tuple(Way(name, (value,)) for name, value in ways.items()))
+    assert region("peers", machine_of(table, benchmark="archive"))[4:6] == [
+        "| files | read archives | 1 | 2.00 to 4.00 |  | 1 round |",
+        "| tarfile | read archives | 1 | 4.00 |  | 1 round |",
+    ]
 
 
 def test_a_row_that_is_behind_stands_with_its_peers_and_its_reason(monkeypatch: pytest.MonkeyPatch):
@@ -267,8 +281,8 @@ def test_a_row_that_is_behind_stands_with_its_peers_and_its_reason(monkeypatch: 
     machine = machine_of(table, busy)
     monkeypatch.setattr(measured_peers, "REASONS", ())
     head = ["On Some CPU, 2 cores:", ""]
-    row = "  - read: our reader: 0.45 × half"
-    assert region("behind", machine) == [*head, "- Not known.", row]
+    row = "  - read: our reader (2 rounds): 0.45 × half"
+    assert region("behind", machine) == [*head, "- Not looked into.", row]
     assert measured_peers.reasons_to_mend([machine]) == [
         "behind without a reason: recordio: read: our reader"
     ]

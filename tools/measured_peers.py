@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from measured_machines import Machine
+from measured_machines import Machine, rounds_of
 from measured_markdown import as_markdown, escaped, times
 from results import BUSY, Table, Way, number
 
@@ -96,8 +96,14 @@ class Pair(NamedTuple):
 
     @property
     def stands_for_us(self) -> bool:
-        """Whether it is the way that is held against others."""
-        return self.ours is self.table.ours
+        """Whether ours is held against this peer: the way that ends as its name, else the first.
+
+        "2 threads" is so held against "2 threads".
+        """
+        end = f", {self.theirs.name.rpartition(', ')[2]}"
+        alike = (way for way in self.table.ways if way.ours and way.values)
+        fair = (way for way in alike if way.name.endswith(end))
+        return self.ours is next(fair, self.table.ours)
 
     @property
     def differences(self) -> list[float]:
@@ -120,6 +126,12 @@ class Pair(NamedTuple):
         if self.table.unit == "dB":
             return f"{middle:+.1f} dB".replace("-", "−")
         return f"{times(1 + middle)} ×"
+
+    @property
+    def few(self) -> str:
+        """How many rounds, in brackets, where their middle is that of one or two."""
+        rounds = rounds_of([self.table]) if len(self.ours.values) < 3 else ""
+        return rounds and f" ({rounds})"
 
 
 def pairs(machines: Iterable[Machine]) -> Iterator[Pair]:
@@ -158,11 +170,12 @@ def ranges(machines: Sequence[Machine]) -> Iterator[str]:
                 speeds.setdefault((pair.peer, pair.benchmark), []).append(pair)
             elif pair.table.what == BUSY:
                 busy.setdefault((pair.peer, pair.benchmark), []).append(pair)
-        lines = [["peer", "what", "jobs", "times as fast", BUSY]]
+        lines = [["peer", "what", "jobs", "times as fast", BUSY, "median of"]]
         for key in sorted(speeds, key=lambda key: key[0] != LEADING):
             count = str(len({pair.table.heading for pair in speeds[key]}))
             ends = [extent(of.get(key, ())) for of in (speeds, busy)]
-            lines.append([key[0], SUBJECTS[key[1]], count, *ends])
+            rounds = rounds_of(pair.table for pair in speeds[key])
+            lines.append([key[0], SUBJECTS[key[1]], count, *ends, rounds])
         if speeds:
             yield f"**Each peer** ({escaped(machine.label)})\n\n{as_markdown(lines)}"
 
@@ -184,7 +197,8 @@ def leading(machines: Sequence[Machine]) -> Iterator[str]:
             if pair.table.what != BUSY:
                 sides = [number(way.median) for way in (pair.ours, pair.theirs)]
                 core = "" if pair.table.what else busy.get(pair.table.title, "")
-                lines.append([f"{pair.table.heading}, {pair.table.unit}", *sides, pair.told, core])
+                what = f"{pair.table.heading}, {pair.table.unit}{pair.few}"
+                lines.append([what, *sides, pair.told, core])
         if shown:
             head = f"**Each figure beside {LEADING}** ({escaped(machine.label)})"
             yield f"{head}\n\n{as_markdown(lines, '---:')}"
@@ -214,8 +228,8 @@ def where_behind(machines: Sequence[Machine]) -> str:
         found: dict[str, list[str]] = {}
         for (benchmark, row), of in behind([machine]).items():
             peers = "; ".join(f"{pair.told} {pair.theirs.name}" for pair in of)
-            why = " ".join(reason.why for reason in reasons_for(benchmark, row)) or "Not known."
-            found.setdefault(why, []).append(f"  - {escaped(f'{row}: {peers}')}")
+            why = " ".join(each.why for each in reasons_for(benchmark, row)) or "Not looked into."
+            found.setdefault(why, []).append(f"  - {escaped(f'{row}{of[0].few}: {peers}')}")
         if found:
             lines.append(f"On {escaped(machine.label)}:\n")
             for why, rows in found.items():
