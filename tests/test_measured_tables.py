@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import statistics
-import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import bench_loader
 import measured_machines
@@ -34,6 +37,7 @@ READ = Table(
     limit=LIMIT,
     peer="theirs",
 )
+FAILED = Way("our a|b_c", (), "out of memory")
 MEMORY = Table(
     "read", "MB", (Way("theirs", (50.0,)), Way("our a|b_c", (100.0,))), what="peak memory"
 )
@@ -86,21 +90,29 @@ def test_the_committed_texts_and_figures_are_up_to_date():
         text = path.read_text(encoding="utf-8")
         again = measured_tables.filled(text, lambda name, region=region: region(name, machines))
         assert again == text, advice
-    drawn = {measured_tables.figure_name(each) for each in machines if "growth" in each.tables}
+    drawn = {measured_tables.figure_name(each.name) for each in machines if "growth" in each.tables}
     assert {path.name for path in measured_tables.FIGURES.glob("*")} == drawn, advice
 
 
-def test_each_row_that_is_behind_has_its_reason_and_each_reason_its_row(checkout: Path):
-    """On the machines that are kept; one that a reader has measured may have others."""
-    command = ["git", "ls-files", "data/benchmarks"]
-    kept = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
-    machines = [
-        machine
-        for machine in measured_machines.read_machines(measured_machines.BENCHMARKS)
-        if f"/{machine.name}/" in kept
+def kept_machines() -> list[Machine]:
+    """The machines in git; one that a reader has measured may differ."""
+    machines = measured_machines.read_machines(measured_machines.BENCHMARKS)
+    kept = measured_machines.kept(machines)
+    assert kept
+    return kept
+
+
+def test_each_row_that_is_behind_has_its_reason_and_each_reason_its_row():
+    faults = measured_peers.reasons_to_mend(kept_machines())
+    assert faults == [], "REASONS in tools/measured_peers.py"
+
+
+def test_each_row_of_the_readme_fits_a_table():
+    machines = kept_machines()
+    measured = [
+        row for row in measured_tables.ROWS if any(row.benchmark in m.tables for m in machines)
     ]
-    assert machines
-    assert measured_peers.reasons_to_mend(machines) == [], "REASONS in tools/measured_peers.py"
+    assert [row for row in measured if not measured_tables.measured_row(row, machines)] == []
 
 
 def test_every_benchmark_has_its_place_on_the_page(checkout: Path):
@@ -323,17 +335,17 @@ def test_what_is_behind_by_more_than_both_spreads_is_listed(
 
 
 def test_the_runs_say_what_each_benchmark_ran_with():
-    one = machine_of(READ, MEMORY)
+    one = machine_of(READ, MEMORY, processor="Some CPU 9")
     one.tables["pack"] = [MEMORY]
-    one.abouts["pack"] = ABOUT | {"load_at_start": 1.6, "python": "3.12.1"}
+    one.abouts["pack"] = one.about | {"load_at_start": 1.6, "python": "3.12.1"}
     other = machine_of(READ, cores=8, load_at_start=1.6, versions={"numpy": "", "torch": "2.13"})
     assert region("machines", other)[0].endswith("Linux 6; Python 3.11")
     assert region("machines", one)[0] == (
-        "- Some CPU, 2 cores: 8 GB of memory, Linux 6; Python 3.11, NumPy 1.26, OpenCV 4.11 "
+        "- Some CPU 9, 2 cores: 8 GB of memory, Linux 6; Python 3.11, NumPy 1.26, OpenCV 4.11 "
         "or Python 3.12, NumPy 1.26, OpenCV 4.11"
     )
     assert region("runs", one, other) == [
-        "**Some CPU, 2 cores**",
+        "**Some CPU 9, 2 cores**",
         "",
         "| benchmark | rounds | software | commit | day | load at the start |",
         "|---|---|---|---|---|---|",
@@ -378,8 +390,11 @@ def test_the_short_table_takes_the_first_machine_that_has_a_figure(
         "| memory | theirs 50 MB | 100 MB (0.50 ×) |",
     ]
     monkeypatch.setattr(measured_tables, "ROWS", (rows[0]._replace(title="^write$"),))
-    with pytest.raises(ValueError, match=r"no table of one/recordio.json fits '\^write\$'"):
-        measured_tables.readme_region("short", measured_machines.read_machines(folder))
+    assert measured_tables.readme_region("short", measured_machines.read_machines(folder)) == ""
+    # A machine that has another job of the benchmark, or a failure of ours, is passed over.
+    others = [machine_of(MEMORY), machine_of(replace(READ, ways=(*READ.ways[:2], FAILED)))]
+    monkeypatch.setattr(measured_tables, "ROWS", rows[:1])
+    assert "1.8" in measured_tables.readme_region("short", [*others, machine_of(READ)])
 
 
 def test_growth_is_drawn_and_told(folder: Path):
@@ -395,3 +410,143 @@ def test_growth_is_drawn_and_told(folder: Path):
         measured_tables.growth(machines[0])[0].savefig(file, metadata={"Software": None})
         drawn.append(file.getvalue())
     assert drawn[0] == drawn[1]
+
+
+@pytest.fixture
+def page(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """A page and a README not written yet, and a figure of a machine that is gone."""
+    place = tmp_path_factory.mktemp("docs")
+    regions = ["recordio", "growth", "behind"]
+    marks = "".join(f"<!-- measured: {name} -->\n<!-- end -->\n" for name in regions)
+    for name, value in (("PAGE", "measured.md"), ("README", "README.md"), ("FIGURES", "figures")):
+        monkeypatch.setattr(measured_tables, name, place / value)
+    (place / "measured.md").write_text(marks)
+    (place / "README.md").write_text("<!-- measured: short -->\n<!-- end -->\n")
+    (place / "figures").mkdir()
+    (place / "figures" / "growth-gone.png").write_bytes(b"")
+    rows = (Row("reading", "recordio", "^read$", ("theirs",), "our a|b_c"),)
+    monkeypatch.setattr(measured_tables, "ROWS", rows)
+    monkeypatch.setattr(measured_tables, "BENCHMARKS", folder)
+    monkeypatch.setattr(sys, "argv", ["measured_tables.py"])
+    return place
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_the_texts_and_figures_are_written_and_figures_of_machines_that_are_gone_removed(
+    page: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    slower = json.loads((folder / "one" / "recordio.json").read_text("utf-8"))
+    slower["tables"][0]["ways"][2]["values"] = [0.1, 0.1, 0.1]
+    (folder / "one" / "recordio.json").write_text(json.dumps(slower))
+    measured_tables.main()
+    assert contents(page).keys() == {"measured.md", "README.md", "growth-one.png"}
+    assert b"| reading |" in contents(page)["README.md"]
+    assert b"- Not looked into.\n  - read: our" in contents(page)["measured.md"]
+    # The reasons are for the machines in git.
+    assert capsys.readouterr() == ("", "")
+    shutil.rmtree(folder / "one")
+    measured_tables.main()
+    assert contents(page).keys() == {"measured.md", "README.md"}
+
+
+def test_of_a_machine_in_git_it_is_said_where_a_reason_lacks(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(measured_tables, "kept", lambda machines: machines)
+    monkeypatch.setattr(measured_peers, "REASONS", ())
+    measured_tables.main()
+    assert capsys.readouterr().err == (
+        "behind without a reason: recordio: read, peak memory: our a|b_c: "
+        "mend REASONS in tools/measured_peers.py\n"
+    )
+
+
+def without(key: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}
+
+
+GOOD = {"machine": ABOUT, "tables": [asdict(READ)]}
+DAMAGED = {
+    "cut": json.dumps(GOOD)[:-9].encode(),
+    "empty": b"",
+    "a list": b"[]",
+    "binary": bytes(range(256)),
+    "no tables": json.dumps(GOOD | {"tables": []}).encode(),
+    "a date": json.dumps(GOOD | {"machine": ABOUT | {"date": "May"}}).encode(),
+    **{
+        f"without {key}": json.dumps(GOOD | {"machine": without(key, ABOUT)}).encode()
+        for key in ("processor", "cores", "date", "commit")
+    },
+    **{
+        f"without a table's {key}": json.dumps(
+            GOOD | {"tables": [without(key, asdict(READ))]}
+        ).encode()
+        for key in ("title", "ways", "limit")
+    },
+    **{
+        f"a value of {values!r}": json.dumps(
+            GOOD
+            | {
+                "tables": [
+                    asdict(READ) | {"ways": [{"name": "a", "values": values, "failure": ""}]}
+                ]
+            }
+        ).encode()
+        for values in ("3", ["3"], None)
+    },
+    "no peer": json.dumps(GOOD | {"tables": [asdict(replace(READ, peer="nobody"))]}).encode(),
+    "rounds": json.dumps(
+        GOOD | {"tables": [asdict(replace(READ, ways=(*READ.ways[:2], Way("our", (1.0,)))))]}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_named_and_nothing_written(page: Path, folder: Path, data: bytes):
+    before = contents(page)
+    path = folder / "other" / "recordio.json"
+    path.write_bytes(data)
+    with pytest.raises(SystemExit) as ended:
+        measured_tables.main()
+    # sys.exit of a text prints it, with status 1.
+    said = str(ended.value.code)
+    assert said.startswith(f"{path} is damaged (")
+    assert "\n" not in said
+    assert "bench_recordio.py --to data/benchmarks again on its machine, or delete the file" in said
+    assert contents(page) == before
+
+
+def test_a_failure_on_the_way_writes_nothing(page: Path, monkeypatch: pytest.MonkeyPatch):
+    before = contents(page)
+
+    def fail(machine: Machine) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(measured_tables, "growth", fail)
+    with pytest.raises(RuntimeError):
+        measured_tables.main()
+    assert contents(page) == before
+
+
+def test_help_is_told_and_nothing_written(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = contents(page)
+    monkeypatch.setattr(sys, "argv", ["measured_tables.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        measured_tables.main()
+    assert ended.value.code == 0
+    assert "docs/measured.md" in capsys.readouterr().out
+    assert contents(page) == before
+
+
+def test_a_processor_without_its_model_is_called_so():
+    (named,) = region("machines", machine_of(READ, processor="AMD EPYC 9654"))
+    (hidden,) = region("machines", machine_of(READ, processor="AMD EPYC", gpu="NVIDIA H200"))
+    assert "model" not in named
+    assert hidden.startswith(
+        "- AMD EPYC, 2 cores, NVIDIA H200 (the processor's model is not told, "
+    )

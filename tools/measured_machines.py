@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,14 @@ from measured_markdown import as_markdown, escaped
 from results import CHECKOUT, Table, Way, number
 
 BENCHMARKS = CHECKOUT / "data" / "benchmarks"
+# What the JSON of a benchmark holds, at least.
+MACHINE = {
+    **{"processor": str, "cores": int, "memory_gb": (int, float), "kernel": str, "python": str},
+    **{"versions": dict, "date": str, "commit": str},
+}
+WAY = {"name": str, "values": [(int, float)], "failure": str}
+TABLE = {"title": str, "unit": str, "ways": [WAY], "limit": str, "peer": str, "what": str}
+REPORT = {"machine": MACHINE, "tables": [TABLE]}
 
 
 @dataclass
@@ -42,23 +52,61 @@ class Machine:
 
 
 def read_machines(folder: Path) -> list[Machine]:
-    """What is measured in ``folder``: first the machine with most benchmarks."""
+    """What is measured in ``folder``: first the machine with most benchmarks.
+
+    ValueError names a file that is damaged.
+    """
     machines = []
     for place in sorted(path for path in folder.glob("*") if path.is_dir()):
         machine = Machine(place.name)
         for path in sorted(place.glob("*.json")):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            machine.abouts[path.stem] = content["machine"]
-            machine.tables[path.stem] = [read_table(table) for table in content["tables"]]
+            machine.abouts[path.stem], machine.tables[path.stem] = read_report(path)
         if machine.tables:
             machines.append(machine)
     return sorted(machines, key=lambda machine: -len(machine.tables))
 
 
+def read_report(path: Path) -> tuple[dict[str, Any], list[Table]]:
+    """What a benchmark was measured on, and its tables; ValueError names a damaged file."""
+    try:
+        content = json.loads(path.read_bytes())
+        if not (fits(content, REPORT) and content["tables"]):
+            raise ValueError("a part is missing, or of another type")
+        date.fromisoformat(content["machine"]["date"])
+        return content["machine"], [read_table(table) for table in content["tables"]]
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): run python tests/benchmarks/bench_{path.stem}.py "
+            "--to data/benchmarks again on its machine, or delete the file"
+        ) from error
+
+
+def fits(content: object, shape: Any) -> bool:
+    """Whether JSON has the keys and the types of ``shape``."""
+    if isinstance(shape, dict):
+        return isinstance(content, dict) and all(
+            key in content and fits(content[key], of) for key, of in shape.items()
+        )
+    if isinstance(shape, list):
+        return isinstance(content, list) and all(fits(each, shape[0]) for each in content)
+    return isinstance(content, shape)
+
+
 def read_table(content: dict[str, Any]) -> Table:
-    """A table out of its JSON."""
-    ways = [Way(way["name"], tuple(way["values"]), way["failure"]) for way in content.pop("ways")]
-    return Table(**content, ways=tuple(ways))
+    """A table out of its JSON; ValueError where its ways do not belong together."""
+    ways = [Way(way["name"], tuple(way["values"]), way["failure"]) for way in content["ways"]]
+    if not {content["limit"], content["peer"]} <= {"", *(way.name for way in ways)}:
+        raise ValueError("a table lacks its limit or its peer")
+    if len({len(way.values) for way in ways if way.values}) > 1:
+        raise ValueError("a table's ways are of different rounds")
+    return Table(**{key: content[key] for key in TABLE} | {"ways": tuple(ways)})
+
+
+def kept(machines: Sequence[Machine]) -> list[Machine]:
+    """The machines whose figures are in git."""
+    command = ["git", "ls-files", "data/benchmarks"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return [each for each in machines if f"/{each.name}/" in done.stdout]
 
 
 def stack(about: dict[str, Any]) -> str:
@@ -80,9 +128,11 @@ def rounds_of(tables: Iterable[Table]) -> str:
 
 
 def described(machines: Sequence[Machine]) -> str:
-    """A line for each machine."""
+    """A line for each machine, with a word on a processor that is named without its model."""
+    unnamed = " (the processor's model is not told, as virtual machines hide it)"
     return "".join(
-        f"- {each.label}: {each.about['memory_gb']} GB of memory, {each.about['kernel']}; "
+        f"- {each.label}{'' if re.search('[0-9]', each.about['processor']) else unnamed}: "
+        f"{each.about['memory_gb']} GB of memory, {each.about['kernel']}; "
         f"{' or '.join(dict.fromkeys(stack(about) for about in each.abouts.values()))}\n"
         for each in machines
     )

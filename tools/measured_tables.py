@@ -7,25 +7,38 @@ of that benchmark, each machine's for itself, or one of PARTS: what comes first 
 ours compares with each peer, and where it is behind) and last (the runs). In README.md it is the
 short table, a row for each of ROWS. What no machine has measured stays as it is written there.
 ``docs/figures`` gets a figure of the growth on each machine. A test fails while the texts say
-otherwise, and while REASONS does not hold a reason for each row of ours that is behind.
+otherwise, and while REASONS does not hold a reason for each row that is behind on a machine in git.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "benchmarks"))
 
-from measured_machines import BENCHMARKS, Machine, described, read_machines, rounds_of, runs, stack
+from measured_machines import (
+    BENCHMARKS,
+    Machine,
+    described,
+    kept,
+    read_machines,
+    rounds_of,
+    runs,
+    stack,
+)
 from measured_markdown import as_markdown, escaped, job_table, share
 from measured_peers import beside_peers, reasons_to_mend, where_behind
 from results import CHECKOUT, Table, number
 
+from imnetlib import files
 from imnetlib.course import plots
 
 PAGE = CHECKOUT / "docs" / "measured.md"
@@ -76,7 +89,7 @@ ROWS = (
     ),
     Row(
         r"read records of \1 bytes, CRC-32 of each", "recordio",
-        r"^read .* CRC-32 of each, (4,096) bytes each$",
+        r"^read .* CRC-32 of each, (20,000) bytes each$",
         ("mxnet MXRecordIO.read",), "our RecordReader",
     ),
     Row(
@@ -122,7 +135,7 @@ def jobs(benchmark: str, machines: Sequence[Machine]) -> Iterator[str]:
     """Each job of a benchmark: its table on each machine that has measured it."""
     if benchmark == "growth":
         for machine in machines:
-            yield f"![{growth(machine)[1]}](figures/{figure_name(machine)})\n"
+            yield f"![{growth(machine)[1]}](figures/{figure_name(machine.name)})\n"
     for title in dict.fromkeys(t.title for each in machines for t in each.tables[benchmark]):
         there = [machine for machine in machines if machine.job(benchmark, title)]
         for machine in there:
@@ -161,41 +174,33 @@ PARTS: dict[str, Callable[[Sequence[Machine]], str]] = {
 
 def readme_region(name: str, machines: Sequence[Machine]) -> str:
     """The README's sentence on where and when, and its table."""
-    rows = [(row, machine) for row in ROWS for machine in measured_row(row, machines)]
+    rows = [(row, *shown) for row in ROWS if (shown := measured_row(row, machines))]
     if not rows:
         return ""
-    used = list(dict.fromkeys(machine.label for _, machine in rows))
-    dates = sorted(str(about["date"]) for _, each in rows for about in each.abouts.values())
+    used = list(dict.fromkeys(machine.label for _, machine, *_ in rows))
+    dates = sorted(str(about["date"]) for _, each, *_ in rows for about in each.abouts.values())
     months = list(dict.fromkeys(f"{date.fromisoformat(day):%B %Y}" for day in dates))
     first = f"Measured on {' and on '.join(used)}, in {' and '.join(months)}."
     lines = [["job", "beside it", "this library", *["on"] * (len(used) > 1)]]
-    for row, machine in rows:
-        lines.append([*told_row(row, machine), *[machine.label] * (len(used) > 1)])
+    for row, machine, table, found in rows:
+        lines.append([*told_row(row, table, found), *[machine.label] * (len(used) > 1)])
     return f"{first}\n\n{as_markdown(lines)}"
 
 
-def measured_row(row: Row, machines: Sequence[Machine]) -> Iterator[Machine]:
-    """The first machine that has measured what a row shows, if one has."""
+def measured_row(
+    row: Row, machines: Sequence[Machine]
+) -> tuple[Machine, Table, re.Match[str]] | None:
+    """The first machine that has measured what a row shows, the table, and how its title fits."""
     for machine in machines:
-        tables = machine.tables.get(row.benchmark, ())
-        able = any(way.values for table in tables for way in table.ways)
-        if able and table_of(row, machine)[0].way(row.ours).values:
-            yield machine
-            return
+        for table in machine.tables.get(row.benchmark, ()):
+            found = re.search(row.title, table.heading)
+            if found and any(way.name == row.ours and way.values for way in table.ways):
+                return machine, table, found
+    return None
 
 
-def table_of(row: Row, machine: Machine) -> tuple[Table, re.Match[str]]:
-    """The table of a row, and how its title fits; ValueError where none fits any more."""
-    for table in machine.tables[row.benchmark]:
-        found = re.search(row.title, table.heading)
-        if found:
-            return table, found
-    raise ValueError(f"no table of {machine.name}/{row.benchmark}.json fits {row.title!r}")
-
-
-def told_row(row: Row, machine: Machine) -> tuple[str, str, str]:
+def told_row(row: Row, table: Table, found: re.Match[str]) -> tuple[str, str, str]:
     """The cells of the job, the peers and ours, with its ratio to the best of them."""
-    table, found = table_of(row, machine)
     theirs = [way for way in table.ways if way.name in row.peers and way.values]
     shown = [f"{way.name} {number(way.median)} {table.unit}" for way in theirs]
     ours = f"{number(table.way(row.ours).median)} {table.unit}"
@@ -206,9 +211,9 @@ def told_row(row: Row, machine: Machine) -> tuple[str, str, str]:
     return found.expand(row.job), "; ".join(shown) or "none that runs there", ours
 
 
-def figure_name(machine: Machine) -> str:
+def figure_name(machine: str) -> str:
     """The file of a machine's figure of growth."""
-    return f"growth-{machine.name}.png"
+    return f"growth-{machine}.png"
 
 
 def growth(machine: Machine) -> tuple[Any, str]:
@@ -239,20 +244,37 @@ def growth(machine: Machine) -> tuple[Any, str]:
     return figure, f"Time and memory at {at} on {machine.label}. {'; '.join(told)}."
 
 
-def main() -> None:
-    """Write both texts and the figures."""
-    machines = read_machines(BENCHMARKS)
-    page = filled(PAGE.read_text(encoding="utf-8"), lambda name: page_region(name, machines))
-    PAGE.write_text(page, encoding="utf-8")
-    readme = filled(README.read_text(encoding="utf-8"), lambda name: readme_region(name, machines))
-    README.write_text(readme, encoding="utf-8")
-    FIGURES.mkdir(exist_ok=True)
+def written_anew(machines: Sequence[Machine]) -> dict[Path, bytes]:
+    """Both texts and the figures."""
+    contents = {}
+    for path, region in ((PAGE, page_region), (README, readme_region)):
+        text = path.read_text(encoding="utf-8")
+        contents[path] = filled(text, partial(region, machines=machines)).encode()
     for machine in machines:
         if "growth" in machine.tables:
-            figure, _ = growth(machine)
-            figure.savefig(FIGURES / figure_name(machine), metadata={"Software": None})
-    for fault in reasons_to_mend(machines):
-        print(f"REASONS: {fault}", file=sys.stderr)
+            image = io.BytesIO()
+            growth(machine)[0].savefig(image, metadata={"Software": None})
+            contents[FIGURES / figure_name(machine.name)] = image.getvalue()
+    return contents
+
+
+def main() -> None:
+    """Write both texts and the figures, and remove those of machines that are gone."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    try:
+        machines = read_machines(BENCHMARKS)
+    except ValueError as error:
+        sys.exit(str(error))
+    faults = reasons_to_mend(kept(machines))
+    contents = written_anew(machines)
+    for path, content in contents.items():
+        files.write_bytes_atomically(path, content)
+    for path in {*FIGURES.glob(figure_name("*"))} - contents.keys():
+        path.unlink()
+    for fault in faults:
+        print(f"{fault}: mend REASONS in tools/measured_peers.py", file=sys.stderr)
 
 
 if __name__ == "__main__":
