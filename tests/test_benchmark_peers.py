@@ -7,13 +7,13 @@ from pathlib import Path
 
 import bench_loader
 import pytest
-from bench_pack import LIMIT, OUR_TOOL, OURS_STARTED, Tool, decibels, time_ways
+from bench_pack import Tool, decibels, further
 from loader_peers import Task, ffmpeg_filter, in_threads, our_decoder, same_work, same_work_apart
 from making import encoded, photo
 from pack_peers import read_list, stored
 from peers_environment import reason
 from PIL import Image
-from results import BUSY, Way
+from results import BUSY, Way, take_turns, ways
 
 from imnetlib.image import Transform
 
@@ -97,22 +97,22 @@ def test_peers_store_what_the_list_names(tmp_path: Path):
     assert 20 < decibels(path, stored(path, 15)) < 60
 
 
-def test_a_writer_that_fails_has_a_row_without_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Ours is timed with its start and, as it says itself, without."""
+def test_a_writer_that_fails_says_why_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.sync", lambda: None)
-    sources = {OUR_TOOL: "print(0.5)", "ffcv": "raise ValueError('no file as it is')"}
-    ways = {
-        name: Tool([sys.executable, "-c", source], tmp_path / name, lambda: iter(()))
+    sources = {"ours": "print(0.5)", "ffcv": "raise ValueError('no file as it is')"}
+    jobs = {
+        name: Tool([sys.executable, "-c", source], tmp_path / name, lambda: iter(())).run
         for name, source in sources.items()
     }
-    found = time_ways(ways, LIMIT, [sys.executable, "-c", "print(400)"], images=100, rounds=2)
-    rows = {way.name: way for way in found}
-    assert rows[LIMIT].values == (400, 400)
-    assert rows[OURS_STARTED].values == (200, 200)
-    assert len(rows[OUR_TOOL].values) == 2
-    assert rows["ffcv"].failure == "no file as it is"
+    ours, ffcv = ways(take_turns(jobs, rounds=2))
+    assert len(ours.values) == 2
+    assert ffcv == Way("ffcv", failure="no file as it is")
+
+
+def test_the_rate_of_a_long_job_leaves_out_the_start():
+    """3 s and 5 s for 1,020 photos, of which the first 20 take 1 s."""
+    found: dict[str, list[float] | str] = {"codec": [1.0, 1.0], "a": [3.0, 5.0], "b": "broken"}
+    assert further(found, {"a": [1.0], "b": "broken"}, 1020) == (Way("a", (500, 250)),)
 
 
 def test_the_peers_are_listed_as_the_script_reads_them():
