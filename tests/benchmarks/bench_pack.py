@@ -128,7 +128,7 @@ def make_input(folder: Path, count: int) -> None:
         path.write_bytes(pictures[i % 100].tobytes())
     images = pack.shuffle(pack.list_folder(folder / "in"), 1)
     pack.write_lst(images, folder / "set.lst")
-    pack.write_lst(images[:FEW], folder / "few.lst")
+    pack.write_lst(pack.select(images, slice(FEW)), folder / "few.lst")
     size = sum(len(picture) for picture in pictures) / 100
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import resource
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from running import run_chapter_on as run
+from results import alone
+from running import run_and_peak
 
 from imnetlib import catalog
 from imnetlib.course import sample
 
-MOST_KILOBYTES = 2_000_000
+MOST_KILOBYTES = 1_000_000
 IMAGES = catalog.ILSVRC2012.validation
+
+
+def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
+    """What a chapter records, if its memory stays bounded."""
+    values, kilobytes = alone(partial(run_and_peak, root, chapter, **parameters))
+    # In chapter 5 the imitation of S3 holds all shards in memory.
+    assert chapter == "5" or kilobytes < MOST_KILOBYTES
+    return values
 
 
 @pytest.mark.slow
@@ -43,4 +53,3 @@ def test_chapters_go_over_all_files_of_ilsvrc2012_in_bounded_memory(tmp_path: Pa
     assert judged["images"] == IMAGES
     assert 49 < judged["top1"] < 53
     run(root, "9")
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < MOST_KILOBYTES
