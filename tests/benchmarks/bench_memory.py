@@ -41,7 +41,8 @@ def plans(name: str, layers: list[Layer], batch: int, rounds: int) -> Iterator[T
         "imnetlib, by offsets": lambda: engines.plan_offsets(steps()),
         "imnetlib, whole buffers": lambda: engines.plan(steps()),
     }
-    found = in_turns(jobs, rounds, rate=False)
+    # Each takes some ms, and the first ones much longer.
+    found = in_turns(jobs, 5 * rounds, rate=False)
     yield Table(f"{name}, batch {batch}: plan a step's memory", "s", found, peer=MXNET_PLANS)
     sizes = engines.compare_plans(layers, batch, SIZE)
     planned = tuple(Way(way, (size / MIB,)) for way, size in sizes.items())

@@ -73,18 +73,18 @@ def readings(hierarchy: wordnet.Hierarchy, kind: str, p: np.ndarray, rounds: int
     return Table(title, "images/s", in_turns(jobs, rounds, len(p)), what=kind)
 
 
-def beside_nltk(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]:
+def beside_nltk(hierarchy: wordnet.Hierarchy, p: np.ndarray, rounds: int) -> Iterator[Table]:
     """The masses of all nodes beside a walk of NLTK, which needs some 10 s to read its classes."""
     wnids = list(catalog.wnids_21k())
     jobs = {
         "NLTK, a walk up from each class": lambda: nltk_masses(p[0], wnids),
         "imnetlib": lambda: hierarchy.mass(p[0]),
     }
-    found = in_turns(jobs, 1, rate=False)
+    found = in_turns(jobs, rounds, rate=False)
     yield Table("masses of one image", "s", found, peer="NLTK, a walk up from each class")
 
 
-def beside_dense(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]:
+def beside_dense(hierarchy: wordnet.Hierarchy, p: np.ndarray, rounds: int) -> Iterator[Table]:
     """The masses of all nodes beside a matrix of all pairs."""
 
     @functools.cache
@@ -94,7 +94,7 @@ def beside_dense(hierarchy: wordnet.Hierarchy, p: np.ndarray) -> Iterator[Table]
         return hierarchy.members.toarray()
 
     jobs = {"a dense matrix": lambda: dense() @ p.T, "imnetlib": lambda: hierarchy.mass(p)}
-    found = in_turns(jobs, 1, len(p))
+    found = in_turns(jobs, rounds, len(p))
     yield Table(f"masses of {len(p)} images", "images/s", found, peer="a dense matrix")
 
 
@@ -216,8 +216,8 @@ def main() -> None:
     )
     report.add(readings(hierarchy, "on a few classes, with noise", invented, chosen.rounds))
     tables = (
-        beside_nltk(hierarchy, invented) if not chosen.quick else (),
-        beside_dense(hierarchy, invented),
+        beside_nltk(hierarchy, invented, chosen.rounds) if not chosen.quick else (),
+        beside_dense(hierarchy, invented, chosen.rounds),
         notes_case(hierarchy, chosen.images),
         measures(chosen.measured),
     )

@@ -210,7 +210,7 @@ def mxnet_iterator(task: Task) -> Job:
         images = 0
         for batch in source:
             batch.data[0].wait_to_read()
-            images += task.batch
+            images += task.batch - batch.pad
         return images
 
     return epoch
