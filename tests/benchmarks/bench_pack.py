@@ -7,8 +7,8 @@ go in as they are. Peers: MXNet's im2rec.py, WebDataset, MosaicML Streaming, lit
 pack_peers.py says how each is used. The limit is the codec alone: two threads of a process that
 convert the same data in memory, its start not counted; where nothing is converted, the bytes of the
 files in one new file. Of each tool also the rate that a long job has: that of the photos beyond the
-first 20, whose time, nearly all start, is measured once and taken off. Beside it, what is stored of
-a photo: its bytes, and the PSNR against a Lanczos-reduced original of that size, so that nobody
+first 20, whose time, nearly all start, is measured apart and taken off. Beside it, what is stored
+of a photo: its bytes, and the PSNR against a Lanczos-reduced original of that size, so that nobody
 wins by a worse picture. Then: from the archive end to end, with the disk space taken on the way;
 and the peak memory of 16 threads.
 """
@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -128,7 +129,6 @@ def make_input(folder: Path, count: int) -> None:
         path.write_bytes(pictures[i % 100].tobytes())
     images = pack.shuffle(pack.list_folder(folder / "in"), 1)
     pack.write_lst(images, folder / "set.lst")
-    pack.write_lst(pack.select(images, slice(FEW)), folder / "few.lst")
     size = sum(len(picture) for picture in pictures) / 100
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
 
@@ -203,15 +203,15 @@ class Tool:
         return sum(path.stat().st_size for path in self.out.rglob("*") if path.is_file())
 
 
-def tools(folder: Path, listed: str, case: str, peers: bool) -> dict[str, Tool]:
-    """The ways to do a case with the photos of a list, by name."""
+def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
+    """The ways to do a case, by name."""
     theirs, ours, edge = CASES[case]
     out = folder / "out"
     root = str(folder / "in")
     settings = json.dumps(ours)
     moved = folder / "im2rec"
-    lst = folder / f"{listed}.lst"
-    their_command = [im2rec(), str(moved / listed), root, "--num-thread", "2", *theirs]
+    lst = folder / "set.lst"
+    their_command = [im2rec(), str(moved / "set"), root, "--num-thread", "2", *theirs]
     our_command = [str(lst), root, str(out), settings, "2"]
     found = {
         OUR_TOOL: Tool(
@@ -222,7 +222,7 @@ def tools(folder: Path, listed: str, case: str, peers: bool) -> dict[str, Tool]:
         THEIR_TOOL: Tool(
             [sys.executable, "-c", IM2REC, *their_command],
             moved,
-            lambda: stored_records(folder, moved / f"{listed}.rec", FEW),
+            lambda: stored_records(folder, moved / "set.rec", FEW),
             lst,
         ),
     }
@@ -241,25 +241,36 @@ def tools(folder: Path, listed: str, case: str, peers: bool) -> dict[str, Tool]:
 def further(
     found: Mapping[str, list[float] | str], started: Mapping[str, list[float] | str], photos: int
 ) -> tuple[Way, ...]:
-    """Photos a second beyond the first few of each tool, by its seconds for all and for those."""
+    """Photos a second beyond the first few of each tool, by its seconds for all and for those.
+
+    Of a tool whose start is more than half of its time there is none: it would be that of noise.
+    """
     rates = []
     for way in ways(found):
         few = started.get(way.name)
         if way.values and few and not isinstance(few, str):
-            later = tuple((photos - FEW) / (seconds - few[0]) for seconds in way.values)
-            rates.append(Way(way.name, later))
+            start = statistics.median(few)
+            if min(way.values) > 2 * start:
+                later = tuple((photos - FEW) / (seconds - start) for seconds in way.values)
+                rates.append(Way(way.name, later))
     return tuple(rates)
 
 
-def packing(folder: Path, case: str, images: int, rounds: int, quick: bool) -> Iterator[Table]:
-    """Images/s of each way and of the limit, in turns; then what they have written."""
+def packing(
+    folder: Path, case: str, images: int, rounds: int, started: Mapping[str, list[float] | str]
+) -> Iterator[Table]:
+    """Images/s of each way and of the limit, in turns; then what they have written.
+
+    ``started`` are the seconds of each tool for the first few photos; in a quick run, of which they
+    would be the most, there are none, and no peers but im2rec.py.
+    """
     settings = CASES[case][1]
     copies = bool(settings.get("pass_through"))
     limit = LIMIT_OF_COPIES if copies else LIMIT
     source = [COPY, str(folder / "in"), str(folder / "copy")]
     if not copies:
         source = [CODEC, str(folder / "in"), json.dumps(settings)]
-    all_tools = tools(folder, "set", case, not quick)
+    all_tools = tools(folder, case, bool(started))
     bare = partial(printed_seconds, [sys.executable, "-c", *source])
     jobs = {limit: bare} | {name: tool.run for name, tool in all_tools.items()}
     found = take_turns(jobs, rounds)
@@ -269,10 +280,8 @@ def packing(folder: Path, case: str, images: int, rounds: int, quick: bool) -> I
     done = {way.name: all_tools[way.name] for way in rates if way.values and way.name in all_tools}
     sizes = [Way(name, (way.size() / images / 1e3,)) for name, way in done.items()]
     changed = {name: tuple(starmap(decibels, way.stored())) for name, way in done.items()}
-    # Of a quick run's photos the start is the most, and what is left is noise.
-    if not quick:
-        few = {name: tool.run for name, tool in tools(folder, "few", case, True).items()}
-        later = further(found, take_turns(few, 1), images)
+    if started:
+        later = further(found, started, images)
         yield Table(title, "images/s", later, peer=THEIR_TOOL, what="its start not counted")
     yield Table(title, "KB an image", tuple(sizes), what="stored")
     kept = [Way(name, of) for name, of in changed.items() if isfinite(max(of))]
@@ -353,6 +362,11 @@ def main() -> None:
     report = Report("pack")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        started: dict[str, list[float] | str] = {}
+        if not chosen.quick:
+            make_input(folder / "few", FEW)
+            few = tools(folder / "few", SHRUNK, True)
+            started = take_turns({name: tool.run for name, tool in few.items()}, chosen.rounds)
         # A quick run takes the first and the last.
         for case in [*CASES][:: 2 if chosen.quick else 1]:
             edge = CASES[case][2]
@@ -360,7 +374,7 @@ def main() -> None:
             work = folder / str(count)
             if not work.exists():
                 make_input(work, count)
-            for table in packing(work, case, count, chosen.rounds, chosen.quick):
+            for table in packing(work, case, count, chosen.rounds, started):
                 report.add(table)
         for table in from_archive(work, count, chosen.rounds):
             report.add(table)
