@@ -9,7 +9,7 @@ from functools import partial
 from results import Table, Way, number
 
 # Columns of figures that fit beside each other; of more, ways become the columns.
-MOST_COLUMNS = 6
+MOST_COLUMNS = 7
 
 
 def job_table(tables: Sequence[Table]) -> str:

@@ -79,7 +79,7 @@ ROWS = (
     ),
     Row(
         r"from a tar of class tars of \1 photos to records", "pack",
-        r"^from a tar of class tars of ([\d,]+) photos to records$",
+        r"^from a tar of class tars of ([\d,]+) photos to records(?!.*disk taken)",
         ("tar and im2rec.py",), "imnet",
     ),
     Row(
