@@ -34,6 +34,7 @@ def test_chapter_10_alone_shows_what_it_must(run_chapter: Callable[[str], Any]):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_chapter_7_runs_on_pytorch(root: Path, tmp_path: Path):
     (chapter,) = runner.find_chapters(["7"])
     given = {"root": str(root), "engine": "torch", "epochs": 2}

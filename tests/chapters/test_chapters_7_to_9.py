@@ -111,6 +111,7 @@ def test_a_later_chapter_alone_would_train_what_chapter_7_trains(root: Path, cha
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_later_chapter_alone_gets_the_weights_of_chapter_7_to_the_last_bit(
     root: Path, chapter_7: Any, monkeypatch: pytest.MonkeyPatch
 ):

@@ -27,6 +27,7 @@ def run(root: Path, chapter: str, **parameters: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_chapters_go_over_all_files_of_ilsvrc2012_in_bounded_memory(tmp_path: Path):
     root = tmp_path / "root"
     sample.draw_tiny(root / "mirror")
