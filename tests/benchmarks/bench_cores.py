@@ -1,4 +1,4 @@
-"""How the loader grows with the cores: images/s by as many threads as 1, 2, 4, … of them.
+"""How the loader grows with the cores: images/s by as many threads as 1, 2, 4, … and all of them.
 
     python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 768] [--rounds 3]
 
@@ -35,16 +35,18 @@ def readers(threads: int) -> Readers:
     return ways | {"torchvision, PIL": (peers.torchvision_folder, "PIL")}
 
 
+def counts() -> list[int]:
+    """How many threads are tried: powers of two, and as many as there are cores."""
+    return sorted({cores(), *(count for count in (1, 2, 4, 8, 16, 32) if count < cores())})
+
+
 def main() -> None:
     """A table for each number of threads, the largest alone where it has to be quick."""
     chosen = options(__doc__ or "", records=(6 * BATCH, 2 * BATCH), rounds=(3, 1))
     move_there()
     report = Report("cores")
-    counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= cores()]
-    if chosen.quick:
-        counts = counts[-1:]
     with tempfile.TemporaryDirectory() as name:
-        for threads in counts:
+        for threads in counts()[-1:] if chosen.quick else counts():
             folder = Path(name) / str(threads)
             shard = make_records(folder, chosen.records * threads, LARGE.quality)
             size = shard.stat().st_size / (chosen.records * threads) / 1e3

@@ -1,12 +1,13 @@
 """Does it pay to decode only the part of a JPEG that a crop needs? Photos of 500 x 375 and 100 KB.
 
-    python tests/benchmarks/bench_crop.py [--photos 60] [--boxes 4]
+    python tests/benchmarks/bench_crop.py [--quick] [--to FOLDER] [--photos 60] [--boxes 4]
 
 TurboJPEG 3 decodes a region. simplejpeg does not offer that, so it is called by ctypes here, from
 the system's libturbojpeg or from the wheel ``turbojpeg``. Its pixels are those of a whole decoding
 that is cut afterwards, which is asserted for every box. A region saves the inverse DCT and the
 colours of the rest, but no Huffman code above its last row: they tell where the next one begins.
 "Its last row alone" is what that costs for the whole picture, so no crop gains more than the rest.
+--boxes: crops of each photo.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def evaluate(predictions: Path, classes: Path, labels: Path) -> None:
 
 def main() -> None:
     """Measure both tables."""
-    chosen = options(__doc__ or "", images=(catalog.ILSVRC2012.validation, 2000))
+    every = catalog.ILSVRC2012.validation
+    chosen = options(__doc__ or "", {"images": every}, images=(every, 2000))
     report = Report("evaluate")
     first = catalog.wnids_1k()
     others = [wnid for wnid in catalog.wnids_21k() if wnid not in set(first)]

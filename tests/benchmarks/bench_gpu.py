@@ -27,9 +27,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bench_growth import write_records
 from bench_pack import photo
-from results import Report, Table, Way, options, take_turns, ways
+from results import Report, Table, Way, options, plainly, take_turns, ways
+from shards import write_records
 
 from imnetlib import catalog
 from imnetlib.engines import Recipe
@@ -246,7 +246,7 @@ def main() -> None:
         for table in tables(chosen):
             report.add(table)
             # Minutes of a GPU are dear: what is measured stays where the next network fails.
-            report.save(chosen.to)
+            report.write(chosen.to)
     report.save(chosen.to)
 
 
@@ -261,7 +261,8 @@ def tables(chosen: argparse.Namespace) -> Iterator[Table]:
                 try:
                     yield from benchmark(chosen, name, shard, bool(compiled))
                 except ImportError as error:
-                    yield Table(f"train {name}", "images/s", (Way(STAYS, failure=str(error)),))
+                    row = Way(STAYS, failure=plainly(str(error)))
+                    yield Table(f"train {name}", "images/s", (row,))
 
 
 if __name__ == "__main__":

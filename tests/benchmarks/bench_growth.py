@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from bench_archive import write_nested
 from bench_imagelist import make
-from results import Report, Table, apart, options
+from results import Report, Table, apart, options, work_folder
+from shards import write_records
 
-from imnetlib import pack, recordio, wordnet
+from imnetlib import pack, wordnet
 from imnetlib.archive import index_tar
 from imnetlib.image import Settings, Transform, encode
 from imnetlib.loader import Loader
@@ -56,18 +56,6 @@ def pack_photos(folder: Path) -> None:
     )  # fmt: skip
     assert done.images == len(images)
     shutil.rmtree(folder / "out")
-
-
-def write_records(folder: Path, images: int, jpegs: Sequence[bytes]) -> Path:
-    """A shard of so many images, these again and again, and its index."""
-    offsets = []
-    with (folder / "set.rec").open("wb") as out:
-        for number in range(images):
-            offsets.append(out.tell())
-            header = recordio.IRHeader(0, float(number % CLASSES), number, 0)
-            out.write(recordio.frame(recordio.pack(header, jpegs[number % len(jpegs)])))
-    recordio.write_index(folder / "set.idx", np.arange(images), offsets)
-    return folder / "set.rec"
 
 
 def write_shard(folder: Path, images: int) -> None:
@@ -128,8 +116,7 @@ def main() -> None:
     """Measure both tables."""
     chosen = options(__doc__ or "", percent=(100, 10), rounds=(3, 1))
     report = Report("growth")
-    # Not under /tmp, which may be small, or memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with work_folder() as name:
         rows = {}
         jobs = {}
         for job, (write, do, usual, what) in JOBS.items():

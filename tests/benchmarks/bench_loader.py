@@ -35,6 +35,7 @@ from loader_peers import Task
 from measure import Apart, Job, Timing
 from peers_environment import move_there, reason
 from results import BUSY, Report, Table, Way, alone, options, peak
+from shards import write_records
 
 from imnetlib import catalog, recordio
 from imnetlib.image import Transform
@@ -129,15 +130,7 @@ def make_records(
         encoded = cv2.imencode(".jpg", photo(width, height, i), settings)[1]
         pictures.append(encoded.tobytes())
     folder.mkdir(exist_ok=True)
-    shard = folder / "set.rec"
-    offsets = []
-    with shard.open("wb") as out:
-        for i in range(records):
-            offsets.append(out.tell())
-            header = recordio.IRHeader(0, float(i % 10), i, 0)
-            out.write(recordio.frame(recordio.pack(header, pictures[i % PICTURES])))
-    recordio.write_index(shard.with_suffix(".idx"), np.arange(records), offsets)
-    return shard
+    return write_records(folder, records, pictures)
 
 
 def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing] | str]:

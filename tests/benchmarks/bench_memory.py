@@ -4,6 +4,7 @@
 
 Beside MXNet's own plans. Steps of training, of --measured pictures, run on this machine's
 processor, PyTorch's checkpoints of activations beside MXNet's. Their times are of the processor.
+--batch: of the plans; --points: budgets of memory on the frontier.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""imnet's probe of a disk beside fio, below the present folder in one run.
+"""imnet's probe of a disk beside fio, below build/ in one run.
 
     python tests/benchmarks/bench_probe.py [--quick] [--to FOLDER]
 
 Random 4K reads with O_DIRECT at each queue depth, by fio with a thread for each read in flight
 (psync) and with one thread (io_uring, or libaio where that is forbidden). Reads of 8 MiB in order,
 by fio with memory in small pages, as it comes, and in huge ones (glibc 2.35 or later), which the
-probe takes. fio: apt install fio, dnf install fio.
+probe takes. --seconds: of each job of fio; the probe has twelve times as many for all of its own.
+fio: apt install fio, dnf install fio.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from results import Report, Table, options, take_turns, ways
+from results import Report, Table, options, take_turns, ways, work_folder
 
 from imnetlib import throughput as t
 
@@ -105,9 +105,8 @@ def tables(folder: Path, seconds: float, rounds: int) -> Iterator[Table]:
 def main() -> None:
     """Measure all tables."""
     chosen = options(__doc__ or "", rounds=(3, 1), seconds=(1.0, 0.4))
-    report = Report("probe")
-    # Not /tmp, which may be memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    report = Report("probe", {"fio": shutil.which("fio")})
+    with work_folder() as name:
         for table in tables(Path(name), chosen.seconds, chosen.rounds):
             report.add(table)
     report.save(chosen.to)

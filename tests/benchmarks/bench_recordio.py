@@ -1,6 +1,6 @@
 """Read records and take each payload's CRC-32: ours, mxnet.recordio and the plain file.
 
-    python tests/benchmarks/bench_recordio.py [--megabytes 200]
+    python tests/benchmarks/bench_recordio.py [--quick] [--to FOLDER] [--megabytes 200]
 
 The file is in the page cache; the limit is the CRC-32 of the plain file, read in blocks.
 """

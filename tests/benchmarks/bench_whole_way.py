@@ -3,20 +3,19 @@
     python tests/benchmarks/bench_whole_way.py [--quick] [--to FOLDER] [--classes 20] [--train 100]
 
 The sample is of noise, 110 KB an image as ImageNet's, and half as many validation images. 200
-classes of 500 are 11 GB and need 50 GB of disk below the present folder. Each step is a process of
-its own. The peer: tar(1) for the outer archive, then for each class.
+classes of 500 are 11 GB and need 50 GB of disk below build/. --train: images of a class. Each step
+is a process of its own. The peer: tar(1) for the outer archive, then for each class.
 """
 
 from __future__ import annotations
 
 import functools
 import subprocess
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import noise_sample
-from results import Report, apart, options
+from results import Report, apart, options, work_folder
 
 from imnetlib import archive, catalog, download, organize
 from imnetlib.course import server
@@ -102,10 +101,9 @@ STEPS = {
 
 def main() -> None:
     """Draw the sample, then measure each step and the peer."""
-    chosen = options(__doc__ or "", classes=(20, 5), train=(100, 40))
+    chosen = options(__doc__ or "", {"classes": 1000}, classes=(20, 5), train=(100, 40))
     report = Report("whole_way")
-    # Not under /tmp, which may be small, or memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with work_folder() as folder:
         root = Root(Path(folder), catalog.SAMPLE)
         noise_sample.draw(root.mirror, chosen.classes, chosen.train, chosen.train // 2)
         size = (root.mirror / catalog.TRAIN_TAR).stat().st_size / 1e6

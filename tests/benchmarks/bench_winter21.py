@@ -71,7 +71,11 @@ STEPS = {"unpack and index": unpack, "list": write_list, "pack": write_shards, "
 
 def main() -> None:
     """Measure both tables."""
-    chosen = options(__doc__ or "", classes=(WINTER21.classes, WINTER21.classes // 10))
+    chosen = options(
+        __doc__ or "",
+        {"classes": len(wnids_21k())},
+        classes=(WINTER21.classes, WINTER21.classes // 10),
+    )
     report = Report("winter21")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

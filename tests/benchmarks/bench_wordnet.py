@@ -50,7 +50,9 @@ TREE = "n13104059"
 def processes(rounds: int) -> Table:
     """Seconds of whole processes, the start of Python included."""
     jobs = {
-        name: functools.partial(subprocess.run, [sys.executable, "-c", code], check=True)
+        name: functools.partial(
+            subprocess.run, [sys.executable, "-c", code], check=True, capture_output=True
+        )
         for name, code in PROCESSES.items()
     }
     found = in_turns(jobs, rounds, rate=False)
@@ -201,7 +203,12 @@ def measures(images: int) -> Iterator[Table]:
 def main() -> None:
     """Measure all tables."""
     chosen = options(
-        __doc__ or "", images=(200, 20), measured=(5000, 100), batch=(256, 32), rounds=(3, 1)
+        __doc__ or "",
+        {"measured": catalog.ILSVRC2012.validation},
+        images=(200, 20),
+        measured=(5000, 100),
+        batch=(256, 32),
+        rounds=(3, 1),
     )
     os.environ.setdefault("NLTK_DATA", str(catalog.data_file("nltk_data")))
     nltk.data.path[:] = [os.environ["NLTK_DATA"]]

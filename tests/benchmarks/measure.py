@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
+from stopping import deaf, signal_tree
 
 # Seconds until a job counts as stuck.
 PATIENCE = 300
@@ -66,16 +67,22 @@ class Apart:
         context = multiprocessing.get_context("spawn")
         self._pipe, far_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(make, arguments, log, far_end))
-        self._process.start()
-        far_end.close()
         self.failure = ""
-        self.failure = str(self._answer() or "")
+        try:
+            with deaf():
+                self._process.start()
+            far_end.close()
+            self.failure = str(self._answer() or "")
+        except SystemExit:
+            # Nobody has this object, to close it.
+            signal_tree(self._process.pid, signal.SIGKILL)
+            raise
 
     def run(self) -> Timing | None:
         """One run, or None when ``failure`` says why not."""
         if self.failure:
             return None
-        self._signal(signal.SIGCONT)
+        signal_tree(self._process.pid, signal.SIGCONT)
         self._pipe.send(True)
         answer = self._answer()
         if isinstance(answer, str):
@@ -91,22 +98,15 @@ class Apart:
         except EOFError:
             self._process.join()
             answer = f"its process ended with exit status {self._process.exitcode}"
-        self._signal(signal.SIGSTOP)
+        signal_tree(self._process.pid, signal.SIGSTOP)
         return answer
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self._process.pid)
-            for process in (parent, *parent.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
 
     def close(self) -> None:
         """End the process and all that it started, by force where it does not end by itself."""
-        self._signal(signal.SIGCONT)
+        signal_tree(self._process.pid, signal.SIGCONT)
         with contextlib.suppress(OSError):
             self._pipe.send(False)
         self._process.join(FAREWELL)
-        self._signal(signal.SIGKILL)
+        signal_tree(self._process.pid, signal.SIGKILL)
         self._process.join()
         self._pipe.close()

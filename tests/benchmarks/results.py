@@ -19,9 +19,11 @@ import platform
 import re
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -32,12 +34,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from stopping import deaf, hear, signal_tree
 
-CHECKOUT = Path(__file__).parents[2]
+from imnetlib.files import write_bytes_atomically
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 # Whose versions a reader of the figures would ask for.
 PACKAGES = (
     *("imnetlib", "numpy", "opencv-python-headless", "simplejpeg", "mxnet", "torch"),
-    *("ffcv", "webdataset", "mosaicml-streaming", "litdata"),
+    *("ffcv", "webdataset", "mosaicml-streaming", "litdata", "spdl-io", "turboloader"),
+    *("torchvision", "pillow", "nltk"),
 )
 T = TypeVar("T")
 Key = TypeVar("Key")
@@ -50,6 +56,8 @@ LESS_IS_BETTER = (
 # What names of ways begin with that are this library's.
 OURS = ("imnet", "our ")
 BUSY = "for each busy core"
+# What a row says where this machine or its environment lacks what the way needs.
+LACKING = re.compile(r" is not installed|^there is no |^PyTorch sees no GPU")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,16 @@ class Table:
         """The way that stands for this library: the first of its ways that has values."""
         return next((way for way in self.ways if way.ours and way.values), None)
 
+    @property
+    def broken(self) -> list[Way]:
+        """This library's ways that failed, but for what the machine lacks.
+
+        All ways are its own in a table that names neither them nor a peer: steps of one job.
+        """
+        all_ours = not self.peer and not any(way.ours for way in self.ways)
+        failed = (way for way in self.ways if way.failure and not LACKING.search(way.failure))
+        return [way for way in failed if all_ours or way.ours]
+
     def ratios(self, name: str, base: str) -> list[float]:
         """How many times better ``name`` is than ``base`` in each round; [] without values."""
         if not (self.way(name).values and self.way(base).values):
@@ -128,10 +146,12 @@ class Table:
 class Report:
     """The tables of one benchmark, printed as they come.
 
-    ``load`` is the system's load average as the benchmark starts.
+    ``programs`` are the paths of those that take part, None where one is not installed. ``load`` is
+    the system's load average as the benchmark starts.
     """
 
     name: str
+    programs: Mapping[str, str | None] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     load: float = field(default_factory=lambda: round(psutil.getloadavg()[0], 1))
 
@@ -140,19 +160,25 @@ class Report:
         self.tables.append(table)
         print(f"\n{as_text(table)}", flush=True)
 
-    def save(self, folder: Path | None) -> None:
+    def write(self, folder: Path | None) -> None:
         """Write the tables and what they were measured on below ``folder``, if there is one.
 
         Nothing where not one way could run, as of a GPU where there is none.
         """
         if folder is None or not any(way.values for table in self.tables for way in table.ways):
             return
-        machine = describe_machine() | {"load_at_start": self.load}
+        machine = describe_machine(self.programs) | {"load_at_start": self.load}
         path = folder / slug(str(machine["processor"]), int(str(machine["cores"])))
-        path.mkdir(parents=True, exist_ok=True)
         content = {"machine": machine, "tables": [asdict(table) for table in self.tables]}
         text = json.dumps(content, indent=1, ensure_ascii=False)
-        (path / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
+        write_bytes_atomically(path / f"{self.name}.json", f"{text}\n".encode())
+
+    def save(self, folder: Path | None) -> None:
+        """As ``write``; then SystemExit if one of this library's ways is broken."""
+        self.write(folder)
+        broken = dict.fromkeys(way.name for table in self.tables for way in table.broken)
+        if broken:
+            sys.exit(f"failed: {', '.join(broken)}")
 
 
 def take_turns(
@@ -231,7 +257,15 @@ def peak() -> int:
 def alone(job: Callable[[], T]) -> T:
     """What ``job`` returns in a process of its own, started for it; it has to be picklable."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(job).result()
+        try:
+            with deaf():
+                returned = process.submit(job)
+            return returned.result()
+        except SystemExit:
+            # The pool would wait for the job.
+            for each in multiprocessing.active_children():
+                signal_tree(each.pid, signal.SIGKILL)
+            raise
 
 
 def apart(
@@ -263,7 +297,8 @@ def as_text(table: Table) -> str:
         if not way.values:
             lines.append(f"{way.name:{width}}cannot run: {way.failure}")
             continue
-        line = f"{way.name:{width}}{number(way.median):>14}{way.spread:>9.0%}"
+        spread = f"{way.spread:.0%}" if len(way.values) > 1 else "–"
+        line = f"{way.name:{width}}{number(way.median):>14}{spread:>9}"
         line += f"{table.ratio(way.name, table.limit):>10.0%}" if table.limit else ""
         line += f"{table.ratio(way.name, table.peer):>{_room(table)}.2f}" if table.peer else ""
         lines.append(line.replace(" nan%", "    –").replace(" nan", "   –"))
@@ -279,9 +314,9 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def describe_machine() -> dict[str, object]:
-    """Processor, cores, memory, kernel, GPU, day, commit, and the versions of the packages."""
-    versions = {}
+def describe_machine(programs: Mapping[str, str | None]) -> dict[str, object]:
+    """Processor, cores, memory, kernel, GPU, day, commit, versions of packages and programs."""
+    versions = {name: version(path) for name, path in programs.items()}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
@@ -298,6 +333,17 @@ def describe_machine() -> dict[str, object]:
         "commit": _commit(),
         "gpu": _gpu(),
     }
+
+
+def version(program: str | None) -> str:
+    """What a program says its version is; "" without one."""
+    for argument in ("--version", "version") if program else ():
+        command = [str(program), argument]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = re.search(r"\d+(?:\.\d+)+[\w.-]*", done.stdout)
+        if found and done.returncode == 0:
+            return found[0]
+    return ""
 
 
 def cores() -> int:
@@ -345,17 +391,63 @@ def _commit() -> str:
     return named + "+" * bool(named and differs)
 
 
-def options(description: str, **sizes: tuple[Size, Size]) -> argparse.Namespace:
-    """The command line: ``--quick``, ``--to``, and the benchmark's sizes, (whole, quick) each."""
+def work_folder() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder on the checkout's disk: /tmp may be small, or memory."""
+    build = CHECKOUT / "build"
+    build.mkdir(exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=build)
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """A command line with ``--quick`` and ``--to``."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, rougher figures")
-    parser.add_argument("--to", type=Path, help="the folder that takes the JSON")
+    parser.add_argument("--to", metavar="FOLDER", help="the folder that takes the JSON")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command line, ``to`` a folder that takes files; made, if it was not there."""
+    chosen = parser.parse_args()
+    if chosen.to is None:
+        return chosen
+    folder = Path(chosen.to).resolve()
+    if chosen.quick and folder.is_relative_to(CHECKOUT / "data" / "benchmarks"):
+        parser.error(f"{chosen.to} keeps whole runs: with --quick choose another folder")
+    if not chosen.to or folder.is_file():
+        parser.error(f"--to {chosen.to!r} is no folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        parser.error(f"--to {chosen.to} takes no file: {error.strerror}")
+    chosen.to = folder
+    return chosen
+
+
+def options(
+    description: str, most: Mapping[str, int] | None = None, **sizes: tuple[Size, Size]
+) -> argparse.Namespace:
+    """The command line: ``--quick``, ``--to``, and the benchmark's sizes, (whole, quick) each.
+
+    A size is above 0, or 0 where that is a default, and not above what ``most`` says. From now on a
+    signal stops the benchmark.
+    """
+    parser = parser_of(description)
     for name, (whole, _) in sizes.items():
         parser.add_argument(f"--{name}", type=type(whole), help=f"default {whole}")
-    chosen = parser.parse_args()
+    chosen = parse(parser)
     for name, (whole, quick) in sizes.items():
-        if getattr(chosen, name) is None:
+        size = getattr(chosen, name)
+        if size is None:
             setattr(chosen, name, quick if chosen.quick else whole)
+        elif not isinstance(size, str) and size not in (whole, quick):
+            if not 0 < size < math.inf:
+                parser.error(f"--{name} {size}: it has to be above 0")
+            if most and size > most.get(name, size):
+                parser.error(f"--{name} {size}: there are {most[name]:,}")
+    hear("stopped")
     return chosen
