@@ -151,8 +151,8 @@ class Report:
     """
 
     name: str
-    programs: Mapping[str, str | None] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    programs: Mapping[str, str | None] = field(default_factory=dict)
     load: float = field(default_factory=lambda: round(psutil.getloadavg()[0], 1))
 
     def add(self, table: Table) -> None:
