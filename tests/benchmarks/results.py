@@ -30,6 +30,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -450,4 +451,7 @@ def options(
             if most and size > most.get(name, size):
                 parser.error(f"--{name} {size}: there are {most[name]:,}")
     hear("stopped")
+    with deaf():
+        # Started later, with the first process, it would let that one hear.
+        resource_tracker.ensure_running()
     return chosen
