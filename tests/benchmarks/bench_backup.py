@@ -211,7 +211,9 @@ def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
 def main() -> None:
     """Measure what is installed."""
     chosen = options(__doc__ or "", rounds=(3, 1), photos=(1000, 50), shards=(20, 1))
-    report = Report("backup", {name: program(name) for name in (*SEND, "weed") if name != "imnet"})
+    report = Report(
+        "backup", programs={name: program(name) for name in (*SEND, "weed") if name != "imnet"}
+    )
     if program("weed") is None:
         report.add(Table("backup", "s", (Way("imnet", failure="there is no SeaweedFS"),)))
     else:

@@ -30,6 +30,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,8 +152,8 @@ class Report:
     """
 
     name: str
-    programs: Mapping[str, str | None] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    programs: Mapping[str, str | None] = field(default_factory=dict)
     load: float = field(default_factory=lambda: round(psutil.getloadavg()[0], 1))
 
     def add(self, table: Table) -> None:
@@ -450,4 +451,7 @@ def options(
             if most and size > most.get(name, size):
                 parser.error(f"--{name} {size}: there are {most[name]:,}")
     hear("stopped")
+    with deaf():
+        # Started later, with the first process, it would let that one hear.
+        resource_tracker.ensure_running()
     return chosen

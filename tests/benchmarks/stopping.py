@@ -14,7 +14,9 @@ from typing import NoReturn
 
 import psutil
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What a terminal sends to all processes that were started from it.
+OF_TERMINALS = (signal.SIGINT, signal.SIGHUP)
+SIGNALS = (*OF_TERMINALS, signal.SIGTERM)
 
 
 def hear(said: str = "") -> None:
@@ -26,7 +28,8 @@ def hear(said: str = "") -> None:
 
     def stop(number: int, frame: object) -> NoReturn:
         for each in heard:
-            signal.signal(each, signal.SIG_IGN)
+            # Not SIG_IGN: Python prints a traceback where another signal has come already.
+            signal.signal(each, lambda *_: None)
         if said:
             # Not print, in the middle of which the signal may have come.
             with contextlib.suppress(OSError):
@@ -35,16 +38,16 @@ def hear(said: str = "") -> None:
 
     for number in heard:
         signal.signal(number, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINALS)
 
 
 @contextlib.contextmanager
 def deaf() -> Iterator[None]:
-    """Processes that are started in here do not hear Ctrl-C, and print no traceback of it.
+    """Processes that are started in here do not hear a terminal, and print no traceback of Ctrl-C.
 
-    A terminal sends it to all of them; the one that started them ends them.
+    The one that started them ends them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
         yield
     finally:
