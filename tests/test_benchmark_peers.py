@@ -114,7 +114,9 @@ def test_the_rate_of_a_long_job_leaves_out_the_start():
     found: dict[str, list[float] | str] = {"codec": [1.0, 1.0], "a": [3.0, 5.0], "b": "broken"}
     found["c"] = found["a"]
     started: dict[str, list[float] | str] = {"a": [1.0, 9.0, 0.5], "b": "broken", "c": [2.0]}
-    assert further(found, started, 1020) == (Way("a", (500, 250)),)
+    a, b, c = further(found, started, 1020)
+    assert (a, b) == (Way("a", (500, 250)), Way("b", failure="broken"))
+    assert c.failure == "there is no such rate: most of its time is start"
 
 
 def test_the_peers_are_listed_as_the_script_reads_them():

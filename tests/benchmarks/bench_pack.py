@@ -19,6 +19,7 @@ import importlib.util
 import io
 import itertools
 import json
+import math
 import os
 import shutil
 import statistics
@@ -31,7 +32,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
-from math import isfinite
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -246,13 +246,14 @@ def further(
     Of a tool whose start is more than half of its time there is none: it would be that of noise.
     """
     rates = []
-    for way in ways(found):
-        few = started.get(way.name)
-        if way.values and few and not isinstance(few, str):
-            start = statistics.median(few)
-            if min(way.values) > 2 * start:
-                later = tuple((photos - FEW) / (seconds - start) for seconds in way.values)
-                rates.append(Way(way.name, later))
+    for way in ways({name: of for name, of in found.items() if name in started}):
+        few = started[way.name]
+        start = math.inf if isinstance(few, str) else statistics.median(few)
+        if way.values and min(way.values) < 2 * start:
+            rates.append(Way(way.name, failure="there is no such rate: most of its time is start"))
+        else:
+            later = tuple((photos - FEW) / (seconds - start) for seconds in way.values)
+            rates.append(Way(way.name, later, way.failure))
     return tuple(rates)
 
 
@@ -284,7 +285,7 @@ def packing(
         later = further(found, started, images)
         yield Table(title, "images/s", later, peer=THEIR_TOOL, what="its start not counted")
     yield Table(title, "KB an image", tuple(sizes), what="stored")
-    kept = [Way(name, of) for name, of in changed.items() if isfinite(max(of))]
+    kept = [Way(name, of) for name, of in changed.items() if math.isfinite(max(of))]
     if kept:
         yield Table(title, "dB", tuple(kept), what=f"PSNR of {FEW} photos")
     for way in all_tools.values():
