@@ -55,13 +55,8 @@ REASONS = (
         "and takes more bytes. And simplejpeg encodes with the fast, less exact DCT.",
     ),
     Reason(
-        "pack", r"enlarged by both, PSNR.*: imnetlib$",
+        "pack", r"enlarged, PSNR.*: imnetlib$",
         "simplejpeg encodes with the fast, less exact DCT, OpenCV with the exact one.",
-    ),
-    Reason(
-        "memory", r"plan a step's memory: imnetlib, by offsets$",
-        "It is Python, and tries several orders of placing to come within 0.2 % of the bound; "
-        "MXNet's planner is compiled, and hands out whole buffers.",
     ),
     Reason(
         "backup", r"(?<!peak memory): imnet$",

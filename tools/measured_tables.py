@@ -78,7 +78,7 @@ ROWS = (
         ("im2rec.py", "WebDataset", "FFCV"), "imnetlib",
     ),
     Row(
-        r"from a tar of class tars of \1 photos to records", "pack",
+        r"from a tar of class tars of \1 photos to records, short edge 256", "pack",
         r"^from a tar of class tars of ([\d,]+) photos to records(?!.*disk taken)",
         ("tar and im2rec.py",), "imnet",
     ),
