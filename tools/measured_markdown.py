@@ -67,10 +67,7 @@ def columns_of(table: Table) -> Iterator[tuple[str, Callable[[str], str]]]:
 
     yield ", ".join(filter(None, (table.what, unit(table)))), partial(median, table)
     if table.peer and table.way(table.peer).values:
-        yield (
-            f"× {table.peer}",
-            of_values(lambda way: f"{times(table.ratio(way.name, table.peer))}"),
-        )
+        yield f"× {table.peer}", of_values(lambda way: times(table.ratio(way.name, table.peer)))
     if table.limit and table.way(table.limit).values:
         yield "of the limit", of_values(lambda way: share(table, way.name))
     if any(len(way.values) > 1 for way in table.ways):
