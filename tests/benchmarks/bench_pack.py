@@ -2,15 +2,15 @@
 
     python tests/benchmarks/bench_pack.py [--quick] [--to FOLDER] [--images 2000] [--rounds 3]
 
-Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB, four times as many where they
-go in as they are. Peers: MXNet's im2rec.py, WebDataset, MosaicML Streaming, litdata, FFCV;
-pack_peers.py says how each is used. The limit is the codec alone: two threads of a process that
-convert the same data in memory, its start not counted; where nothing is converted, the bytes of the
-files in one new file. Of each tool also the rate that a long job has: that of the photos beyond the
-first 20, whose time, nearly all start, is measured apart and taken off. Beside it, what is stored
-of a photo: its bytes, and the PSNR against a Lanczos-reduced original of that size, so that nobody
-wins by a worse picture. Then: from the archive end to end, with the disk space taken on the way;
-and the peak memory of 16 threads.
+Synthetic photos of ImageNet's mean size, 500 x 375 and about 110 KB; --images of them, and two and
+a half times as many where packing goes fast. Peers: MXNet's im2rec.py, WebDataset, MosaicML
+Streaming, litdata, FFCV; pack_peers.py says how each is used. The limit is the codec alone: two
+threads of a process that convert the same data in memory, its start not counted; where nothing is
+converted, the bytes of the files in one new file. Of each tool also the rate that a long job has:
+that of the photos beyond the first 20, whose time, nearly all start, is measured apart and taken
+off. Beside it, what is stored of a photo: its bytes, and the PSNR against a Lanczos-reduced
+original of that size, so that nobody wins by a worse picture. Then: from the archive end to end,
+with the disk space taken on the way; and the peak memory of 16 threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from functools import partial
 from itertools import starmap
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -95,12 +95,25 @@ print(time.perf_counter() - began)
 """
 ENLARGED = "short edge 480, quality 95, enlarged"
 SHRUNK = "short edge 256, quality 90"
-# What im2rec.py is told, what our settings are, and the short edge that the others shrink to, where
-# they can: 0 for none, None where they would need more than their documentation shows.
-CASES: dict[str, tuple[list[str], dict[str, Any], int | None]] = {
-    "as they are": (["--pass-through"], {"pass_through": True}, 0),
-    ENLARGED: (["--resize", "480", "--quality", "95"], {"resize": 480, "upscale": True}, None),
-    SHRUNK: (["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}, 256),
+
+
+class Case(NamedTuple):
+    """What im2rec.py is told, what our settings are, and how many times --images there are."""
+
+    theirs: list[str]
+    ours: dict[str, Any]
+    times: float
+    # The short edge that the other peers shrink to: 0 for none, None where they would need more
+    # than their documentation shows.
+    edge: int | None
+
+
+CASES = {
+    "as they are": Case(["--pass-through"], {"pass_through": True}, 2.5, 0),
+    ENLARGED: Case(
+        ["--resize", "480", "--quality", "95"], {"resize": 480, "upscale": True}, 1, None
+    ),
+    SHRUNK: Case(["--resize", "256", "--quality", "90"], {"resize": 256, "quality": 90}, 2.5, 256),
 }
 
 
@@ -117,8 +130,11 @@ def photo(width: int, height: int, seed: int, grain: float = 9) -> np.ndarray:
     return np.clip(canvas + rng.normal(0, grain, (height, width, 1)), 0, 255).astype(np.uint8)
 
 
-def make_input(folder: Path, count: int) -> None:
-    """``count`` files of 100 pictures, and their list."""
+def make_input(folder: Path, count: int) -> Path:
+    """A folder of ``count`` files of 100 pictures, and their list; made once."""
+    folder /= str(count)
+    if folder.exists():
+        return folder
     pictures = [
         cv2.imencode(".jpg", photo(500, 375, i), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         for i in range(100)
@@ -131,6 +147,7 @@ def make_input(folder: Path, count: int) -> None:
     pack.write_lst(images, folder / "set.lst")
     size = sum(len(picture) for picture in pictures) / 100
     print(f"{count:,} images of 500 x 375, {size / 1e3:.0f} KB each, 2 threads")
+    return folder
 
 
 def run(command: list[str], folder: Path | None = None) -> tuple[str, float]:
@@ -205,7 +222,7 @@ class Tool:
 
 def tools(folder: Path, case: str, peers: bool) -> dict[str, Tool]:
     """The ways to do a case, by name."""
-    theirs, ours, edge = CASES[case]
+    theirs, ours, _, edge = CASES[case]
     out = folder / "out"
     root = str(folder / "in")
     settings = json.dumps(ours)
@@ -265,7 +282,7 @@ def packing(
     ``started`` are the seconds of each tool for the first few photos; in a quick run, of which they
     would be the most, there are none, and no peers but im2rec.py.
     """
-    settings = CASES[case][1]
+    settings = CASES[case].ours
     copies = bool(settings.get("pass_through"))
     limit = LIMIT_OF_COPIES if copies else LIMIT
     source = [COPY, str(folder / "in"), str(folder / "copy")]
@@ -309,7 +326,7 @@ def from_archive(folder: Path, images: int, rounds: int) -> Iterator[Table]:
     (folder / "one.tar").unlink()
     tool = f'{sys.executable} -c "{IM2REC}" {im2rec()}'
     imnet = f"{Path(sys.executable).parent / 'imnet'}"
-    settings = " ".join(CASES[SHRUNK][0])
+    settings = " ".join(CASES[SHRUNK].theirs)
     commands = {
         "tar and im2rec.py": f"mkdir in && cd in && tar -xf {archive} && "
         "for t in *.tar; do mkdir ${t%.tar}; tar -xf $t -C ${t%.tar}; rm $t; done; cd ..; "
@@ -338,7 +355,7 @@ def run_in(work: Path, script: str) -> tuple[float, float]:
 def memory_of_packing(folder: Path, threads: int) -> float:
     """MB that packing takes at most."""
     images = pack.read_lst(folder / "set.lst")
-    settings = Settings(**CASES[ENLARGED][1])
+    settings = Settings(**CASES[ENLARGED].ours)
     with tempfile.TemporaryDirectory(dir=folder) as out:
         pack.pack(
             images, pack.Folder(folder / "in"), Path(out), "set", shards=1, threads=threads,
@@ -365,19 +382,17 @@ def main() -> None:
         folder = Path(name)
         started: dict[str, list[float] | str] = {}
         if not chosen.quick:
-            make_input(folder / "few", FEW)
-            few = tools(folder / "few", SHRUNK, True)
-            started = take_turns({name: tool.run for name, tool in few.items()}, chosen.rounds)
+            few = tools(make_input(folder, FEW), SHRUNK, True)
+            jobs = {name: tool.run for name, tool in few.items()}
+            started = take_turns(jobs, 1, warm_up=True)
         # A quick run takes the first and the last.
         for case in [*CASES][:: 2 if chosen.quick else 1]:
-            edge = CASES[case][2]
-            count = chosen.images * 4 if edge == 0 else chosen.images
-            work = folder / str(count)
-            if not work.exists():
-                make_input(work, count)
+            count = int(chosen.images * CASES[case].times)
+            work = make_input(folder, count)
             for table in packing(work, case, count, chosen.rounds, started):
                 report.add(table)
-        for table in from_archive(work, count, chosen.rounds):
+        work = make_input(folder, chosen.images)
+        for table in from_archive(work, chosen.images, chosen.rounds):
             report.add(table)
         report.add(memory(work))
     report.save(chosen.to)
