@@ -1,4 +1,4 @@
-"""Hierarchy and readings beside NLTK's walks and dense matrices; the note's case read 1,000 times.
+"""Hierarchy and readings beside NLTK's walks and dense matrices; the note's case, read well or not.
 
     python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 200]
 

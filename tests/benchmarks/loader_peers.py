@@ -192,10 +192,9 @@ def mxnet_iterator(task: Task) -> Job:
         settings |= dict(zip(names, transform.mean + transform.std, strict=True))
     if transform.crop != "random_resized" and task.resize:
         settings["resize"] = SHORT_EDGE
-    shard = in_passes(task)
     source = (mx.io.ImageRecordUInt8Iter if transform.mean is None else mx.io.ImageRecordIter)(
-        path_imgrec=str(shard),
-        path_imgidx=str(shard.with_suffix(".idx")),
+        path_imgrec=str(task.shard),
+        path_imgidx=str(task.shard.with_suffix(".idx")),
         data_shape=(3, transform.size, transform.size),
         batch_size=task.batch,
         shuffle=True,

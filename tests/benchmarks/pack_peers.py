@@ -2,9 +2,9 @@
 
     python tests/benchmarks/pack_peers.py WRITER LIST ROOT OUT EDGE
 
-WRITER is a key of WRITERS, LIST a .lst of im2rec.py with paths below ROOT. With EDGE 0 the files go
-in as they are; else with that short edge as JPEG of quality 90, made by Pillow as the libraries'
-examples do, or by FFCV itself.
+WRITER is a key of WRITERS, LIST a .lst of im2rec.py with paths below ROOT. The photos are stored
+with the short edge EDGE as JPEGs of quality 90, made by Pillow as the libraries' examples do, or by
+FFCV itself.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ def read_list(path: Path, root: Path) -> list[Sample]:
 
 def stored(path: Path, edge: int) -> bytes:
     """What goes into the shard."""
-    if not edge:
-        return path.read_bytes()
     image = Image.open(path).convert("RGB")
     share = edge / min(image.size)
     size = round(image.width * share), round(image.height * share)
@@ -123,8 +121,6 @@ def ffcv_field(path: Path, edge: int) -> Any:
     """JPEG, with the long edge that belongs to the short one: it knows the long one only."""
     from ffcv.fields import RGBImageField
 
-    if not edge:
-        raise ValueError("FFCV stores no file as it is")
     with Image.open(path) as image:
         long_edge = round(max(image.size) * edge / min(image.size))
     return RGBImageField(write_mode="jpg", max_resolution=long_edge, jpeg_quality=QUALITY)
