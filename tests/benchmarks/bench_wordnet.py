@@ -1,6 +1,6 @@
 """Hierarchy and readings beside NLTK's walks and dense matrices; the note's case, read well or not.
 
-    python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 200]
+    python tests/benchmarks/bench_wordnet.py [--quick] [--to FOLDER] [--images 100]
 
 One core. --images: how many invented ones are read; --measured: over how many predictions each
 measure is taken; --batch: how many are read at once.
@@ -205,10 +205,10 @@ def main() -> None:
     chosen = options(
         __doc__ or "",
         {"measured": catalog.ILSVRC2012.validation},
-        images=(200, 20),
+        images=(100, 20),
         measured=(5000, 100),
         batch=(256, 32),
-        rounds=(3, 1),
+        rounds=(2, 1),
     )
     os.environ.setdefault("NLTK_DATA", str(catalog.data_file("nltk_data")))
     nltk.data.path[:] = [os.environ["NLTK_DATA"]]
