@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from imnetlib.cli import archives, course, deploying, explaining, predictions, records, storage
+from imnetlib.cli import (
+    archives,
+    course,
+    deploying,
+    explaining,
+    packing,
+    predictions,
+    records,
+    storage,
+)
 from imnetlib.cli.common import OneSentenceErrors
 
 
@@ -23,7 +32,8 @@ def main() -> None:
 for _verb in (
     *(course.run, course.refresh, course.doctor, course.sample),
     *(archives.download, archives.verify_archives, archives.index, archives.organize),
-    *(records.list_, records.pack, records.verify, records.merge_index, records.salvage),
+    *(packing.list_, packing.pack),
+    *(records.verify, records.merge_index, records.salvage),
     *(predictions.evaluate, explaining.explain),
     *(storage.probe, storage.backup, storage.restore),
     deploying.deploy,

@@ -173,7 +173,7 @@ def _pack_train(claimed: Claimed) -> Finding:
     rate = _packing_rate(claimed)
     why = (
         f"That would be {rate:.0f} images/s, {rate / 4:.0f} a vCPU."
-        " Chapter 4 measures the rate of your machine."
+        " This chapter measures the rate of your machine."
     )
     return Finding(None, why)
 
@@ -181,7 +181,7 @@ def _pack_train(claimed: Claimed) -> Finding:
 def _resize(claimed: Claimed) -> Finding:
     why = (
         "No settings are given; a short edge of 480, customary then, enlarges a 500 × 375 photo"
-        f" {480 / 375} times. Chapter 4 measures sizes and quality."
+        f" {480 / 375} times. This chapter measures sizes and quality."
     )
     return Finding(None, why)
 

@@ -11,8 +11,8 @@ from making import encoded, photo, tree
 from trainings import ENGINES
 
 from imnetlib import course, evaluate, pack
-from imnetlib.course import steps
 from imnetlib.course.root import Root
+from imnetlib.course.steps.records import pack_sample
 from imnetlib.engines.mxnet import mx
 
 CLASSES = ("n01440764", "n01443537", "n02510455")
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
                 path = folder / "photos" / part / wnid / f"{wnid}_{number}.JPEG"
                 path.write_bytes(encoded(photo(70, 60, 10 * place + number)))
     opened = course.open_root(str(folder / "root"), source=str(folder / "photos"))
-    steps._pack(opened)
+    pack_sample(opened)
     return opened
 
 

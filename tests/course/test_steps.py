@@ -13,6 +13,7 @@ from making import put, tree
 from imnetlib import course, evaluate
 from imnetlib.course import steps
 from imnetlib.course.root import Root
+from imnetlib.course.steps import networks, preparing, records
 from imnetlib.engines import Checkpoint, Epoch, Recipe, load_checkpoint, save_checkpoint
 
 
@@ -136,7 +137,7 @@ class TestNetwork:
         with pytest.raises(ValueError, match=r"64px-0002\.json is no sound checkpoint \("):
             course.trained(root)
         with pytest.raises(ValueError, match=r"64px-0002\.json is no sound checkpoint \("):
-            steps._network_source(root, "inception-64px")
+            networks.network_source(root, "inception-64px")
 
     def test_one_that_is_not_finished_is_named(self, root: Root):
         self.save(root, root.wnids, epochs=1)
@@ -150,12 +151,12 @@ class TestOnTheSample:
     @pytest.fixture
     def sample(self, tmp_path: Path) -> Root:
         opened = course.open_root(str(tmp_path / "sample"), "sample")
-        add_shards(opened, steps.RECORDS, opened.wnids)
+        add_shards(opened, records.RECORDS, opened.wnids)
         return opened
 
     def prepare(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done: list[str] = []
-        monkeypatch.setattr(steps, "_train", lambda root, engine: done.append("trained"))
+        monkeypatch.setattr(preparing, "train_sample", lambda root, engine: done.append("trained"))
         course.prepare(str(root.root), "checkpoint")
         return done
 
@@ -163,7 +164,7 @@ class TestOnTheSample:
     def test_without_a_shipped_network_a_stopped_training_is_gone_on_with(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch, epochs: int, done: list[str]
     ):
-        monkeypatch.setattr(steps, "SHIPPED", sample.root / "nothing")
+        monkeypatch.setattr(networks, "SHIPPED", sample.root / "nothing")
         save_network(sample, sample.wnids, steps.RECIPE, epochs)
         assert self.prepare(sample, monkeypatch) == done
 
@@ -207,7 +208,7 @@ class TestOnTheSample:
     def test_other_folders_of_shards_do_not_stand_in_the_way(
         self, sample: Root, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(steps, "SHIPPED", sample.root / "nothing")
+        monkeypatch.setattr(networks, "SHIPPED", sample.root / "nothing")
         add_shards(sample, "128px", sample.wnids)
         used: list[list[Path]] = []
         monkeypatch.setattr(
@@ -215,11 +216,11 @@ class TestOnTheSample:
         )
         with pytest.raises(FileNotFoundError, match="checkpoints is missing"):
             course.prepare(str(sample.root), "checkpoint")
-        assert {path.parent.name for paths in used for path in paths} == {steps.RECORDS}
+        assert {path.parent.name for paths in used for path in paths} == {records.RECORDS}
 
     def test_predictions_of_an_earlier_network_are_named(self, sample: Root):
         save_network(sample, sample.wnids, steps.RECIPE, steps.RECIPE.epochs)
-        source = f"{steps._network_source(sample, steps.RECIPE.network)} 00000000"
+        source = f"{networks.network_source(sample, steps.RECIPE.network)} 00000000"
         shares = np.full((1, 36), 1 / 36, np.float32)
         folder = sample.predictions / steps.RECIPE.network
         evaluate.save_predictions(folder, sample.wnids, [(shares, [0], [0])], 1, source)
@@ -319,10 +320,10 @@ def parameters_of(notebook: Path) -> str:
 def test_what_prepare_packs_is_what_chapter_4_packs(checkout: Path):
     """Its constants are the defaults of the chapter's parameters."""
     source = parameters_of(checkout / "notebooks" / "04_recordio_packing.ipynb")
-    assert f"resize: int = {steps.RESIZE} " in source
-    assert f"quality: int = {steps.QUALITY} " in source
-    assert f"shards: int = {steps.SHARDS} " in source
-    assert f"seed: int = {steps.SEED} " in source
+    assert f"resize: int = {records.RESIZE} " in source
+    assert f"quality: int = {records.QUALITY} " in source
+    assert f"shards: int = {records.SHARDS} " in source
+    assert f"seed: int = {records.SEED} " in source
 
 
 def test_the_shipped_network_is_what_chapter_7_trains_on_the_sample(tmp_path: Path):
