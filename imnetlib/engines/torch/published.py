@@ -78,7 +78,7 @@ def _leaky(node: Node, arrays: Arrays, x: Tensor) -> Tensor:
         # At rest it takes the mean of the slopes that it draws in training.
         slope = (node.real("lower_bound", 0.125) + node.real("upper_bound", 0.334)) / 2
     leaky = partial(functional.leaky_relu, negative_slope=slope)
-    kinds = {
+    kinds: dict[str, Callable[[Tensor], Tensor]] = {
         **{"leaky": leaky, "rrelu": leaky, "elu": partial(functional.elu, alpha=slope)},
         **{"selu": functional.selu, "gelu": functional.gelu},
     }

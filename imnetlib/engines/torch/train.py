@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+
+# Its functions keep for good what group there is when it is imported: before there is one.
+import torch.distributed.nn.functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -415,3 +419,6 @@ def _together() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+        # Ends gloo's threads, when what still holds the group goes. One that lets go of a tensor
+        # while Python ends would abort the process.
+        gc.collect()
