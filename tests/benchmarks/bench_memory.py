@@ -180,15 +180,18 @@ def main() -> None:
     move_there()
     report = Report("memory")
     names = list(NETWORKS)[: 1 if chosen.quick else None]
+    prepared = []
     for name in names:
         layers = engines.layers(engines.network(name, NETWORKS[name]))
         made = engines.Recomputation(layers, chosen.batch, SIZE)
+        prepared.append((name, layers, made))
         for table in (
             *plans(name, layers, chosen.batch, chosen.rounds),
             *frontier(f"{name}, batch {chosen.batch}", layers, made, chosen.points),
         ):
             report.add(table)
     # Steps take the longest: of the largest network alone.
+    name, layers, made = prepared[-1]
     for table in (
         *steps_of_mxnet(name, layers, made, chosen.measured, chosen.rounds),
         *steps_of_torch(name, layers, chosen.measured, chosen.rounds),
