@@ -141,6 +141,8 @@ def measure(readers: Readers, task: Task, rounds: int) -> dict[str, list[Timing]
     try:
         for number, (name, (make, *arguments)) in enumerate(readers.items()):
             jobs[name] = Apart(task.folder / f"{number}.log", make, task, *arguments)
+        for job in jobs.values():
+            job.wait()
         timings: dict[str, list[Timing]] = {name: [] for name in jobs}
         for number in range(rounds + 1):
             for name in list(jobs)[:: -1 if number % 2 else 1]:

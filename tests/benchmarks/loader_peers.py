@@ -9,6 +9,7 @@ calls the decoder and crops of our own loader instead, so that only the loaders 
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import io
 import itertools
@@ -300,9 +301,11 @@ DECODERS: dict[str, Callable[[Task], Decode]] = {"PIL": pillow_decoder, "ours": 
 
 
 def write_once(path: Path, write: Callable[[Path], object]) -> Path:
-    """``path``, written where it is not there yet."""
-    if not path.exists():
-        write(path)
+    """``path``, written where it is not there yet, by one peer at a time: all start at once."""
+    with path.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            write(path)
     return path
 
 
@@ -436,17 +439,20 @@ def webdataset(task: Task, decoder: str) -> Job:
     """
     import webdataset
 
-    pattern = task.folder / "webdataset-{000000..%06d}.tar"
-    if not any(task.folder.glob("webdataset-*.tar")):
+    def write(folder: Path) -> None:
         samples = list(records(task.shard))
+        folder.mkdir()
         writer = webdataset.ShardWriter(
-            str(task.folder / "webdataset-%06d.tar"), -(-len(samples) // SHARDS), verbose=0
+            str(folder / "%06d.tar"), -(-len(samples) // SHARDS), verbose=0
         )
         with writer:
             for number, (label, jpeg) in enumerate(samples):
                 writer.write({"__key__": f"{number:08d}", "jpg": jpeg, "cls": label})
-    shards = len(list(task.folder.glob("webdataset-*.tar")))
-    dataset = webdataset.WebDataset(str(pattern) % (shards - 1), shardshuffle=shards).shuffle(1000)
+
+    folder = write_once(task.folder / "webdataset", write)
+    shards = len(list(folder.glob("*.tar")))
+    pattern = str(folder / "{000000..%06d}.tar") % (shards - 1)
+    dataset = webdataset.WebDataset(pattern, shardshuffle=shards).shuffle(1000)
     dataset = (
         dataset.to_tuple("jpg", "cls").map_tuple(DECODERS[decoder](task), int).batched(task.batch)
     )
@@ -465,15 +471,16 @@ def streaming(task: Task, decoder: str) -> Job:
     import streaming
     from torch.utils.data import DataLoader
 
-    # Two datasets of one process may not share a folder.
-    folder = task.folder / f"streaming-{decoder}"
     decode = DECODERS[decoder](task)
-    if not (folder / "index.json").exists():
-        with streaming.MDSWriter(
-            out=str(folder), columns={"image": "bytes", "label": "int"}
-        ) as writer:
+
+    def write(folder: Path) -> None:
+        columns = {"image": "bytes", "label": "int"}
+        with streaming.MDSWriter(out=str(folder), columns=columns) as writer:
             for label, jpeg in records(task.shard):
                 writer.write({"image": jpeg, "label": label})
+
+    # Two datasets of one process may not share a folder.
+    folder = write_once(task.folder / f"streaming-{decoder}", write)
 
     class Decoded(streaming.StreamingDataset):  # type: ignore[misc]
         def __getitem__(self, at: int) -> tuple[np.ndarray, int]:
@@ -503,8 +510,8 @@ def litdata(task: Task, decoder: str) -> Job:
 
     own = decoder == "torchvision"
     size = task.transform.size
-    folder = task.folder / f"litdata-{'jpeg' if own else 'bytes'}"
-    if not (folder / "index.json").exists():
+
+    def write(folder: Path) -> None:
         litdata.optimize(
             functools.partial(_litdata_sample, decoded_there=own),
             list(records(task.shard)),
@@ -514,6 +521,8 @@ def litdata(task: Task, decoder: str) -> Job:
             start_method="fork",
             verbose=False,
         )
+
+    folder = write_once(task.folder / f"litdata-{'jpeg' if own else 'bytes'}", write)
     if own:
         v2 = torchvision.transforms.v2
         crops = {
@@ -567,17 +576,14 @@ class _Records:
         return self.samples[at]
 
 
-def _ffcv_file(task: Task) -> Path:
+def _write_ffcv(path: Path, shard: Path) -> None:
     from ffcv.fields import IntField, RGBImageField
     from ffcv.writer import DatasetWriter
 
-    path = task.folder / "set.beton"
-    if not path.exists():
-        field = RGBImageField(write_mode="jpg")
-        field.encode = _store_jpeg
-        writer = DatasetWriter(str(path), {"image": field, "label": IntField()}, num_workers=1)
-        writer.from_indexed_dataset(_Records(task.shard))
-    return path
+    field = RGBImageField(write_mode="jpg")
+    field.encode = _store_jpeg
+    writer = DatasetWriter(str(path), {"image": field, "label": IntField()}, num_workers=1)
+    writer.from_indexed_dataset(_Records(shard))
 
 
 def ffcv(task: Task) -> Job:
@@ -609,7 +615,7 @@ def ffcv(task: Task) -> Job:
     if transform.layout == "NCHW":
         image.append(ToTorchImage(channels_last=False))
     loader = Loader(
-        str(_ffcv_file(task)),
+        str(write_once(task.folder / "set.beton", lambda path: _write_ffcv(path, task.shard))),
         batch_size=task.batch,
         num_workers=task.workers,
         os_cache=True,

@@ -58,25 +58,30 @@ def _serve(
 class Apart:
     """A job in a process of its own: its libraries, threads and crashes do not reach another.
 
-    ``make(*arguments)`` builds the job there. ``failure`` says why it cannot run, "" while it can.
-    What the process prints goes to the file ``log``. Between two runs it is stopped, so that it
-    takes no processor time from others.
+    ``make(*arguments)`` builds the job there, beside what others build: ``wait`` for it. From then
+    on ``failure`` says why it cannot run, "" while it can. What the process prints goes to the file
+    ``log``. Between two runs it is stopped, so that it takes no processor time from others.
     """
 
     def __init__(self, log: Path, make: Callable[..., Job], *arguments: object) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, far_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(make, arguments, log, far_end))
+        self._is_made = False
         self.failure = ""
         try:
             with deaf():
                 self._process.start()
             far_end.close()
-            self.failure = str(self._answer() or "")
         except SystemExit:
             # Nobody has this object, to close it.
             signal_tree(self._process.pid, signal.SIGKILL)
             raise
+
+    def wait(self) -> None:
+        """Until the job is made, or has failed to be."""
+        self.failure = str(self._answer() or "")
+        self._is_made = True
 
     def run(self) -> Timing | None:
         """One run, or None when ``failure`` says why not."""
@@ -103,10 +108,11 @@ class Apart:
 
     def close(self) -> None:
         """End the process and all that it started, by force where it does not end by itself."""
-        signal_tree(self._process.pid, signal.SIGCONT)
-        with contextlib.suppress(OSError):
-            self._pipe.send(False)
-        self._process.join(FAREWELL)
+        if self._is_made:
+            signal_tree(self._process.pid, signal.SIGCONT)
+            with contextlib.suppress(OSError):
+                self._pipe.send(False)
+            self._process.join(FAREWELL)
         signal_tree(self._process.pid, signal.SIGKILL)
         self._process.join()
         self._pipe.close()
