@@ -209,7 +209,7 @@ def measure(url: str, source: Path, rounds: int, title: str) -> Iterator[Table]:
 
 def main() -> None:
     """Measure what is installed."""
-    chosen = options(__doc__ or "", rounds=(3, 1), photos=(500, 50), shards=(10, 1))
+    chosen = options(__doc__ or "", rounds=(2, 1), photos=(500, 50), shards=(10, 1))
     report = Report(
         "backup", programs={name: program(name) for name in (*SEND, "weed") if name != "imnet"}
     )
