@@ -257,7 +257,11 @@ if __name__ == "__main__":
         if Path(sys.argv[0]).stem == "bench_alone":
             alone(functools.partial(wait, sign))
         else:
-            Apart(Path(name) / "log", wait, sign)
+            job = Apart(Path(name) / "log", wait, sign)
+            try:
+                job.wait()
+            finally:
+                job.close()
 """
 
 
