@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "benchmarks"))
 
+from matplotlib.ticker import LogLocator
 from measured_machines import (
     BENCHMARKS,
     Machine,
@@ -224,7 +225,9 @@ def growth(machine: Machine) -> tuple[Any, str]:
         tables = machine.job("growth", title)
         work = [1 if each.what == "once" else int(each.what.split()[0]) for each in tables]
         axis.set_xscale("log")
-        axis.set_yscale("log" if title == "time" else "linear")
+        if title == "time":
+            axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for way in tables[0].ways:
             values = [each.way(way.name).median for each in tables if each.way(way.name).values]
             if len(values) == len(work):
@@ -236,7 +239,7 @@ def growth(machine: Machine) -> tuple[Any, str]:
         axis.grid(True, which="major")
         plots.plain_numbers(axis)
         axis.minorticks_off()
-        if axis.get_yscale() == "linear":
+        if title == "memory":
             axis.set_ylim(bottom=0)
         plots.label_lines(axis)
     *less, most = map(str, work)
