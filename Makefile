@@ -20,7 +20,7 @@ help:
 	@echo "make notebooks  run every chapter and store its outputs; measured times only with MEASURE=1"
 	@echo "make bench-env  make an environment that has all peers, in build/ (9 GB); make bench then times them too"
 	@echo "make bench      time the library beside its peers, half an hour, into data/benchmarks"
-	@echo "make bench-quick  the same at a glance, 3 minutes, into build/benchmarks; paints data/sample too"
+	@echo "make bench-quick  the same at a glance, 3 minutes, into build/benchmarks"
 	@echo "make peers      hold it against DALI, torchvision and timm, in the environment of make bench-env"
 	@echo "make data       rebuild data/ from the package registries"
 	@echo "make lock       choose versions again: rewrites the locks (needs uv)"

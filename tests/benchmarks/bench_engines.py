@@ -1,10 +1,11 @@
 """Train the sample with each engine that is installed, side by side, by one recipe.
 
-    python tests/benchmarks/bench_engines.py [--quick] [--to FOLDER] [--epochs 4]
+    python tests/benchmarks/bench_engines.py [--quick] [--to FOLDER] [--epochs 4] [--train 70]
+                                              [--validation 50]
 
 Chapter 7's network from the same first weights over the same crops in the same order, in a process
 for each engine, one after the other, two threads each. "Other programs" is their work meanwhile, in
-processors: it should be near 0. The sample is painted where data/sample has none.
+processors: it should be near 0. The sample is painted first.
 """
 
 import functools
@@ -16,9 +17,10 @@ import numpy as np
 import psutil
 from measure import cpu_seconds
 from peers_environment import move_there
-from results import CHECKOUT, Report, Table, alone, options, take_turns, ways
+from results import Report, Table, alone, options, take_turns, ways, work_folder
 
 from imnetlib import course, engines, evaluate, pack
+from imnetlib.course import sample
 from imnetlib.course.engines import ENGINES
 
 THREADS = 2
@@ -78,15 +80,18 @@ def busy_seconds() -> float:
 
 def main() -> None:
     """A row for each engine."""
-    chosen = options(__doc__ or "", epochs=(4, 1))
+    chosen = options(__doc__ or "", epochs=(4, 1), train=(70, 10), validation=(50, 10))
     # PyTorch is in no lock.
     move_there()
-    root = str(CHECKOUT / "data" / "sample")
-    jobs = {
-        name: functools.partial(alone, functools.partial(train, name, root, chosen.epochs))
-        for name in ENGINES
-    }
-    found = take_turns(jobs, 1)
+    with work_folder() as root:
+        mirror = course.open_root(root).mirror
+        sample.draw(mirror, train_per_class=chosen.train, validation_per_class=chosen.validation)
+        course.prepare(root, "records")
+        jobs = {
+            name: functools.partial(alone, functools.partial(train, name, root, chosen.epochs))
+            for name in ENGINES
+        }
+        found = take_turns(jobs, 1)
     report = Report("engines")
     title = f"chapter 7's network, epochs: {chosen.epochs}"
     for what, unit, key in MEASURES:

@@ -114,7 +114,7 @@ JOBS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], None], int, 
 
 def main() -> None:
     """Measure both tables."""
-    chosen = options(__doc__ or "", percent=(100, 10), rounds=(2, 1))
+    chosen = options(__doc__ or "", percent=(100, 5), rounds=(2, 1))
     report = Report("growth")
     with work_folder() as name:
         rows = {}

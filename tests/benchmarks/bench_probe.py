@@ -104,7 +104,7 @@ def tables(folder: Path, seconds: float, rounds: int) -> Iterator[Table]:
 
 def main() -> None:
     """Measure all tables."""
-    chosen = options(__doc__ or "", rounds=(2, 1), seconds=(0.7, 0.4))
+    chosen = options(__doc__ or "", rounds=(2, 1), seconds=(0.7, 0.2))
     report = Report("probe", programs={"fio": shutil.which("fio")})
     with work_folder() as name:
         for table in tables(Path(name), chosen.seconds, chosen.rounds):

@@ -13,11 +13,12 @@ import fcntl
 import functools
 import io
 import itertools
+import multiprocessing
 import random
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,11 @@ def convert_part(task: Task, part: int) -> None:
 def same_work_apart(task: Task) -> Job:
     """As ``same_work``, by processes of one thread each, so that none waits for Python's lock."""
     images = count_of_records(task.shard)
-    pool = ProcessPoolExecutor(task.workers)
+    # Not ProcessPoolExecutor, whose processes do not end with the one that has it.
+    pool = multiprocessing.Pool(task.workers)
 
     def epoch() -> int:
-        for done in [pool.submit(convert_part, task, part) for part in range(task.workers)]:
-            done.result()
+        pool.map(functools.partial(convert_part, task), range(task.workers), chunksize=1)
         return images
 
     return epoch
