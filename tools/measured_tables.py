@@ -89,7 +89,7 @@ ROWS = (
         ("tar and im2rec.py",), "imnet",
     ),
     Row(
-        r"read records of \1 bytes, CRC-32 of each", "recordio",
+        r"read records of \1 bytes by RecordReader, CRC-32 of each", "recordio",
         r"^read .* CRC-32 of each, (20,000) bytes each$",
         ("mxnet MXRecordIO.read",), "our RecordReader",
     ),

@@ -51,12 +51,6 @@ Readers = dict[str, tuple[Callable[..., Job], *tuple[object, ...]]]
 LIMIT = "the same work in memory"
 SAME: Readers = {LIMIT: (peers.same_work,)}
 OURS: Readers = {"imnetlib, 2 threads": (peers.ours,)}
-# The first of ours is the one that is held against the others, which have two as well.
-THREADS: Readers = {
-    **OURS,
-    "imnetlib, 1 thread": (peers.ours, 1),
-    "imnetlib, 4 threads": (peers.ours, 4),
-}
 FFCV: Readers = {"FFCV": (peers.ffcv,)}
 MXNET: Readers = {"MXNet iterator": (peers.mxnet_iterator,)}
 TORCHVISION: Readers = {"torchvision, PIL": (peers.torchvision_folder, "PIL")}
@@ -94,10 +88,7 @@ ORIGINAL = Photos("500 x 375", (500, 375), 95)
 CENTER, RANDOM, RESIZED = (
     Transform(224, crop, True) for crop in ("center", "random", "random_resized")
 )
-FLOAT_CENTER, FLOAT_RESIZED = (
-    Transform(224, crop, True, layout="NCHW", mean=MEAN, std=STD)
-    for crop in ("center", "random_resized")
-)
+FLOAT_RESIZED = Transform(224, "random_resized", True, layout="NCHW", mean=MEAN, std=STD)
 PLAIN = SAME | OURS | FFCV
 LEADING = PLAIN | MXNET
 # The first of these in a table is the one that ratios are to.

@@ -85,11 +85,8 @@ STEPS = {
         "verify the archives": verify,
         "index the training archive by itself": index,
     },
-    "extract the training archive": {
-        PEER: by_tar,
-        "imnetlib": extract_train,
-        "imnetlib again, with nothing to do": extract_train,
-    },
+    "extract the training archive": {PEER: by_tar, "imnetlib": extract_train},
+    "extract it again": {"nothing to do": extract_train},
     "put the validation images in order": {
         "extract the validation archive": extract_validation,
         "sort it by the devkit": sort,
@@ -107,9 +104,11 @@ def main() -> None:
         root = Root(Path(folder), catalog.SAMPLE)
         noise_sample.draw(root.mirror, chosen.classes, chosen.train, chosen.train // 2)
         size = (root.mirror / catalog.TRAIN_TAR).stat().st_size / 1e6
-        images = chosen.classes * (chosen.train + chosen.train // 2)
+        train = chosen.classes * chosen.train
+        held_out = chosen.classes * (chosen.train // 2)
+        images = f"{train:,} images for training ({size:,.0f} MB), {held_out:,} for validation"
         for part, steps in STEPS.items():
-            title = f"{part}: {images:,} images, {size:,.0f} MB for training"
+            title = f"{part}: {images}"
             jobs = {name: functools.partial(step, root) for name, step in steps.items()}
             for table in apart(title, jobs, peer=PEER if PEER in jobs else ""):
                 report.add(table)

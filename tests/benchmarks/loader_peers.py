@@ -124,6 +124,7 @@ def in_threads(jpegs: list[bytes], convert: Callable[[int], object], workers: in
 
 
 @functools.cache
+@functools.cache
 def converting(task: Task) -> tuple[list[bytes], Callable[[int], object]]:
     """The JPEGs in memory, and what decodes, crops, mirrors and normalises the n-th of them."""
     jpegs = [jpeg for _, jpeg in records(task.shard)]
@@ -137,11 +138,9 @@ def same_work(task: Task) -> Job:
     return in_threads(*converting(task), task.workers)
 
 
-def convert_part(task: Task, part: int) -> None:
-    """What one process of ``same_work_apart`` does of an epoch: the n-th of every ``workers``."""
-    jpegs, convert = converting(task)
-    for number in range(part, len(jpegs), task.workers):
-        convert(number)
+def convert_one(task: Task, number: int) -> None:
+    """What a process of ``same_work_apart`` does with one JPEG."""
+    converting(task)[1](number)
 
 
 def same_work_apart(task: Task) -> Job:
@@ -151,7 +150,7 @@ def same_work_apart(task: Task) -> Job:
     pool = multiprocessing.Pool(task.workers)
 
     def epoch() -> int:
-        pool.map(functools.partial(convert_part, task), range(task.workers), chunksize=1)
+        pool.map(functools.partial(convert_one, task), range(images), chunksize=16)
         return images
 
     return epoch
