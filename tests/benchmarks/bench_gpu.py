@@ -7,8 +7,8 @@ on one batch that stays on the GPU, as written and by torch.compile; the share o
 reaches in a product of large matrices; then the same steps fed from records on the disk,
 random-resized crops of photos of 256 pixels, once by a loader whose threads are in the training
 process and once by one in processes of its own. "Idle" is the share of the time in which the GPU
-had no step to do, by its own clock. Before them the loader alone, in both ways. The rounds alternate
-between the ways.
+had no step to do, by its own clock. Before them the loader alone, in both ways. The rounds
+alternate between the ways.
 
 The 21,841-class network is the note's; nine rounds are those that it trained. Without a GPU,
 ``--device cpu --networks inception-64px --size 64 --batch 32`` shows that the benchmark runs.

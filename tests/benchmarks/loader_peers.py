@@ -2,8 +2,9 @@
 
 Every peer takes a Task, writes its records once, and returns a job, which reads one epoch of
 batches, PASSES times the records where a peer is fast, by ``workers`` threads or processes, 2
-unless the task says otherwise, and returns how many images came. Batches are (n, size, size, 3) unless the peer says
-otherwise. Each runs in a process of its own (measure.Apart), so it imports its library itself.
+unless the task says otherwise, and returns how many images came. Batches are (n, size, size, 3)
+unless the peer says otherwise. Each runs in a process of its own (measure.Apart), so it imports its
+library itself.
 "PIL" decodes and crops with Pillow and torchvision, as the libraries' documentation does; "ours"
 calls the decoder and crops of our own loader instead, so that only the loaders differ.
 """
