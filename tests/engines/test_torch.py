@@ -326,6 +326,7 @@ def test_bfloat16_learns(shards: list[Path], tmp_path: Path):
 PROGRAM = f"""
 import os
 import sys
+import time
 from pathlib import Path
 from imnetlib.engines import Recipe
 from imnetlib.engines.torch import train
@@ -348,6 +349,8 @@ if sys.argv[3:] == ["die"]:
         return step(self, *arguments)
     train.Replicas.step = dying
 train.train(recipe, {WNIDS!r}, shards, shards, out, threads=1)
+# A thread that has ended may be listed for a moment more.
+time.sleep(0.5)
 print(*(task.read_text() for task in Path("/proc/self/task").glob("*/comm")))
 """
 
